@@ -1,0 +1,56 @@
+# What the suite stands on. Installed packages are used; with QUANTBENCH_FETCH_DEPS=ON what is
+# missing is fetched instead. Everything missing is named at once, with how to get it.
+include(FetchContent)
+
+set(qb_missing)
+
+# qb_dependency(<package> <version> <debian package> <git url> <git tag>)
+macro(qb_dependency package version debian url tag)
+  find_package(${package} ${version} QUIET)
+  if(NOT ${package}_FOUND)
+    if(QUANTBENCH_FETCH_DEPS)
+      message(STATUS "fetching ${package} ${tag}")
+      FetchContent_Declare(${package} GIT_REPOSITORY ${url} GIT_TAG ${tag} GIT_SHALLOW ON)
+      FetchContent_MakeAvailable(${package})
+    else()
+      string(APPEND qb_missing "\n  ${package} >= ${version}: package ${debian}, or ${url}")
+    endif()
+  endif()
+endmacro()
+
+set(BENCHMARK_ENABLE_TESTING OFF CACHE INTERNAL "")
+set(BENCHMARK_ENABLE_GTEST_TESTS OFF CACHE INTERNAL "")
+set(INSTALL_GTEST OFF CACHE INTERNAL "")
+set(CLI11_BUILD_TESTS OFF CACHE INTERNAL "")
+set(JSON_BuildTests OFF CACHE INTERNAL "")
+
+qb_dependency(benchmark 1.7.1 libbenchmark-dev https://github.com/google/benchmark.git v1.9.1)
+qb_dependency(GTest 1.12 "libgtest-dev libgmock-dev" https://github.com/google/googletest.git v1.15.2)
+qb_dependency(CLI11 2.1 libcli11-dev https://github.com/CLIUtils/CLI11.git v2.4.2)
+qb_dependency(nlohmann_json 3.11 nlohmann-json3-dev https://github.com/nlohmann/json.git v3.11.3)
+
+# xsimd's CMake target drags in xtl: only its include directory is used.
+find_path(QB_XSIMD_INCLUDE_DIR xsimd/xsimd.hpp)
+if(NOT QB_XSIMD_INCLUDE_DIR)
+  if(QUANTBENCH_FETCH_DEPS)
+    FetchContent_Declare(xsimd GIT_REPOSITORY https://github.com/xtensor-stack/xsimd.git
+                         GIT_TAG 13.0.0 GIT_SHALLOW ON)
+    FetchContent_MakeAvailable(xsimd)
+    set(QB_XSIMD_INCLUDE_DIR ${xsimd_SOURCE_DIR}/include CACHE PATH "" FORCE)
+  else()
+    string(APPEND qb_missing
+           "\n  xsimd >= 8.1: package libxsimd-dev, or https://github.com/xtensor-stack/xsimd.git")
+  endif()
+endif()
+
+find_package(OpenMP QUIET COMPONENTS CXX)
+if(NOT OpenMP_CXX_FOUND)
+  string(APPEND qb_missing "\n  OpenMP for this compiler (clang: package libomp-dev)")
+endif()
+
+if(qb_missing)
+  message(FATAL_ERROR "missing dependencies:${qb_missing}\n"
+          "On Debian and Ubuntu scripts/install-deps.sh installs them; elsewhere install them with "
+          "your package manager, or configure with -DQUANTBENCH_FETCH_DEPS=ON to fetch the "
+          "libraries.")
+endif()

@@ -1,0 +1,41 @@
+// Refusals of the checked entries: every one names the operation, the argument and the numbers, and
+// is thrown before anything is written (contract, section 5).
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+#include "core/types.h"
+
+namespace qb {
+
+/// A checked entry's refusal of its arguments.
+class BadArgument : public std::invalid_argument {
+ public:
+  using std::invalid_argument::invalid_argument;
+};
+
+namespace check {
+
+/// Throws BadArgument("op: message").
+[[noreturn]] void refuse(std::string_view op, std::string_view message);
+
+/// `got` elements in argument `name` must be exactly `want`.
+void size_is(std::string_view op, std::string_view name, std::size_t got, std::size_t want);
+/// `got` elements in output `name` must be at least `want`.
+void size_at_least(std::string_view op, std::string_view name, std::size_t got, std::size_t want);
+/// `group` must be positive and divide `k`.
+void divides(std::string_view op, std::string_view group_name, std::size_t group,
+             std::string_view k_name, std::size_t k);
+/// The two byte ranges must not overlap.
+void disjoint(std::string_view op, std::string_view a_name, std::span<const std::byte> a,
+              std::string_view b_name, std::span<const std::byte> b);
+/// Every value must be finite; the message names the first offending index.
+void finite(std::string_view op, std::string_view name, std::span<const float> values);
+void finite(std::string_view op, std::string_view name, std::span<const f16> values);
+
+}  // namespace check
+}  // namespace qb

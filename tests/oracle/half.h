@@ -1,0 +1,67 @@
+// Oracle of the float formats, from the contract (section 1): plain double arithmetic, no bit
+// tricks shared with kernels/.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+
+#include "core/types.h"
+
+namespace qb::oracle {
+
+/// Value of a binary16 pattern, exact. NaN for NaN.
+inline double value(f16 h) {
+  const unsigned bits = static_cast<std::uint16_t>(h);
+  const double sign = bits >> 15 ? -1.0 : 1.0;
+  const int exponent = int(bits >> 10 & 31), mantissa = int(bits & 1023);
+  if (exponent == 31)
+    return mantissa ? std::numeric_limits<double>::quiet_NaN()
+                    : sign * std::numeric_limits<double>::infinity();
+  return exponent ? sign * std::ldexp(1024 + mantissa, exponent - 25)
+                  : sign * std::ldexp(mantissa, -24);
+}
+
+/// Value of a bfloat16 pattern, exact.
+inline double value(bf16 h) {
+  const unsigned bits = static_cast<std::uint16_t>(h);
+  const double sign = bits >> 15 ? -1.0 : 1.0;
+  const int exponent = int(bits >> 7 & 255), mantissa = int(bits & 127);
+  if (exponent == 255)
+    return mantissa ? std::numeric_limits<double>::quiet_NaN()
+                    : sign * std::numeric_limits<double>::infinity();
+  return exponent ? sign * std::ldexp(128 + mantissa, exponent - 134)
+                  : sign * std::ldexp(mantissa, -133);
+}
+
+/// Rounds x (not NaN) to a float of `mantissa_bits` stored bits and `exponent_bits`: nearest, ties
+/// to even, gradual underflow, overflow to infinity. Returns the pattern.
+inline std::uint32_t round_to_format(double x, int exponent_bits, int mantissa_bits) {
+  const int bias = (1 << (exponent_bits - 1)) - 1;
+  const std::uint32_t sign = std::signbit(x) ? 1u << (exponent_bits + mantissa_bits) : 0u;
+  const std::uint32_t infinity = ((1u << exponent_bits) - 1) << mantissa_bits;
+  const double magnitude = std::fabs(x);
+  if (magnitude == 0) return sign;
+  if (std::isinf(magnitude)) return sign | infinity;
+  int exponent = std::ilogb(magnitude);
+  if (exponent < 1 - bias) exponent = 1 - bias;
+  // In units of the last place: an exact scaling, then one rounding (nearbyint: ties to even).
+  const double units = std::nearbyint(std::ldexp(magnitude, mantissa_bits - exponent));
+  const double rounded = std::ldexp(units, exponent - mantissa_bits);
+  if (rounded == 0) return sign;
+  if (rounded >= std::ldexp(1.0, bias + 1)) return sign | infinity;
+  exponent = std::ilogb(rounded);
+  if (exponent < 1 - bias)  // subnormal
+    return sign | std::uint32_t(std::ldexp(rounded, bias - 1 + mantissa_bits));
+  const auto whole = std::uint32_t(std::ldexp(rounded, mantissa_bits - exponent));
+  return sign | std::uint32_t(exponent + bias) << mantissa_bits |
+         (whole - (1u << mantissa_bits));
+}
+
+/// f16(x) of the contract for x that is not NaN; x is a double or exactly a float.
+inline f16 to_f16(double x) { return f16(std::uint16_t(round_to_format(x, 5, 10))); }
+/// bf16(x) of the contract for x that is not NaN.
+inline bf16 to_bf16(double x) { return bf16(std::uint16_t(round_to_format(x, 8, 7))); }
+
+}  // namespace qb::oracle
