@@ -1,0 +1,121 @@
+// What one benchmark is: a case (op/format/variant/shape/threads), the work it does, and an
+// instance that binds it to verified inputs. bench_<room>.cc files add cases; the runner registers
+// them with Google Benchmark, verifies each before it is timed, measures the machine's limit at the
+// same working set near in time, and writes the counters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/variant.h"
+
+namespace qb::bench {
+
+enum class Verify { full, quick, off };
+
+/// Difference from the oracle on the inputs that are timed.
+struct Error {
+  std::size_t mismatches = 0;   ///< elements outside the contract (bit-exact ops: that differ)
+  std::optional<double> max_ulp;  ///< matmul: largest error over its contract bound is `of_bound`
+  std::optional<double> nmse;     ///< normalised mean squared error against the exact product
+  std::optional<double> of_bound; ///< largest |error| / bound of the contract; > 1 is a mismatch
+  std::string first;            ///< first mismatch, "y[3] is 0.5, expected 0.25"; empty if none
+};
+
+/// One pass over memory: bytes of compulsory traffic.
+struct Pass {
+  double read = 0, written = 0;
+};
+
+enum class Peak { none, f32, int8 };  ///< arithmetic unit a compute-bound row is judged by
+
+/// What one call must do at the least. The limit of a row is the larger of the sum of its passes'
+/// times at the bandwidth measured at `working_set`, and ops over the measured peak.
+struct Work {
+  double items = 0;             ///< elements (or outputs)
+  std::vector<Pass> passes;     ///< usually one; two where a second pass over the input is inherent
+  std::size_t working_set = 0;  ///< bytes touched by one call; the whole rotation if cold
+  double ops = 0;               ///< 2*m*n*k for matmul, otherwise 0
+  Peak peak = Peak::none;
+};
+
+/// One variant bound to inputs and outputs.
+class Instance {
+ public:
+  virtual ~Instance() = default;
+  /// One timed call.
+  virtual void run() = 0;
+  /// Checks the output of the last run() against the oracle. quick may look at a sample.
+  virtual Error verify(Verify mode) = 0;
+};
+
+/// Keeps the inputs and expected outputs of the shape at hand, so that variants of one shape share
+/// them. get() returns the cached problem if `key` is that of the last call.
+class ProblemCache {
+ public:
+  template <class T, class Make>
+  std::shared_ptr<T> get(const std::string& key, Make make) {
+    if (key != key_ || !problem_) {
+      problem_.reset();
+      problem_ = std::shared_ptr<void>(make());
+      key_ = key;
+    }
+    return std::static_pointer_cast<T>(problem_);
+  }
+
+ private:
+  std::string key_;
+  std::shared_ptr<void> problem_;
+};
+
+/// Handed to Case::make.
+struct Setup {
+  ProblemCache& problems;
+  std::uint64_t seed;
+  int threads;
+  std::size_t cache_bytes;  ///< last cache this machine was measured to have; cold rotates 3x it
+};
+
+struct Case {
+  std::string op;      ///< "absmax"
+  std::string format;  ///< "f32", "f16.f32", "a8.q4_0"
+  const Variant* variant = nullptr;
+  std::string shape;   ///< "n:65536", "m:1/n:4096/k:4096", "m:1/n:4096/k:4096/cold"
+  int threads = 1;
+  Work work;
+  std::function<std::unique_ptr<Instance>(const Setup&)> make;
+
+  /// The benchmark's key: op/format/variant/shape[/threads:T].
+  std::string name() const;
+};
+
+/// What the command line asks for; each room's add_ function turns it into cases.
+struct Plan {
+  /// Elements for array operations, one list for all (f32 input of n elements is 4n bytes).
+  std::vector<std::size_t> sizes;
+  struct Shape {
+    std::size_t m, n, k;
+    bool cold = false;
+  };
+  std::vector<Shape> matmul;
+  std::vector<int> threads;
+};
+
+using Suite = std::vector<Case>;
+
+// One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last
+// variant by variant, so that neighbours share a problem.
+void add_convert(const Plan& plan, Suite& suite);
+void add_absmax(const Plan& plan, Suite& suite);
+void add_int8(const Plan& plan, Suite& suite);
+void add_int4(const Plan& plan, Suite& suite);
+void add_matmul_a32(const Plan& plan, Suite& suite);
+void add_matmul_a8(const Plan& plan, Suite& suite);
+
+}  // namespace qb::bench

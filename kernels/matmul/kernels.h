@@ -1,0 +1,89 @@
+// The kernels of this room, raw: no checks. Included by every instruction set's file.
+//
+// y[m,n] = sum_k x[m,k]*w[n,k] (contract, section 4). A variant is a record of functions, because
+// it owns its packed weight layout and its workspace:
+//
+//   pack (once)  canonical weights -> the variant's layout
+//   prepare      activations -> workspace   (a8: quantize; a32: reorder)       inside the timing
+//   run          columns [n0,n1) of y, from workspace and packed weights       inside the timing
+//
+// run() may be called for disjoint column ranges by several threads at once; prepare() for disjoint
+// row ranges.
+#pragma once
+
+#include "core/declare.h"
+#include "core/types.h"
+
+namespace qb::matmul {
+
+/// Quantized (or plain) weights in their canonical layout, [N,K], one output's weights contiguous.
+/// What `values` and `scales` point to depends on the format, which the op's name says:
+///   f32            const float[N,K],            scales unused
+///   f16            const f16[N,K],              scales unused
+///   s8             const int8[N,K],             const float[N]
+///   s4             const uint8[N,(K+1)/2],      const float[N]
+///   s8g            const int8[N,K],             const f16[N,K/group]
+///   s4g            const uint8[N,K/2],          const f16[N,K/group]
+///   q8_0, q4_0     const BlockQ8_0/BlockQ4_0[N,K/32], scales unused
+struct Weights {
+  const void* values;
+  const void* scales;
+  std::size_t n;      ///< outputs
+  std::size_t k;      ///< inputs; a multiple of group, and of 32 for the block formats
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for q8_0 and q4_0; k otherwise
+};
+
+/// One variant of one matmul operation. None of the functions checks its arguments.
+/// Packed weights and workspace are 64-byte aligned; x, y and canonical weights are aligned as their
+/// elements. y overlaps nothing.
+struct Kernel {
+  /// Outputs per tile: ranges given to pack and run start at a multiple of it and end at one or at n.
+  std::size_t n_step;
+  /// Bytes of the packed weights; 0: the variant runs on the canonical weights as they are, pack and
+  /// unpack are null, and run gets no packed pointer.
+  std::size_t (*packed_bytes)(std::size_t n, std::size_t k, std::size_t group);
+  /// Packs outputs [n0,n1) into their place in `packed`.
+  void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
+  /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
+  /// int8[N,K] (q4_0: nibble-8) to codes, or the exact values as f32 for f32 and f16 weights.
+  void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
+                 std::size_t n0, std::size_t n1, void* codes);
+  /// Bytes of workspace for m rows of activations; may be 0.
+  std::size_t (*workspace_bytes)(std::size_t m, std::size_t n, std::size_t k, std::size_t group);
+  /// Rows per block of prepare: its ranges start at a multiple of it and end at one or at m.
+  std::size_t m_step;
+  /// Rows [m0,m1) of x[m,k] (float, or f16 for the f16 product) into the workspace. Null if unused.
+  void (*prepare)(const void* x, std::size_t m, std::size_t k, std::size_t group, std::size_t m0,
+                  std::size_t m1, void* workspace);
+  /// Writes y[0..m, n0..n1). w: canonical; packed: null where packed_bytes is 0. y is float[m,n], or
+  /// f16[m,n] for the f16 product. Reads x only if prepare is null.
+  void (*run)(const Weights& w, const void* packed, const void* x, const void* workspace,
+              std::size_t m, std::size_t n0, std::size_t n1, void* y);
+};
+
+// op = matmul_<activations>_<weights>. a32: f32 activations, sums in f32. a8: activations quantized
+// on the fly in prepare (s8/s4: per row, f32 scale, section 3's f32 arithmetic; s8g, s4g, q8_0,
+// q4_0: per 32 as q8_0), integer dot products exact in int32.
+using matmul_a32_f32_fn = const Kernel;
+using matmul_a32_f16_fn = const Kernel;
+using matmul_a32_s8_fn = const Kernel;
+using matmul_a32_s4_fn = const Kernel;
+using matmul_a32_s8g_fn = const Kernel;
+using matmul_a32_s4g_fn = const Kernel;
+using matmul_a32_q8_0_fn = const Kernel;
+using matmul_a32_q4_0_fn = const Kernel;
+using matmul_a8_s8_fn = const Kernel;
+using matmul_a8_s4_fn = const Kernel;
+using matmul_a8_s8g_fn = const Kernel;
+using matmul_a8_s4g_fn = const Kernel;
+using matmul_a8_q8_0_fn = const Kernel;
+using matmul_a8_q4_0_fn = const Kernel;
+/// The notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order).
+using matmul_f16_f16_fn = const Kernel;
+
+#define QB_VARIANT QB_DECLARE_VARIANT
+#include "matmul/variants_a32.inc"
+#include "matmul/variants_a8.inc"
+#undef QB_VARIANT
+
+}  // namespace qb::matmul
