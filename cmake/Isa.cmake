@@ -48,6 +48,7 @@ function(qb_variant room variant)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
   target_compile_options(${target} PRIVATE ${arg_FLAGS})
   target_compile_definitions(${target} PRIVATE QB_VARIANT_NAME=${variant} ${arg_DEFINITIONS})
+  set_target_properties(${target} PROPERTIES QB_ROOM ${room} QB_VARIANT ${variant})
   set_property(GLOBAL APPEND PROPERTY QB_VARIANT_TARGETS ${target})
 endfunction()
 

@@ -1,0 +1,63 @@
+# The everyday commands. Each installs what it needs (on Debian and Ubuntu) and is done quickly when
+# nothing is missing or changed. SKIP_DEPS=1 leaves packages alone.
+.DEFAULT_GOAL := help
+
+DEPS := $(if $(SKIP_DEPS),true,scripts/install-deps.sh)
+PROFILE ?= quick
+RESULT ?= results/latest.json
+SOURCES = $(shell git ls-files '*.cc' '*.h')
+
+define build_and_test
+	cmake --preset $(1)
+	cmake --build --preset $(1)
+	ctest --preset $(1)
+endef
+
+.PHONY: help bench test test-clang test-asan test-aarch64 minsize-check format format-check tidy clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+bench:  ## build, verify and time everything; PROFILE=smoke|quick|full, raw results in RESULT
+	$(DEPS)
+	cmake --preset release
+	cmake --build --preset release --target quantbench
+	build/release/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT)
+
+test:  ## build and test, as every change must pass
+	$(DEPS)
+	$(call build_and_test,release)
+
+test-clang:  ## the same, built by clang, warnings are errors
+	$(DEPS) --clang
+	$(call build_and_test,release-clang)
+
+test-asan:  ## under AddressSanitizer and UBSan
+	$(DEPS)
+	$(call build_and_test,asan-ubsan)
+
+test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
+	$(DEPS) --aarch64
+	$(call build_and_test,aarch64-qemu)
+
+minsize-check:  ## the symbol check in a build that inlines little (docs/decisions/0002-odr.md)
+	$(DEPS)
+	cmake --preset minsize
+	cmake --build --preset minsize --target symbol_check_inputs
+	ctest --preset minsize -L symbols
+
+format:  ## clang-format every source
+	$(DEPS) --lint
+	clang-format -i $(SOURCES)
+
+format-check:  ## fail where clang-format would change something
+	$(DEPS) --lint
+	clang-format --dry-run -Werror $(SOURCES)
+
+tidy:  ## clang-tidy over the library and its tests
+	$(DEPS) --lint
+	cmake --preset release
+	clang-tidy --quiet -p build/release $(filter %.cc,$(filter kernels/core/% tests/% bench/%,$(SOURCES)))
+
+clean:  ## remove every build
+	rm -rf build
