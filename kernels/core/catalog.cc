@@ -1,12 +1,13 @@
 // The rooms of the house, in the order in which --list shows them.
 #include "absmax/absmax.h"
 #include "core/variant.h"
+#include "int8/int8.h"
 
 namespace qb {
 
 std::vector<const Variant*> all_variants() {
   std::vector<const Variant*> list;
-  for (const auto room : {absmax::room}) {
+  for (const auto room : {absmax::room, int8::room}) {
     for (const Variant& v : room()) list.push_back(&v);
   }
   return list;

@@ -1,0 +1,706 @@
+#include "int8/int8.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "core/check.h"
+#include "oracle/int8.h"
+#include "support/guarded.h"
+#include "support/inputs.h"
+#include "support/variant_test.h"
+
+namespace {
+
+using qb::BlockQ8_0;
+using qb::f16;
+using qb::kBlock;
+using qb::test::Against;
+using qb::test::Guarded;
+using testing::HasSubstr;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kMost = std::numeric_limits<float>::max();
+constexpr float kLeast = std::numeric_limits<float>::denorm_min();
+
+QB_VARIANT_TEST_SUITE(QuantizeF32S8, qb::int8::quantize_f32_s8);
+QB_VARIANT_TEST_SUITE(QuantizeF32S8g, qb::int8::quantize_f32_s8g);
+QB_VARIANT_TEST_SUITE(QuantizeF16S8, qb::int8::quantize_f16_s8);
+QB_VARIANT_TEST_SUITE(DequantizeS8F32, qb::int8::dequantize_s8_f32);
+QB_VARIANT_TEST_SUITE(DequantizeS8gF32, qb::int8::dequantize_s8g_f32);
+QB_VARIANT_TEST_SUITE(DequantizeS8F16, qb::int8::dequantize_s8_f16);
+QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::int8::quantize_f32_q8_0);
+QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::int8::dequantize_q8_0_f32);
+
+double shown(float v) { return v; }
+double shown(std::int8_t v) { return v; }
+double shown(f16 v) { return qb::oracle::value(v); }
+
+/// Every bit equal; names the first element that differs.
+template <class Got, class Want>
+void expect_same(const Got& got, const Want& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  using T = std::remove_cvref_t<decltype(want[0])>;
+  if (got.size() == 0 || std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0) return;
+  for (std::size_t i = 0; i < want.size(); ++i)
+    if (std::memcmp(&got[i], &want[i], sizeof(T)) != 0) {
+      ADD_FAILURE() << what << ": [" << i << "] of " << want.size() << " is " << shown(got[i])
+                    << ", expected " << shown(want[i]);
+      return;
+    }
+}
+
+std::string label(std::size_t groups, std::size_t len) {
+  return std::to_string(groups) + " groups of " + std::to_string(len);
+}
+
+template <class X, class S>
+auto expected_s8(std::span<const X> x, std::size_t groups, std::size_t len) {
+  if constexpr (sizeof(X) == sizeof(float))
+    return qb::oracle::quantize_s8<S>(x, groups, len);
+  else
+    return qb::oracle::quantize_s8(x, groups, len);
+}
+
+/// Runs a quantizer with everything between guard pages and compares codes and scales.
+template <class X, class S>
+void check_quantize(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
+                    const std::vector<X>& values, std::size_t groups, std::size_t len,
+                    Against side = Against::end) {
+  ASSERT_EQ(values.size(), groups * len);
+  const Guarded<X> x(values, side);
+  Guarded<std::int8_t> q(values.size(), side);
+  Guarded<S> scale(groups, side);
+  kernel(x.data(), groups, len, q.data(), scale.data());
+  const auto want = expected_s8<X, S>(values, groups, len);
+  expect_same(scale, want.scale, "scale of " + label(groups, len));
+  expect_same(q, want.q, "code of " + label(groups, len));
+}
+
+/// The groups that a quantizer has trouble with, each of `len` >= 4 elements.
+std::vector<std::vector<float>> hard_groups(std::size_t len) {
+  std::vector<std::vector<float>> list;
+  const auto add = [&](auto value_at) {
+    std::vector<float> x(len);
+    for (std::size_t j = 0; j < len; ++j) x[j] = value_at(j);
+    list.push_back(x);
+  };
+  // absmax 127 makes inv 1, so these meet the rounding as they are: halves and their neighbours.
+  for (const float scale : {1.0f, 0x1p-20f, 0x1p60f})
+    for (int first = 0; first < 127; first += int(len) / 4 + 1)
+      for (const float toward : {0.0f, -kInf, kInf})
+        add([&](std::size_t j) {
+          if (j == len / 2) return 127.0f * scale;
+          const float half = float((first + int(j)) % 127) + 0.5f;
+          const float v = toward == 0.0f ? half : std::nextafter(half, toward);
+          return (j & 1 ? -v : v) * scale;
+        });
+  add([](std::size_t j) { return j & 1 ? -0.0f : 0.0f; });
+  // Both ends of the code range, for absmax values whose inv and product round up.
+  for (const float most : {1.0f, 3.0f, 0.1f, 1.0000001f, 1.9999999f, 11.7f, 1e30f, 1e-30f})
+    add([&](std::size_t j) { return j % 3 == 0 ? most : j % 3 == 1 ? -most : most * 0.99999994f; });
+  // absmax subnormal, at the last inv that is finite and just below, and as large as it gets.
+  const float edge = 127.0f / kMost;
+  for (const float most : {kLeast, 100 * kLeast, 0x1p-126f, edge, std::nextafter(edge, 0.0f),
+                           std::nextafter(edge, 1.0f), 1e-36f, kMost, 127 * 0x1p-128f,
+                           127 * 0x1p-127f, 8321040.0f, 8321039.0f, 1e-6f, 7.5e-6f})
+    add([&](std::size_t j) {
+      return (j & 1 ? -most : most) * (1.0f - float(j % 16) / 16.0f) * (j % 5 == 4 ? 0.0f : 1.0f);
+    });
+  // Subnormal elements beside an ordinary one.
+  add([](std::size_t j) { return j == 3 ? 1.0f : float(j) * kLeast; });
+  return list;
+}
+
+std::vector<float> joined(const std::vector<std::vector<float>>& groups) {
+  std::vector<float> all;
+  for (const auto& g : groups) all.insert(all.end(), g.begin(), g.end());
+  return all;
+}
+
+std::vector<f16> halves(const std::vector<float>& x) {
+  std::vector<f16> h;
+  for (const float v : x) h.push_back(qb::oracle::to_f16(v));
+  return h;
+}
+
+constexpr std::size_t kGroupLengths[] = {1, 4, 5, 8, 31, 32, 33, 64, 96, 128, 160, 200, 256, 257};
+constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
+
+// ---- f32 input, f32 scales
+
+TEST_P(QuantizeF32S8, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths())
+    for (const Against side : {Against::end, Against::begin})
+      check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
+}
+
+TEST_P(QuantizeF32S8, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      for (const Against side : {Against::end, Against::begin})
+        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
+}
+
+TEST_P(QuantizeF32S8, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+TEST_P(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
+  for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
+    const auto groups = hard_groups(len);
+    check_quantize(kernel(), joined(groups), groups.size(), len);
+    for (const auto& g : groups) check_quantize(kernel(), g, 1, len);
+  }
+}
+
+TEST_P(QuantizeF32S8, EveryStart) {
+  const std::vector<float> values = qb::test::weights(600, 9);
+  for (std::size_t start = 0; start < 17; ++start) {
+    std::vector<std::int8_t> q(600, 55);
+    float scale;
+    kernel()(values.data() + start, 1, 555, q.data() + start, &scale);
+    const auto want = qb::oracle::quantize_s8<float>({values.data() + start, 555}, 1, 555);
+    EXPECT_EQ(scale, want.scale[0]);
+    expect_same(std::span(q).subspan(start, 555), want.q, "start " + std::to_string(start));
+    EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
+                            [](std::int8_t c) { return c == 55; }));
+    EXPECT_EQ(q[start + 555], 55);
+  }
+}
+
+/// A value that is not finite spoils its own group at most, and touches nothing outside.
+template <class X, class S>
+void check_non_finite(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
+                      const std::vector<X>& values, const std::vector<X>& specials) {
+  for (const std::size_t len : {1, 5, 32, 64, 100, 128}) {
+    const std::size_t groups = values.size() / len;
+    const auto want = expected_s8<X, S>({values.data(), groups * len}, groups, len);
+    for (const X special : specials) {
+      Guarded<X> x(std::span<const X>(values).first(groups * len), Against::end);
+      Guarded<std::int8_t> q(groups * len);
+      Guarded<S> scale(groups);
+      const std::size_t hit = groups / 3;
+      for (std::size_t j = 0; j < len; j += 3) x[hit * len + j] = special;
+      kernel(x.data(), groups, len, q.data(), scale.data());
+      for (std::size_t i = 0; i < groups; ++i)
+        if (i != hit) {
+          ASSERT_EQ(std::memcmp(&scale[i], &want.scale[i], sizeof(S)), 0) << i << " of " << groups;
+          ASSERT_EQ(std::memcmp(&q[i * len], &want.q[i * len], len), 0) << i << " of " << groups;
+        }
+    }
+  }
+}
+
+TEST_P(QuantizeF32S8, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
+}
+
+// ---- f32 input, f16 scales
+
+TEST_P(QuantizeF32S8g, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      for (const Against side : {Against::end, Against::begin})
+        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
+}
+
+TEST_P(QuantizeF32S8g, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+TEST_P(QuantizeF32S8g, TiesSaturationSubnormalsAndZeroGroups) {
+  for (const std::size_t len : {4, 32, 64, 128, 160}) {
+    const auto groups = hard_groups(len);
+    check_quantize(kernel(), joined(groups), groups.size(), len);
+  }
+}
+
+TEST_P(QuantizeF32S8g, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
+}
+
+// ---- f16 input: the notebook
+
+TEST_P(QuantizeF16S8, NotebooksWeights) {
+  const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
+  std::vector<std::int8_t> q(4);
+  f16 inv;
+  kernel()(w.data(), 1, 4, q.data(), &inv);
+  EXPECT_EQ(q, (std::vector<std::int8_t>{127, -64, 32, -16}));
+  EXPECT_EQ(qb::oracle::value(inv), 127);
+}
+
+TEST_P(QuantizeF16S8, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths())
+    for (const Against side : {Against::end, Against::begin})
+      check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
+}
+
+TEST_P(QuantizeF16S8, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
+}
+
+TEST_P(QuantizeF16S8, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+// Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
+// the last one that saturates, ordinary, and the largest.
+TEST_P(QuantizeF16S8, EveryValueUnderManyAbsmax) {
+  std::vector<unsigned> tops = {0, 1, 2, 0x3ff, 0x400, 0x5555, 0x7bff, 0x3c00, 0x57f0, 0x57ef};
+  for (unsigned top = 0x17f0 - 8; top < 0x17f0 + 8; ++top) tops.push_back(top);  // about 127/65504
+  for (unsigned top = 37; top < 0x7c00; top += 1777) tops.push_back(top);
+  for (const unsigned top : tops) {
+    std::vector<f16> x;
+    for (unsigned bits = 0; bits <= top; ++bits) {
+      x.push_back(f16(bits));
+      x.push_back(f16(bits | 0x8000u));
+    }
+    check_quantize(kernel(), x, 1, x.size());
+  }
+}
+
+TEST_P(QuantizeF16S8, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), halves(qb::test::weights(3000, 5)),
+                   {f16(0x7e00), f16(0xfe00), f16(0x7c01), f16(0x7c00), f16(0xfc00)});
+}
+
+// ---- back
+
+std::vector<std::int8_t> codes(std::size_t n) {
+  std::vector<std::int8_t> q(n);
+  for (std::size_t j = 0; j < n; ++j) q[j] = std::int8_t(int(j * 89 + j / 256) % 255 - 127);
+  return q;
+}
+
+template <class S, class Y>
+Y expected_back(std::int8_t q, S scale) {
+  if constexpr (sizeof(Y) == sizeof(f16))
+    return qb::oracle::dequantized_f16(q, scale);
+  else
+    return qb::oracle::dequantized(q, scale);
+}
+
+template <class S, class Y>
+void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
+                      std::size_t groups, std::size_t len, const std::vector<S>& scales,
+                      Against side) {
+  const Guarded<std::int8_t> q(codes(groups * len), side);
+  std::vector<S> used;
+  for (std::size_t i = 0; i < groups; ++i) used.push_back(scales[i % scales.size()]);
+  const Guarded<S> scale(used, side);
+  Guarded<Y> y(groups * len, side);
+  kernel(q.data(), groups, len, scale.data(), y.data());
+  std::vector<Y> want;
+  for (std::size_t i = 0; i < groups; ++i)
+    for (std::size_t j = 0; j < len; ++j)
+      want.push_back(expected_back<S, Y>(q[i * len + j], scale[i]));
+  expect_same(y, want, label(groups, len));
+}
+
+template <class S, class Y>
+void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
+                      const std::vector<S>& scales) {
+  for (const Against side : {Against::end, Against::begin}) {
+    for (const std::size_t n : qb::test::lengths())
+      check_dequantize(kernel, 1, n, {scales[n % scales.size()]}, side);
+    for (const std::size_t len : kGroupLengths)
+      for (const std::size_t groups : kGroupCounts)
+        check_dequantize(kernel, groups, len, scales, side);
+    check_dequantize(kernel, 0, 32, scales, side);
+    check_dequantize(kernel, 3, 0, scales, side);
+  }
+}
+
+const std::vector<float> kScales = {0.013f,    1.0f,        0.0f, kLeast, 77 * kLeast,
+                                    0x1p-126f, kMost / 127, 0.3f, 1e10f,  kMost};
+const std::vector<f16> kHalfScales = {f16(0x2345), f16(0x3c00), f16(0),      f16(1), f16(0x3ff),
+                                      f16(0x400),  f16(0x7bff), f16(0x57f0), f16(77)};
+
+TEST_P(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
+TEST_P(DequantizeS8gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
+TEST_P(DequantizeS8F16, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
+
+TEST_P(DequantizeS8F16, NotebooksWeights) {
+  const std::vector<std::int8_t> q = {127, -64, 32, -16};
+  const f16 inv = qb::oracle::to_f16(127);
+  std::vector<f16> y(4);
+  kernel()(q.data(), 1, 4, &inv, y.data());
+  const std::vector<double> printed = {1, -0.504, 0.252, -0.126};
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(qb::oracle::value(y[i]), printed[i], 0.0005) << i;
+  EXPECT_EQ(y[1], qb::oracle::to_f16(-64.0 / 127));
+}
+
+// Every code over every finite inverse scale: the kernels may divide or be cleverer.
+TEST_P(DequantizeS8F16, EveryQuotient) {
+  constexpr std::size_t kInverses = 0x7c00;
+  static const std::vector<f16> want = [] {
+    std::vector<f16> list;
+    for (unsigned bits = 0; bits < kInverses; ++bits)
+      for (int code = -128; code < 128; ++code)
+        list.push_back(qb::oracle::dequantized_f16(code, f16(bits)));
+    return list;
+  }();
+  std::vector<std::int8_t> q(want.size());
+  std::vector<f16> inv(kInverses), y(want.size());
+  for (unsigned bits = 0; bits < kInverses; ++bits) inv[bits] = f16(bits);
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::int8_t(int(i % 256) - 128);
+  kernel()(q.data(), kInverses, 256, inv.data(), y.data());
+  expect_same(y, want, "256 quotients an inverse scale");
+}
+
+TEST_P(DequantizeS8gF32, EveryScale) {
+  std::vector<std::int8_t> q = codes(32);
+  for (unsigned bits = 0; bits < 0x7c00; ++bits) {
+    const f16 scale = f16(bits);
+    std::array<float, 32> y, want;
+    kernel()(q.data(), 1, 32, &scale, y.data());
+    for (std::size_t j = 0; j < 32; ++j) want[j] = qb::oracle::dequantized(q[j], scale);
+    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(scale);
+  }
+}
+
+TEST_P(DequantizeS8gF32, NonFiniteScalesStayInTheirGroups) {
+  for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
+    const Guarded<std::int8_t> q(codes(9 * 32), Against::end);
+    Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
+    scale[4] = f16(bits);
+    Guarded<float> y(9 * 32);
+    kernel()(q.data(), 9, 32, scale.data(), y.data());
+    for (std::size_t j = 0; j < 9 * 32; ++j)
+      if (j / 32 != 4) {
+        ASSERT_EQ(y[j], float(q[j]));
+      }
+  }
+}
+
+// ---- q8_0
+
+void expect_same_blocks(std::span<const BlockQ8_0> got, std::span<const BlockQ8_0> want,
+                        const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(qb::oracle::value(got[i].d), qb::oracle::value(want[i].d)) << what << ", block " << i;
+    for (std::size_t j = 0; j < kBlock; ++j)
+      ASSERT_EQ(int(got[i].qs[j]), int(want[i].qs[j]))
+          << what << ", block " << i << ", [" << j << "]";
+  }
+}
+
+void check_q8_0(qb::int8::quantize_f32_q8_0_fn* kernel, const std::vector<float>& values,
+                Against side = Against::end) {
+  const std::size_t blocks = values.size() / kBlock;
+  ASSERT_EQ(values.size() % kBlock, 0u);
+  const Guarded<float> x(values, side);
+  Guarded<BlockQ8_0> y(blocks, side);
+  kernel(x.data(), blocks, y.data());
+  std::vector<BlockQ8_0> want;
+  for (std::size_t i = 0; i < blocks; ++i)
+    want.push_back(qb::oracle::quantize_q8_0(std::span(values).subspan(i * kBlock, kBlock)));
+  expect_same_blocks(y.span(), want, std::to_string(blocks) + " blocks");
+}
+
+TEST_P(QuantizeF32Q8_0, BlockCountsBetweenGuardPages) {
+  for (std::size_t blocks = 0; blocks <= 100; ++blocks)
+    for (const Against side : {Against::end, Against::begin})
+      check_q8_0(kernel(), qb::test::weights(blocks * kBlock, unsigned(blocks)), side);
+}
+
+TEST_P(QuantizeF32Q8_0, TiesSaturationSubnormalsAndZeroBlocks) {
+  const auto groups = hard_groups(kBlock);
+  check_q8_0(kernel(), joined(groups));
+  for (const auto& g : groups) check_q8_0(kernel(), g);
+}
+
+// With absmax 127, d and id are 1 and the elements meet the rounding as they are: all halves, and
+// steps of one ulp around them; then a sample of all floats up to 127.
+TEST_P(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) {
+  std::vector<float> values;
+  for (int whole = 0; whole < 127; ++whole)
+    for (int step = -20; step <= 20; ++step) {
+      float v = float(whole) + 0.5f;
+      for (int i = 0; i < std::abs(step); ++i) v = std::nextafter(v, step < 0 ? 0.0f : 200.0f);
+      values.push_back(v);
+      values.push_back(-v);
+    }
+  for (std::uint32_t bits = 0x3e000000; bits < 0x42fe0000; bits += 577) {
+    float v;
+    std::memcpy(&v, &bits, sizeof v);
+    values.push_back(bits & 1 ? -v : v);
+  }
+  std::vector<float> x;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (x.size() % kBlock == 0) x.push_back(127.0f);
+    x.push_back(values[i]);
+  }
+  x.resize((x.size() + kBlock - 1) / kBlock * kBlock);
+  x[x.size() / kBlock * kBlock - kBlock] = 127.0f;
+  check_q8_0(kernel(), x);
+}
+
+TEST_P(QuantizeF32Q8_0, EveryStart) {
+  const std::vector<float> values = qb::test::weights(40 * kBlock, 4);
+  std::vector<BlockQ8_0> memory(80);
+  for (std::size_t start = 0; start < 8; ++start) {
+    kernel()(values.data() + start, 37, memory.data() + start);
+    for (std::size_t i = 0; i < 37; ++i) {
+      const BlockQ8_0 want =
+          qb::oracle::quantize_q8_0(std::span(values).subspan(start + i * kBlock, kBlock));
+      expect_same_blocks({&memory[start + i], 1}, {&want, 1}, "start " + std::to_string(start));
+    }
+  }
+}
+
+TEST_P(QuantizeF32Q8_0, NonFiniteInputStaysInItsBlock) {
+  const std::vector<float> values = qb::test::weights(21 * kBlock, 6);
+  for (const float special : {kNan, -kNan, kInf, -kInf})
+    for (std::size_t hit = 0; hit < 21; ++hit) {
+      Guarded<float> x(values, Against::end);
+      Guarded<BlockQ8_0> y(21);
+      x[hit * kBlock + hit] = special;
+      kernel()(x.data(), 21, y.data());
+      for (std::size_t i = 0; i < 21; ++i) {
+        const BlockQ8_0 want =
+            qb::oracle::quantize_q8_0(std::span(values).subspan(i * kBlock, kBlock));
+        if (i != hit) expect_same_blocks({&y[i], 1}, {&want, 1}, "beside a special");
+      }
+    }
+}
+
+std::vector<BlockQ8_0> blocks_of_codes(std::size_t blocks) {
+  std::vector<BlockQ8_0> x(blocks);
+  const std::vector<std::int8_t> q = codes(blocks * kBlock);
+  for (std::size_t i = 0; i < blocks; ++i) {
+    x[i].d = kHalfScales[i % kHalfScales.size()];
+    if (i % 5 == 1) x[i].d = f16(unsigned(x[i].d) | 0x8000u);  // nothing forbids a negative d
+    std::copy_n(&q[i * kBlock], kBlock, x[i].qs);
+    x[i].qs[i % kBlock] = -128;  // nor this code, which the encoder never writes
+  }
+  return x;
+}
+
+TEST_P(DequantizeQ8_0F32, BlockCountsBetweenGuardPages) {
+  for (std::size_t blocks = 0; blocks <= 70; ++blocks)
+    for (const Against side : {Against::end, Against::begin}) {
+      const Guarded<BlockQ8_0> x(blocks_of_codes(blocks), side);
+      Guarded<float> y(blocks * kBlock, side);
+      kernel()(x.data(), blocks, y.data());
+      std::vector<float> want;
+      for (std::size_t i = 0; i < blocks; ++i)
+        for (const std::int8_t q : x[i].qs) want.push_back(qb::oracle::dequantized(q, x[i].d));
+      expect_same(y, want, std::to_string(blocks) + " blocks");
+    }
+}
+
+TEST_P(DequantizeQ8_0F32, EveryScale) {
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    if ((bits & 0x7c00u) == 0x7c00u) continue;
+    BlockQ8_0 x = blocks_of_codes(1)[0];
+    x.d = f16(bits);
+    std::array<float, kBlock> y, want;
+    kernel()(&x, 1, y.data());
+    for (std::size_t j = 0; j < kBlock; ++j) want[j] = qb::oracle::dequantized(x.qs[j], x.d);
+    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(x.d);
+  }
+}
+
+TEST_P(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
+  std::vector<BlockQ8_0> x = blocks_of_codes(9);
+  for (BlockQ8_0& block : x) block.d = f16(0x3c00);
+  x[4].d = f16(0x7e00);
+  Guarded<float> y(9 * kBlock);
+  kernel()(x.data(), 9, y.data());
+  for (std::size_t j = 0; j < y.size(); ++j)
+    if (j / kBlock != 4) {
+      ASSERT_EQ(y[j], float(x[j / kBlock].qs[j % kBlock]));
+    }
+}
+
+// ---- checked entries
+
+/// The message of the BadArgument that `call` throws; empty if it throws none.
+template <class Call>
+std::string refusal(Call call) {
+  try {
+    call();
+  } catch (const qb::BadArgument& e) {
+    return e.what();
+  }
+  return {};
+}
+
+namespace int8 = qb::int8;
+
+TEST(Int8Checked, RoundTripsOfEveryFormat) {
+  const std::vector<float> x = qb::test::weights(256, 1);
+  std::vector<std::int8_t> q(256);
+  std::vector<float> y(256);
+
+  std::vector<float> scale(2);
+  int8::quantize(x, 128, q, scale);
+  int8::dequantize(q, 128, scale, y);
+  const auto channels = qb::oracle::quantize_s8<float>(x, 2, 128);
+  expect_same(q, channels.q, "per channel");
+  for (std::size_t j = 0; j < 256; ++j) ASSERT_NEAR(x[j], y[j], scale[j / 128] * 0.5001f);
+
+  std::vector<f16> half_scale(8);
+  int8::quantize(x, 32, q, half_scale);
+  int8::dequantize(q, 32, half_scale, y);
+  const auto groups = qb::oracle::quantize_s8<f16>(x, 8, 32);
+  expect_same(q, groups.q, "per group");
+  expect_same(half_scale, groups.scale, "per group");
+  for (std::size_t j = 0; j < 256; ++j)
+    ASSERT_EQ(y[j], qb::oracle::dequantized(q[j], half_scale[j / 32]));
+
+  const std::vector<f16> h = halves(x);
+  std::vector<f16> inv(1), back(256);
+  int8::quantize(h, 256, q, inv);
+  int8::dequantize(q, 256, inv, back);
+  expect_same(q, qb::oracle::quantize_s8(h, 1, 256).q, "f16");
+  for (std::size_t j = 0; j < 256; ++j)
+    ASSERT_EQ(back[j], qb::oracle::dequantized_f16(q[j], inv[0]));
+
+  std::vector<BlockQ8_0> blocks(8);
+  int8::quantize(x, blocks);
+  int8::dequantize(blocks, y);
+  for (std::size_t j = 0; j < 256; ++j)
+    ASSERT_EQ(y[j], qb::oracle::dequantized(blocks[j / 32].qs[j % 32], blocks[j / 32].d));
+}
+
+TEST(Int8Checked, EmptyInputIsFine) {
+  int8::quantize(std::span<const float>{}, 32, {}, std::span<float>{});
+  int8::quantize(std::span<const float>{}, 32, {}, std::span<f16>{});
+  int8::quantize(std::span<const f16>{}, 7, {}, {});
+  int8::quantize(std::span<const float>{}, std::span<BlockQ8_0>{});
+  int8::dequantize(std::span<const BlockQ8_0>{}, std::span<float>{});
+}
+
+TEST(Int8Checked, QuantizeRefusesAndWritesNothing) {
+  std::vector<float> x(128, 1.0f), scale(4, -1.0f);
+  std::vector<f16> half(128, f16(0x3c00)), half_scale(4, f16(7));
+  std::vector<std::int8_t> q(128, 99);
+  std::vector<BlockQ8_0> blocks(4);
+  std::memset(blocks.data(), 0x5a, sizeof(BlockQ8_0) * 4);
+  const std::span<float> few(scale.data(), 1);
+  const std::span<std::int8_t> short_q(q.data(), 127);
+
+  EXPECT_EQ(refusal([&] { int8::quantize(x, 48, q, scale); }),
+            "int8::quantize: 'group' = 48 does not divide 'x.size()' = 128");
+  EXPECT_NE(refusal([&] { int8::quantize(x, 0, q, scale); }), "");
+  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, q, few); }),
+            "int8::quantize: 'scale' has room for 1 elements, needs 2");
+  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, short_q, scale); }),
+            "int8::quantize: 'q' has room for 127 elements, needs 128");
+  EXPECT_EQ(refusal([&] { int8::quantize(x, 16, q, half_scale); }),
+            "int8::quantize: 'group' = 16 is none of 32, 64 and 128");
+  EXPECT_THAT(refusal([&] { int8::quantize(std::span(x).first(96), 64, q, half_scale); }),
+              HasSubstr("'group' = 64 does not divide"));
+  EXPECT_THAT(refusal([&] { int8::quantize(half, 100, q, half_scale); }), HasSubstr("divide"));
+  EXPECT_THAT(refusal([&] { int8::quantize(half, 64, q, std::span(half_scale).first(1)); }),
+              HasSubstr("'inv' has room for 1"));
+  EXPECT_THAT(refusal([&] { int8::quantize(std::span(x).first(33), blocks); }),
+              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
+  EXPECT_THAT(refusal([&] { int8::quantize(x, std::span(blocks).first(3)); }),
+              HasSubstr("'y' has room for 3 elements, needs 4"));
+
+  const auto overlay = [](auto& of, std::size_t at) {
+    return reinterpret_cast<std::int8_t*>(of.data()) + at;
+  };
+  EXPECT_EQ(refusal([&] {
+              int8::quantize(x, 64, {overlay(x, 384), 128}, scale);
+            }),
+            "int8::quantize: 'x' and 'q' overlap");
+  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, q, std::span(x).subspan(100)); }),
+            "int8::quantize: 'x' and 'scale' overlap");
+  EXPECT_EQ(refusal([&] {
+              int8::quantize(half, 64, {overlay(half, 0), 128}, half_scale);
+            }),
+            "int8::quantize: 'x' and 'q' overlap");
+  EXPECT_THAT(refusal([&] {
+                int8::quantize(x, {reinterpret_cast<BlockQ8_0*>(x.data()), 4});
+              }),
+              HasSubstr("'x' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] {
+                int8::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2});
+              }),
+              HasSubstr("'q' and 'scale' overlap"));
+
+  for (const float bad : {kNan, kInf, -kInf}) {
+    x[77] = x[78] = bad;
+    EXPECT_THAT(refusal([&] { int8::quantize(x, 128, q, scale); }), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refusal([&] { int8::quantize(x, 32, q, half_scale); }), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refusal([&] { int8::quantize(x, blocks); }), HasSubstr("'x'[77]"));
+  }
+  x[77] = x[78] = 1.0f;
+  half[5] = f16(0x7c00);
+  EXPECT_THAT(refusal([&] { int8::quantize(half, 64, q, half_scale); }),
+              HasSubstr("'x'[5] is infinite"));
+
+  x[70] = -8321040.0f;
+  EXPECT_THAT(refusal([&] { int8::quantize(x, 32, q, half_scale); }), HasSubstr("group 2"));
+  EXPECT_THAT(refusal([&] { int8::quantize(x, blocks); }), HasSubstr("block 2"));
+
+  EXPECT_EQ(q, std::vector<std::int8_t>(128, 99));
+  EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
+  EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
+  for (const BlockQ8_0& block : blocks) EXPECT_EQ(block.qs[31], 0x5a);
+
+  x[70] = std::nextafter(8321040.0f, 0.0f);  // its scale rounds to the largest f16
+  int8::quantize(x, 32, q, half_scale);
+  EXPECT_EQ(half_scale[2], f16(0x7bff));
+  int8::quantize(x, blocks);
+  EXPECT_EQ(blocks[2].d, f16(0x7bff));
+}
+
+TEST(Int8Checked, DequantizeRefusesAndWritesNothing) {
+  std::vector<std::int8_t> q(128, 3);
+  std::vector<float> scale(2, 1.0f), y(128, -5.0f);
+  std::vector<f16> half_scale(2, f16(0x3c00)), half_y(128, f16(9));
+  std::vector<BlockQ8_0> blocks(4);
+  for (BlockQ8_0& block : blocks) block.d = f16(0x3c00);
+
+  EXPECT_THAT(refusal([&] { int8::dequantize(q, 48, scale, y); }), HasSubstr("does not divide"));
+  EXPECT_EQ(refusal([&] { int8::dequantize(q, 32, scale, y); }),
+            "int8::dequantize: 'scale' has 2 elements, expected 4");
+  EXPECT_EQ(refusal([&] { int8::dequantize(q, 64, scale, std::span(y).first(100)); }),
+            "int8::dequantize: 'y' has room for 100 elements, needs 128");
+  EXPECT_THAT(refusal([&] { int8::dequantize(std::span(q).first(96), 48, half_scale, y); }),
+              HasSubstr("is none of 32, 64 and 128"));
+  EXPECT_THAT(refusal([&] { int8::dequantize(q, 32, half_scale, half_y); }),
+              HasSubstr("'inv' has 2 elements, expected 4"));
+  EXPECT_THAT(refusal([&] { int8::dequantize(blocks, std::span(y).first(127)); }),
+              HasSubstr("needs 128"));
+  EXPECT_THAT(refusal([&] {
+                int8::dequantize({reinterpret_cast<std::int8_t*>(y.data()), 128}, 64, scale, y);
+              }),
+              HasSubstr("'q' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] { int8::dequantize(q, 128, std::span(y).first(1), y); }),
+              HasSubstr("'scale' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] {
+                int8::dequantize({reinterpret_cast<const BlockQ8_0*>(y.data()), 4}, y);
+              }),
+              HasSubstr("'x' and 'y' overlap"));
+  scale[1] = kInf;
+  EXPECT_THAT(refusal([&] { int8::dequantize(q, 64, scale, y); }), HasSubstr("'scale'[1]"));
+  half_scale[1] = f16(0x7e00);
+  EXPECT_THAT(refusal([&] { int8::dequantize(q, 64, half_scale, half_y); }),
+              HasSubstr("'inv'[1] is NaN"));
+  blocks[3].d = f16(0xfc00);
+  EXPECT_THAT(refusal([&] { int8::dequantize(blocks, y); }), HasSubstr("block 3"));
+  EXPECT_EQ(y, std::vector<float>(128, -5.0f));
+  EXPECT_EQ(half_y, std::vector<f16>(128, f16(9)));
+}
+
+}  // namespace
