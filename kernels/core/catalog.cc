@@ -2,12 +2,13 @@
 #include "absmax/absmax.h"
 #include "core/variant.h"
 #include "int8/int8.h"
+#include "matmul/matmul.h"
 
 namespace qb {
 
 std::vector<const Variant*> all_variants() {
   std::vector<const Variant*> list;
-  for (const auto room : {absmax::room, int8::room}) {
+  for (const auto room : {absmax::room, int8::room, matmul::room}) {
     for (const Variant& v : room()) list.push_back(&v);
   }
   return list;

@@ -1,0 +1,208 @@
+#include "matmul/matmul.h"
+
+#include <omp.h>
+
+#include <string>
+
+#include "core/check.h"
+
+namespace qb::matmul {
+namespace {
+
+constexpr std::string_view kPack = "matmul::PackedWeights", kRun = "matmul::PackedWeights::run";
+
+/// [begin, end) of [0, n) for thread `t` of `all`, at multiples of `step`.
+struct Range {
+  std::size_t begin, end;
+};
+Range share(std::size_t n, std::size_t step, int t, int all) {
+  const std::size_t steps = (n + step - 1) / step;
+  const std::size_t begin = steps * std::size_t(t) / std::size_t(all) * step;
+  const std::size_t end = steps * std::size_t(t + 1) / std::size_t(all) * step;
+  return {begin < n ? begin : n, end < n ? end : n};
+}
+
+void check_group(std::string_view op, std::size_t group, std::size_t k) {
+  if (group != 32 && group != 64 && group != 128)
+    check::refuse(op, "'group' = " + std::to_string(group) + " is none of 32, 64, 128");
+  check::divides(op, "group", group, "k", k);
+}
+
+template <class V, class S>
+WeightView view(Format format, std::span<const V> values, std::span<const S> scales, std::size_t n,
+                std::size_t k, std::size_t group) {
+  return {format,
+          {values.data(), scales.data(), n, k, group},
+          std::as_bytes(values),
+          std::as_bytes(scales)};
+}
+
+constexpr std::span<const float> kNoScales;
+
+}  // namespace
+
+std::span<const Variant> room() {
+  static const Variant rows[] = {
+#define QB_VARIANT QB_TABLE_ROW
+#include "matmul/variants_a32.inc"
+#include "matmul/variants_a8.inc"
+#undef QB_VARIANT
+  };
+  return rows;
+}
+
+std::string_view format_name(Format format) {
+  constexpr std::string_view names[] = {"f32", "f16", "s8", "s4", "s8g", "s4g", "q8_0", "q4_0"};
+  return names[std::size_t(format)];
+}
+
+const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
+  constexpr const Op<const Kernel>* a32[] = {&a32_f32, &a32_f16, &a32_s8,   &a32_s4,
+                                             &a32_s8g, &a32_s4g, &a32_q8_0, &a32_q4_0};
+  constexpr const Op<const Kernel>* a8[] = {nullptr, nullptr, &a8_s8,   &a8_s4,
+                                            &a8_s8g, &a8_s4g, &a8_q8_0, &a8_q4_0};
+  const Op<const Kernel>* found = nullptr;
+  switch (arithmetic) {
+    case Arithmetic::a32:
+      found = a32[std::size_t(format)];
+      break;
+    case Arithmetic::a8:
+      found = a8[std::size_t(format)];
+      break;
+    case Arithmetic::f16:
+      found = format == Format::f16 ? &f16_f16 : nullptr;
+      break;
+  }
+  if (!found) {
+    constexpr std::string_view names[] = {"a32", "a8", "f16"};
+    check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
+                                           " product for " + std::string(format_name(format)) +
+                                           " weights");
+  }
+  return *found;
+}
+
+WeightView view_f32(std::span<const float> values, std::size_t n, std::size_t k) {
+  check::size_is("matmul::view_f32", "values", values.size(), n * k);
+  return view(Format::f32, values, kNoScales, n, k, k);
+}
+
+WeightView view_f16(std::span<const qb::f16> values, std::size_t n, std::size_t k) {
+  check::size_is("matmul::view_f16", "values", values.size(), n * k);
+  return view(Format::f16, values, kNoScales, n, k, k);
+}
+
+WeightView view_s8(std::span<const std::int8_t> codes, std::span<const float> scales, std::size_t n,
+                   std::size_t k) {
+  check::size_is("matmul::view_s8", "codes", codes.size(), n * k);
+  check::size_is("matmul::view_s8", "scales", scales.size(), n);
+  return view(Format::s8, codes, scales, n, k, k);
+}
+
+WeightView view_s4(std::span<const std::uint8_t> codes, std::span<const float> scales,
+                   std::size_t n, std::size_t k) {
+  check::size_is("matmul::view_s4", "codes", codes.size(), n * ((k + 1) / 2));
+  check::size_is("matmul::view_s4", "scales", scales.size(), n);
+  return view(Format::s4, codes, scales, n, k, k);
+}
+
+WeightView view_s8g(std::span<const std::int8_t> codes, std::span<const qb::f16> scales,
+                    std::size_t n, std::size_t k, std::size_t group) {
+  check_group("matmul::view_s8g", group, k);
+  check::size_is("matmul::view_s8g", "codes", codes.size(), n * k);
+  check::size_is("matmul::view_s8g", "scales", scales.size(), n * (k / group));
+  return view(Format::s8g, codes, scales, n, k, group);
+}
+
+WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16> scales,
+                    std::size_t n, std::size_t k, std::size_t group) {
+  check_group("matmul::view_s4g", group, k);
+  check::size_is("matmul::view_s4g", "codes", codes.size(), n * (k / 2));
+  check::size_is("matmul::view_s4g", "scales", scales.size(), n * (k / group));
+  return view(Format::s4g, codes, scales, n, k, group);
+}
+
+WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k) {
+  check::divides("matmul::view_q8_0", "block", kBlock, "k", k);
+  check::size_is("matmul::view_q8_0", "blocks", blocks.size(), n * (k / kBlock));
+  return view(Format::q8_0, blocks, kNoScales, n, k, kBlock);
+}
+
+WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k) {
+  check::divides("matmul::view_q4_0", "block", kBlock, "k", k);
+  check::size_is("matmul::view_q4_0", "blocks", blocks.size(), n * (k / kBlock));
+  return view(Format::q4_0, blocks, kNoScales, n, k, kBlock);
+}
+
+PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
+                             std::string_view variant, int threads)
+    : weights_(weights), arithmetic_(arithmetic) {
+  const Op<const Kernel>& op = operation(arithmetic, weights.format);
+  if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
+  variant_ = variant.empty() ? &op.best() : &op.named(variant);
+  kernel_ = op.kernel(*variant_);
+  const Weights& w = weights_.w;
+  packed_ = AlignedBytes(kernel_->packed_bytes(w.n, w.k, w.group));
+  if (packed_.size()) pack(*kernel_, w, packed_.data(), threads);
+}
+
+template <class T>
+void PackedWeights::checked_run(std::span<const T> x, std::size_t m, std::span<T> y, int threads) {
+  const Weights& w = weights_.w;
+  if (threads < 1) check::refuse(kRun, "'threads' = " + std::to_string(threads));
+  check::size_is(kRun, "x", x.size(), m * w.k);
+  check::size_at_least(kRun, "y", y.size(), m * w.n);
+  const std::span<const std::byte> out = std::as_bytes(y);
+  check::disjoint(kRun, "x", std::as_bytes(x), "y", out);
+  check::disjoint(kRun, "weights", weights_.values, "y", out);
+  check::disjoint(kRun, "scales", weights_.scales, "y", out);
+  if (arithmetic_ == Arithmetic::a8) check::finite(kRun, "x", x);
+  const std::size_t needed = kernel_->workspace_bytes(m, w.n, w.k, w.group);
+  if (workspace_.size() < needed) workspace_ = AlignedBytes(needed);
+  multiply(*kernel_, w, packed_.data(), x.data(), m, workspace_.data(), y.data(), threads);
+}
+
+void PackedWeights::run(std::span<const float> x, std::size_t m, std::span<float> y, int threads) {
+  if (arithmetic_ == Arithmetic::f16)
+    check::refuse(kRun, "'x' is f32, but the weights were packed for the f16 product");
+  checked_run(x, m, y, threads);
+}
+
+void PackedWeights::run(std::span<const qb::f16> x, std::size_t m, std::span<qb::f16> y,
+                        int threads) {
+  if (arithmetic_ != Arithmetic::f16)
+    check::refuse(kRun, "'x' is f16, but the weights were packed for f32 activations");
+  checked_run(x, m, y, threads);
+}
+
+void pack(const Kernel& kernel, const Weights& w, void* packed, int threads) {
+  if (threads <= 1) return kernel.pack(w, 0, w.n, packed);
+#pragma omp parallel num_threads(threads)
+  {
+    const Range outputs = share(w.n, kernel.n_step, omp_get_thread_num(), omp_get_num_threads());
+    if (outputs.begin < outputs.end) kernel.pack(w, outputs.begin, outputs.end, packed);
+  }
+}
+
+void multiply(const Kernel& kernel, const Weights& w, const void* packed, const void* x,
+              std::size_t m, void* workspace, void* y, int threads) {
+  if (threads <= 1) {
+    if (kernel.prepare) kernel.prepare(x, m, w.k, w.group, 0, m, workspace);
+    return kernel.run(w, packed, x, workspace, m, 0, w.n, y);
+  }
+#pragma omp parallel num_threads(threads)
+  {
+    const int t = omp_get_thread_num(), all = omp_get_num_threads();
+    if (kernel.prepare) {
+      const Range rows = share(m, kernel.m_step, t, all);
+      if (rows.begin < rows.end)
+        kernel.prepare(x, m, w.k, w.group, rows.begin, rows.end, workspace);
+#pragma omp barrier
+    }
+    const Range outputs = share(w.n, kernel.n_step, t, all);
+    if (outputs.begin < outputs.end)
+      kernel.run(w, packed, x, workspace, m, outputs.begin, outputs.end, y);
+  }
+}
+
+}  // namespace qb::matmul
