@@ -26,8 +26,12 @@ template <class T, class Fn>
 class AbsmaxInstance : public Instance {
  public:
   AbsmaxInstance(std::shared_ptr<Problem<T>> problem, Fn* kernel, std::size_t len, int threads)
-      : problem_(std::move(problem)), kernel_(kernel), len_(len), threads_(threads),
-        y_(problem_->expected.size()), partial_(std::size_t(threads)) {}
+      : problem_(std::move(problem)),
+        kernel_(kernel),
+        len_(len),
+        threads_(threads),
+        y_(problem_->expected.size()),
+        partial_(std::size_t(threads)) {}
 
   void run() override {
     const std::size_t groups = y_.size();
@@ -36,7 +40,8 @@ class AbsmaxInstance : public Instance {
       parallel_ranges(threads_, len_, (len_ + threads_ - 1) / threads_, [&](auto begin, auto end) {
         kernel_(x + begin, 1, end - begin, &partial_[std::size_t(omp_get_thread_num())]);
       });
-      absmax::f32.kernel(absmax::f32.named("scalar"))(partial_.data(), 1, partial_.size(), y_.data());
+      absmax::f32.kernel(absmax::f32.named("scalar"))(partial_.data(), 1, partial_.size(),
+                                                      y_.data());
       return;
     }
     parallel_ranges(threads_, groups, 16, [&](auto begin, auto end) {
@@ -87,7 +92,8 @@ void add(const Plan& plan, const Op<Fn>& op, const std::string& type, std::size_
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<Problem<T>>(
               key, [&] { return std::make_shared<Problem<T>>(n, len, setup.seed); });
-          return std::make_unique<AbsmaxInstance<T, Fn>>(problem, op.kernel(*v), len, setup.threads);
+          return std::make_unique<AbsmaxInstance<T, Fn>>(problem, op.kernel(*v), len,
+                                                         setup.threads);
         };
         suite.push_back(std::move(c));
       }

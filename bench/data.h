@@ -66,8 +66,7 @@ void parallel_ranges(int threads, std::size_t n, std::size_t granule, const Body
 #include <omp.h>
 
 template <class Body>
-void qb::bench::parallel_ranges(int threads, std::size_t n, std::size_t granule,
-                                const Body& body) {
+void qb::bench::parallel_ranges(int threads, std::size_t n, std::size_t granule, const Body& body) {
   if (threads <= 1) return body(std::size_t{0}, n);
   const std::size_t granules = (n + granule - 1) / granule;
 #pragma omp parallel num_threads(threads)

@@ -21,11 +21,11 @@ enum class Verify { full, quick, off };
 
 /// Difference from the oracle on the inputs that are timed.
 struct Error {
-  std::size_t mismatches = 0;   ///< elements outside the contract (bit-exact ops: that differ)
-  std::optional<double> max_ulp;  ///< matmul: largest error over its contract bound is `of_bound`
-  std::optional<double> nmse;     ///< normalised mean squared error against the exact product
-  std::optional<double> of_bound; ///< largest |error| / bound of the contract; > 1 is a mismatch
-  std::string first;            ///< first mismatch, "y[3] is 0.5, expected 0.25"; empty if none
+  std::size_t mismatches = 0;      ///< elements outside the contract (bit-exact ops: that differ)
+  std::optional<double> max_ulp;   ///< matmul: largest error over its contract bound is `of_bound`
+  std::optional<double> nmse;      ///< normalised mean squared error against the exact product
+  std::optional<double> of_bound;  ///< largest |error| / bound of the contract; > 1 is a mismatch
+  std::string first;               ///< first mismatch, "y[3] is 0.5, expected 0.25"; empty if none
 };
 
 /// One pass over memory: bytes of compulsory traffic.
@@ -86,7 +86,7 @@ struct Case {
   std::string op;      ///< "absmax"
   std::string format;  ///< "f32", "f16.f32", "a8.q4_0"
   const Variant* variant = nullptr;
-  std::string shape;   ///< "n:65536", "m:1/n:4096/k:4096", "m:1/n:4096/k:4096/cold"
+  std::string shape;  ///< "n:65536", "m:1/n:4096/k:4096", "m:1/n:4096/k:4096/cold"
   int threads = 1;
   Work work;
   std::function<std::unique_ptr<Instance>(const Setup&)> make;

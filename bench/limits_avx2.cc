@@ -1,0 +1,52 @@
+// Limits of the AVX2 level: 32-byte streams, FMA, vpmaddubsw + vpmaddwd + vpaddd.
+#include <immintrin.h>
+
+#include "limits_kernels.h"
+
+namespace qb::bench {
+namespace {
+using V = __m256i;
+inline V load(const V* p) { return _mm256_load_si256(p); }
+inline void store(V* p, V v) { _mm256_store_si256(p, v); }
+inline void stream(V* p, V v) { _mm256_stream_si256(p, v); }
+inline V join(V a, V b) { return _mm256_or_si256(a, b); }
+inline void fence() { _mm_sfence(); }
+inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
+}  // namespace
+}  // namespace qb::bench
+
+#include "limits_stream.h"
+
+namespace qb::bench {
+namespace {
+
+double f32_peak(std::size_t rounds) {
+  __m256 a[12];
+  for (auto& v : a) v = _mm256_set1_ps(1.0f);
+  __m256 x = _mm256_set1_ps(0.999f);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+x"(x));
+      v = _mm256_fmadd_ps(x, x, v);
+    }
+  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  return 12 * 8 * 2;
+}
+
+double int8_peak(std::size_t rounds) {
+  V a[8];
+  for (auto& v : a) v = _mm256_setzero_si256();
+  V x = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+x"(x));
+      v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
+    }
+  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  return 8 * 32 * 2;
+}
+
+}  // namespace
+
+extern const LimitKernels limits_avx2{"avx2", sizeof(V), kLoops, kLoopCount, f32_peak, int8_peak};
+}  // namespace qb::bench

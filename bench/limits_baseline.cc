@@ -1,0 +1,112 @@
+// Limits of the architecture's baseline: SSE2 on x86-64, NEON on AArch64.
+#include "limits_kernels.h"
+
+#if defined(__x86_64__)
+#include <emmintrin.h>
+
+namespace qb::bench {
+namespace {
+using V = __m128i;
+inline V load(const V* p) { return _mm_load_si128(p); }
+inline void store(V* p, V v) { _mm_store_si128(p, v); }
+inline void stream(V* p, V v) { _mm_stream_si128(p, v); }
+inline V join(V a, V b) { return _mm_or_si128(a, b); }
+inline void fence() { _mm_sfence(); }
+inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
+}  // namespace
+}  // namespace qb::bench
+
+#include "limits_stream.h"
+
+namespace qb::bench {
+namespace {
+
+// No FMA in the baseline: eight chains of a multiply feeding an add.
+double f32_peak(std::size_t rounds) {
+  __m128 a[8];
+  for (auto& v : a) v = _mm_set1_ps(1.0f);
+  __m128 x = _mm_set1_ps(0.999f);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+x"(x));
+      v = _mm_add_ps(v, _mm_mul_ps(x, x));
+    }
+  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  return 8 * 4 * 2;
+}
+
+// pmaddwd + paddd: eight 16-bit products a vector, the widest integer dot product of SSE2.
+double int8_peak(std::size_t rounds) {
+  V a[8];
+  for (auto& v : a) v = _mm_setzero_si128();
+  V x = _mm_set1_epi16(3);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+x"(x));
+      v = _mm_add_epi32(v, _mm_madd_epi16(x, x));
+    }
+  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  return 8 * 8 * 2;
+}
+
+}  // namespace
+}  // namespace qb::bench
+
+#elif defined(__aarch64__)
+#include <arm_neon.h>
+
+namespace qb::bench {
+namespace {
+using V = uint8x16_t;
+inline V load(const V* p) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)); }
+inline void store(V* p, V v) { vst1q_u8(reinterpret_cast<std::uint8_t*>(p), v); }
+inline void stream(V* p, V v) { store(p, v); }
+inline V join(V a, V b) { return vorrq_u8(a, b); }
+inline void fence() {}
+inline void keep(V v) { __asm__ volatile("" ::"w"(v)); }
+}  // namespace
+}  // namespace qb::bench
+
+#include "limits_stream.h"
+
+namespace qb::bench {
+namespace {
+
+double f32_peak(std::size_t rounds) {
+  float32x4_t a[12];
+  for (auto& v : a) v = vdupq_n_f32(1.0f);
+  float32x4_t x = vdupq_n_f32(0.999f);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+w"(x));
+      v = vfmaq_f32(v, x, x);
+    }
+  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  return 12 * 4 * 2;
+}
+
+// smull + smlal2 + sadalp: sixteen 8-bit products without the dot-product extension.
+double int8_peak(std::size_t rounds) {
+  int32x4_t a[8];
+  for (auto& v : a) v = vdupq_n_s32(0);
+  int8x16_t x = vdupq_n_s8(3);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+w"(x));
+      int16x8_t p = vmull_s8(vget_low_s8(x), vget_low_s8(x));
+      v = vpadalq_s16(v, vmlal_high_s8(p, x, x));
+    }
+  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  return 8 * 16 * 2;
+}
+
+}  // namespace
+}  // namespace qb::bench
+#else
+#error "limits_baseline.cc knows x86-64 and AArch64"
+#endif
+
+namespace qb::bench {
+extern const LimitKernels limits_baseline{"baseline", sizeof(V), kLoops,
+                                          kLoopCount, f32_peak,  int8_peak};
+}  // namespace qb::bench

@@ -1,0 +1,35 @@
+// Loops that find out what the machine can do; one copy per instruction set (limits_<isa>.cc).
+#pragma once
+
+#include <cstddef>
+
+namespace qb::bench {
+
+/// A streaming pattern: `reads` vectors loaded and `writes` vectors stored per step. Bytes of src
+/// and dst are multiples of 8 KiB times reads and writes; both 64-byte aligned.
+struct StreamLoop {
+  int reads, writes;
+  /// Ordinary stores (or none at all).
+  void (*plain)(const void* src, void* dst, std::size_t steps);
+  /// Non-temporal stores, or for a pure read four interleaved streams with prefetch; may be null.
+  void (*streaming)(const void* src, void* dst, std::size_t steps);
+};
+
+struct LimitKernels {
+  const char* isa;
+  std::size_t step_bytes;  ///< bytes of one vector
+  const StreamLoop* loops;
+  std::size_t loop_count;
+  /// Runs `rounds` rounds of independent multiply-adds in registers; returns the operations of one
+  /// round (a multiply and an add count two).
+  double (*f32_peak)(std::size_t rounds);
+  double (*int8_peak)(std::size_t rounds);
+};
+
+extern const LimitKernels limits_baseline;
+#if defined(__x86_64__)
+extern const LimitKernels limits_sse4_2;
+extern const LimitKernels limits_avx2;
+#endif
+
+}  // namespace qb::bench

@@ -1,0 +1,148 @@
+#include "machine.h"
+
+#include <omp.h>
+#include <sched.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <stdexcept>
+
+#include "build_info.h"
+#include "core/isa.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace qb::bench {
+namespace {
+
+std::string first_line(const std::string& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+/// First value of `key` in /proc/cpuinfo, or empty.
+std::string cpuinfo(const std::string& key) {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(':');
+    if (colon == line.npos || line.compare(0, key.size(), key) != 0) continue;
+    if (line.find_first_not_of(" \t", key.size()) != colon) continue;
+    const std::size_t value = line.find_first_not_of(" \t", colon + 1);
+    return value == line.npos ? "" : line.substr(value);
+  }
+  return {};
+}
+
+std::string affinity() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return "unknown";
+  std::string list;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
+    if (CPU_ISSET(cpu, &set)) list += (list.empty() ? "" : ",") + std::to_string(cpu);
+  return list;
+}
+
+/// "L1d 32K, L2 512K, L3 32768K" as the kernel tells it.
+std::string sysfs_caches() {
+  std::string list;
+  for (int i = 0; i < 8; ++i) {
+    const std::string dir = "/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i);
+    if (!std::filesystem::exists(dir)) break;
+    const std::string type = first_line(dir + "/type");
+    if (type == "Instruction") continue;
+    if (!list.empty()) list += ", ";
+    list += "L" + first_line(dir + "/level") + " " + first_line(dir + "/size");
+  }
+  return list.empty() ? "unknown" : list;
+}
+
+bool hypervisor() {
+#if defined(__x86_64__)
+  unsigned a, b, c, d;
+  return __get_cpuid(1, &a, &b, &c, &d) && (c >> 31 & 1);
+#else
+  return false;
+#endif
+}
+
+}  // namespace
+
+bool emulated() {
+  if (const char* forced = std::getenv("QB_EMULATED"); forced && *forced == '1') return true;
+#if defined(__x86_64__)
+  unsigned a, b, c, d;
+  __cpuid(0x40000000, a, b, c, d);
+  char name[13] = {};
+  std::memcpy(name, &b, 4);
+  std::memcpy(name + 4, &c, 4);
+  std::memcpy(name + 8, &d, 4);
+  return hypervisor() && std::string(name) == "TCGTCGTCGTCG";
+#else
+  // qemu's user mode shows the host's /proc/cpuinfo: an x86 vendor on an ARM program.
+  return !cpuinfo("vendor_id").empty();
+#endif
+}
+
+std::map<std::string, std::string> machine_context() {
+  std::map<std::string, std::string> c;
+  std::string name = cpuinfo("model name");
+  if (name.empty()) name = cpuinfo("CPU part");
+  c["cpu_name"] = name.empty() ? "unknown" : name;
+  std::string flags = cpuinfo("flags");
+  if (flags.empty()) flags = cpuinfo("Features");
+  c["cpu_flags"] = flags;
+  c["cpu_family_model_stepping"] =
+      cpuinfo("cpu family") + "/" + cpuinfo("model") + "/" + cpuinfo("stepping");
+  c["microcode"] = cpuinfo("microcode");
+  c["arch"] = std::string(arch_name(kHostArch));
+  c["isa_detected"] = isa::detected().to_string();
+  c["isa_enabled"] = isa::enabled().to_string();
+  c["isa_best_level"] = std::string(isa::best_level());
+  for (const isa::Level& level : isa::levels()) {
+    if (level.arch != Arch::any && level.arch != kHostArch) continue;
+    if (const std::string why = isa::refusal(level.needs); !why.empty())
+      c["isa_refused_" + std::string(level.name)] = why;
+  }
+  c["compiler"] = QB_COMPILER;
+  c["compiler_flags"] = QB_COMPILER_FLAGS;
+  c["build_type"] = QB_BUILD_TYPE;
+  c["git_revision"] = QB_GIT_REVISION;
+  c["git_dirty"] = QB_GIT_DIRTY;
+  c["suite_version"] = QB_VERSION;
+  const std::string governor = first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
+  c["governor"] = governor.empty() ? "not exposed" : governor;
+  c["huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
+  c["affinity"] = affinity();
+  c["caches_sysfs"] = sysfs_caches();
+  c["virtualised"] = hypervisor() ? "yes" : "no";
+  c["emulated"] = emulated() ? "yes: timings mean nothing" : "no";
+  return c;
+}
+
+void pin_threads(int first_cpu, int threads) {
+  std::string problem;
+#pragma omp parallel num_threads(threads)
+  {
+    const int cpu = first_cpu + omp_get_thread_num();
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
+    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_setaffinity(0, sizeof set, &set) != 0) {
+      const int error = errno;
+#pragma omp critical
+      problem = "can't pin to CPU " + std::to_string(cpu) + ": " +
+                (cpu < 0 || cpu >= CPU_SETSIZE ? "no such number" : std::strerror(error)) +
+                " (allowed: " + affinity() + ")";
+    }
+  }
+  if (!problem.empty()) throw std::invalid_argument(problem);
+}
+
+}  // namespace qb::bench

@@ -1,0 +1,107 @@
+// quantbench: verifies, then times, then says how near to the machine's limit it came.
+#include <benchmark/benchmark.h>
+
+#include <cstdio>
+#include <exception>
+#include <regex>
+
+#include "machine.h"
+#include "options.h"
+#include "report.h"
+#include "runner.h"
+
+namespace {
+
+using namespace qb::bench;
+
+/// Rows that --benchmark_filter selects, by the library's rule: a leading '-' negates.
+std::size_t count_selected(const Suite& suite, std::string filter) {
+  const bool negative = !filter.empty() && filter[0] == '-';
+  if (negative) filter.erase(0, 1);
+  if (filter == "all") filter = ".";
+  const std::regex pattern(filter, std::regex::extended);
+  std::size_t count = 0;
+  for (const Case& c : suite)
+    if (c.variant->refusal().empty() && std::regex_search(c.name(), pattern) != negative) ++count;
+  return count;
+}
+
+int run(int argc, char** argv) {
+  Options options = parse_options(argc, argv);
+  qb::isa::enabled();  // a wrong QB_ISA is an error before anything else
+  if (options.list) {
+    print_list();
+    return 0;
+  }
+  if (options.pin)
+    pin_threads(*options.pin, *std::max_element(options.threads.begin(), options.threads.end()));
+
+  // Defaults come before the user's flags, which then win. The median of three short repetitions
+  // shrugs off interruptions.
+  const bool smoke = options.profile == Profile::smoke;
+  const bool full = options.profile == Profile::full;
+  std::vector<std::string> args = {
+      options.benchmark_args[0],
+      smoke  ? "--benchmark_min_time=0.0001"
+      : full ? "--benchmark_min_time=0.1"
+             : "--benchmark_min_time=0.01",
+      smoke ? "--benchmark_repetitions=1" : "--benchmark_repetitions=3"};
+  args.insert(args.end(), options.benchmark_args.begin() + 1, options.benchmark_args.end());
+  std::vector<char*> pointers;
+  for (std::string& arg : args) pointers.push_back(arg.data());
+  int count = int(pointers.size());
+  benchmark::Initialize(&count, pointers.data());
+  if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return 2;
+
+  const bool timing = !smoke && !emulated();
+  const std::vector<CacheLevel> caches =
+      timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
+  const Plan plan = make_plan(options, caches);
+  Suite suite;
+  add_convert(plan, suite);
+  add_absmax(plan, suite);
+  add_int8(plan, suite);
+  add_int4(plan, suite);
+  add_matmul_a32(plan, suite);
+  add_matmul_a8(plan, suite);
+  std::size_t selected;
+  try {
+    selected = count_selected(suite, options.filter);
+  } catch (const std::regex_error&) {
+    std::fprintf(stderr, "--benchmark_filter: '%s' is no regular expression\n",
+                 options.filter.c_str());
+    return 2;
+  }
+  if (selected == 0) {
+    std::fprintf(stderr,
+                 "nothing to run: no row here matches --benchmark_filter='%s' and --shape\n",
+                 options.filter.c_str());
+    return 2;
+  }
+
+  Runner runner(options, std::move(suite), caches);
+  std::unique_ptr<ResultsFile> file;
+  if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);
+  runner.register_all();
+  stop_on_signals();
+  std::unique_ptr<benchmark::BenchmarkReporter> display;
+  if (!options.display.empty() && options.display != "console")
+    display.reset(benchmark::CreateDefaultDisplayReporter());
+  Reporter reporter(runner, selected, file.get(), std::move(display));
+  benchmark::RunSpecifiedBenchmarks(&reporter);
+  benchmark::Shutdown();
+  return reporter.failures() ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  try {
+    return run(argc, argv);
+  } catch (const UsageError& e) {
+    return e.exit_code;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "quantbench: %s\n", e.what());
+    return 2;
+  }
+}

@@ -1,0 +1,220 @@
+#include "roof.h"
+
+#include <omp.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <numeric>
+#include <random>
+
+#include "data.h"
+#include "limits_kernels.h"
+
+namespace qb::bench {
+namespace {
+
+constexpr double kMaxAge = 5.0;  // seconds that a limit stays near in time
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+const LimitKernels& strongest(FeatureSet have) {
+#if defined(__x86_64__)
+  if (have.contains(isa::avx2)) return limits_avx2;
+  if (have.contains(isa::sse4_2)) return limits_sse4_2;
+#endif
+  (void)have;
+  return limits_baseline;
+}
+
+/// Seconds of one call of body(), the best of several timed batches.
+template <class Body>
+double best_seconds(int threads, const Body& body) {
+  auto timed = [&](std::size_t calls) {
+    double seconds;
+    if (threads == 1) {
+      const double begin = now();
+      for (std::size_t i = 0; i < calls; ++i) body(0);
+      seconds = now() - begin;
+    } else {
+      double begin = 0, end = 0;
+#pragma omp parallel num_threads(threads)
+      {
+        const int t = omp_get_thread_num();
+#pragma omp barrier
+#pragma omp master
+        begin = now();
+        for (std::size_t i = 0; i < calls; ++i) body(t);
+#pragma omp barrier
+#pragma omp master
+        end = now();
+      }
+      seconds = end - begin;
+    }
+    return seconds / double(calls);
+  };
+  double best = timed(1);
+  const std::size_t calls = std::size_t(std::clamp(1e-3 / std::max(best, 1e-9), 1.0, 1e6));
+  const double deadline = now() + 0.06;
+  for (int i = 0; i < 12 && (i < 4 || now() < deadline); ++i) best = std::min(best, timed(calls));
+  return best;
+}
+
+double measure_bandwidth(const StreamLoop& loop, std::size_t vector, std::size_t working_set,
+                         int threads) {
+  // A step moves reads + writes vectors; steps in multiples of 8 KiB over the vector size, or of
+  // the unrolling alone for sets too small for that.
+  const std::size_t per_step = std::size_t(loop.reads + loop.writes) * vector;
+  std::size_t steps = working_set / std::size_t(threads) / per_step / 64 * 64;
+  steps = std::max<std::size_t>(steps, 64);
+  struct Buffers {
+    Bytes src, dst;
+  };
+  std::vector<Buffers> of_thread;
+  for (int t = 0; t < threads; ++t) {
+    // Slack beyond the source: the interleaved loop's prefetches stay inside the mapping.
+    of_thread.push_back({Bytes(steps * std::size_t(loop.reads) * vector + 4096),
+                         Bytes(steps * std::size_t(loop.writes) * vector + 64)});
+    std::byte* p = of_thread.back().src.data();
+    for (std::size_t i = 0; i < of_thread.back().src.size(); i += 8) p[i] = std::byte(i * 37 >> 3);
+  }
+  double best = best_seconds(threads, [&](int t) {
+    auto& b = of_thread[std::size_t(t)];
+    loop.plain(b.src.data(), b.dst.data(), steps);
+  });
+  if (loop.streaming && working_set > (std::size_t{1} << 20))
+    best = std::min(best, best_seconds(threads, [&](int t) {
+                      auto& b = of_thread[std::size_t(t)];
+                      loop.streaming(b.src.data(), b.dst.data(), steps);
+                    }));
+  return double(steps) * double(per_step) * threads / best;
+}
+
+}  // namespace
+
+template <class Measure>
+double Limits::recall(const std::string& label, Measure measure) {
+  Entry& entry = known_[label];
+  if (entry.rate > 0 && !entry.doubted && now() - entry.measured_at < kMaxAge) return entry.rate;
+  const double fresh = measure();
+  entry = {entry.doubted ? std::max(entry.rate, fresh) : fresh, now(), false};
+  return entry.rate;
+}
+
+double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads) {
+  const LimitKernels& kernels = strongest(isa::enabled());
+  // The pattern whose share of writes is nearest, on a log scale of read:written.
+  auto balance = [](double r, double w) {
+    return std::clamp(std::log2((r + 1e-9) / (w + 1e-9)), -6.0, 6.0);
+  };
+  const double wanted = balance(pass.read, pass.written);
+  const StreamLoop* nearest = kernels.loops;
+  for (std::size_t i = 1; i < kernels.loop_count; ++i) {
+    const StreamLoop& l = kernels.loops[i];
+    if (std::fabs(balance(l.reads, l.writes) - wanted) <
+        std::fabs(balance(nearest->reads, nearest->writes) - wanted))
+      nearest = &l;
+  }
+  const std::string label =
+      "bandwidth_" + std::to_string(nearest->reads) + "r" + std::to_string(nearest->writes) +
+      "w/bytes:" + std::to_string(working_set) + "/threads:" + std::to_string(threads);
+  return recall(
+      label, [&] { return measure_bandwidth(*nearest, kernels.step_bytes, working_set, threads); });
+}
+
+double Limits::peak(Peak unit, FeatureSet needs, int threads) {
+  const LimitKernels& kernels = strongest(needs & isa::enabled());
+  const bool f32 = unit == Peak::f32;
+  const auto run = f32 ? kernels.f32_peak : kernels.int8_peak;
+  const std::string label = std::string("peak_") + (f32 ? "f32/" : "int8/") + kernels.isa +
+                            "/threads:" + std::to_string(threads);
+  return recall(label, [&] {
+    constexpr std::size_t rounds = 20000;
+    double ops = 0;
+    const double seconds = best_seconds(threads, [&](int t) {
+      const double per_round = run(rounds);
+      if (t == 0) ops = per_round;
+    });
+    return ops * double(rounds) * threads / seconds;
+  });
+}
+
+double Limits::seconds(const Work& work, FeatureSet needs, int threads) {
+  double memory = 0;
+  for (const Pass& pass : work.passes)
+    memory += (pass.read + pass.written) / bandwidth(pass, work.working_set, threads);
+  const double compute = work.peak == Peak::none ? 0 : work.ops / peak(work.peak, needs, threads);
+  return std::max(memory, compute);
+}
+
+void Limits::doubt() {
+  for (auto& [label, entry] : known_) entry.doubted = true;
+}
+
+std::map<std::string, std::string> Limits::describe() const {
+  std::map<std::string, std::string> lines;
+  for (const auto& [label, entry] : known_) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4g", entry.rate);
+    lines[label] = text;
+  }
+  return lines;
+}
+
+std::vector<CacheLevel> measure_caches() {
+  struct Line {
+    Line* next;
+    std::byte pad[64 - sizeof(Line*)];
+  };
+  const std::size_t most = std::size_t{128} << 20;
+  Array<Line> lines(most / sizeof(Line));
+  std::vector<std::pair<std::size_t, double>> curve;  // bytes, ns per dependent load
+  std::mt19937 words(1);
+  for (std::size_t bytes = 8 << 10; bytes <= most;
+       bytes += bytes >= (16u << 10) ? bytes / 4 : 4096) {
+    // Quarter steps above each power of two: 16, 20, 25, 31, ... KiB.
+    const std::size_t count = bytes / sizeof(Line);
+    std::vector<std::uint32_t> order(count);
+    std::iota(order.begin(), order.end(), 0u);
+    // Random within neighbourhoods of 64 KiB only: prefetchers are lost there, while translation
+    // misses stay rare, which would otherwise show as levels of their own.
+    constexpr std::size_t neighbourhood = (64 << 10) / sizeof(Line);
+    for (std::size_t begin = 0; begin < count; begin += neighbourhood)
+      std::shuffle(order.begin() + std::ptrdiff_t(begin),
+                   order.begin() + std::ptrdiff_t(std::min(begin + neighbourhood, count)), words);
+    for (std::size_t i = 0; i < count; ++i) lines[order[i]].next = &lines[order[(i + 1) % count]];
+    // At least the whole set, so that each repetition finds what the last one left.
+    const std::size_t hops = std::max<std::size_t>(count, 20000);
+    double best = 1e9;
+    Line* at = &lines[order[0]];
+    for (int repeat = 0; repeat < (bytes > (8u << 20) ? 2 : 5); ++repeat) {
+      const double begin = now();
+      for (std::size_t i = 0; i < hops; ++i) at = at->next;
+      best = std::min(best, (now() - begin) / double(hops) * 1e9);
+      __asm__ volatile("" : "+r"(at));
+    }
+    curve.emplace_back(bytes, best);
+  }
+  // A level ends where latency leaves its plateau, and the next one starts where it stops rising.
+  std::vector<CacheLevel> levels;
+  double plateau = curve[0].second;
+  std::size_t i = 1;
+  while (i < curve.size() && levels.size() < 4) {
+    if (curve[i].second <= plateau * 1.3) {
+      plateau = std::min(plateau, curve[i].second);
+      ++i;
+      continue;
+    }
+    levels.push_back({curve[i - 1].first, plateau});
+    while (i + 2 < curve.size() && curve[i + 2].second > curve[i].second * 1.18) ++i;
+    ++i;
+    if (i < curve.size()) plateau = curve[i].second;
+  }
+  return levels;
+}
+
+}  // namespace qb::bench

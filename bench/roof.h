@@ -1,0 +1,57 @@
+// The machine's measured limits: what a row's speed is a share of (roof_pct).
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "core/isa.h"
+#include "suite.h"
+
+namespace qb::bench {
+
+/// Measures on demand and remembers for a few seconds: clocks drift, so a limit must be near in
+/// time to the row that it judges.
+class Limits {
+ public:
+  /// Seconds that `work` must take at the least on `threads` threads with the instructions in
+  /// `needs`: the larger of its passes at the bandwidth measured at its working set, and its
+  /// operations at the measured peak.
+  double seconds(const Work& work, FeatureSet needs, int threads);
+
+  /// Bytes per second, read and written together, of the pattern nearest to `pass` over a working
+  /// set of that many bytes: the best of plain and streaming loops.
+  double bandwidth(const Pass& pass, std::size_t working_set, int threads);
+
+  /// Operations per second of the arithmetic unit, in the strongest of the measured instruction
+  /// sets that `needs` contains.
+  double peak(Peak unit, FeatureSet needs, int threads);
+
+  /// Makes the next questions measure anew and keep the better of the two answers: for a row that
+  /// came out faster than its limit.
+  void doubt();
+
+  /// One line per limit measured so far, for the results' context.
+  std::map<std::string, std::string> describe() const;
+
+ private:
+  struct Entry {
+    double rate = 0, measured_at = 0;
+    bool doubted = false;
+  };
+  template <class Measure>
+  double recall(const std::string& label, Measure measure);
+  std::map<std::string, Entry> known_;
+};
+
+/// One level of the data caches, as found by timing.
+struct CacheLevel {
+  std::size_t bytes;  ///< largest working set still served by this level
+  double latency_ns;  ///< of a dependent load there
+};
+
+/// Finds the cache levels by the latency of a random pointer chase over growing working sets.
+std::vector<CacheLevel> measure_caches();
+
+}  // namespace qb::bench

@@ -1,0 +1,183 @@
+#include "runner.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "machine.h"
+
+namespace qb::bench {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+constexpr double kOverLimit = 105;      // percent: beyond it a row is a measuring error
+constexpr double kBaselineSeconds = 2;  // a slower scalar call is not timed only for a ratio
+
+}  // namespace
+
+Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches) {
+  constexpr std::size_t Ki = 1024, Mi = 1024 * 1024;
+  Plan plan;
+  plan.threads = options.threads;
+  const bool own_shapes = !options.sizes.empty() || !options.matmul.empty();
+  if (own_shapes) {
+    plan.sizes = options.sizes;
+    plan.matmul = options.matmul;
+    return plan;
+  }
+  switch (options.profile) {
+    case Profile::smoke:
+      plan.sizes = {2 * Ki};
+      plan.matmul = {{1, 48, 128}, {5, 48, 128}};
+      break;
+    case Profile::quick: {
+      // One size per measured level, at six bytes an element (a conversion's traffic), and one of
+      // at least twice the last level in its narrowest array (f16).
+      for (const CacheLevel& level : caches) {
+        std::size_t n = Ki;
+        while (2 * n * 6 <= level.bytes * 4 / 5 && n < 4 * Mi) n *= 2;
+        if (plan.sizes.empty() || n > plan.sizes.back()) plan.sizes.push_back(n);
+      }
+      std::size_t beyond = 16 * Mi;
+      while (beyond * 2 < 2 * caches.back().bytes && beyond < 64 * Mi) beyond *= 2;
+      plan.sizes.push_back(beyond);
+      plan.matmul = {{1, 4096, 4096}, {12, 4096, 512}, {32, 1024, 4096}};
+      break;
+    }
+    case Profile::full:
+      for (std::size_t n = Ki; n <= 64 * Mi; n *= 4) plan.sizes.push_back(n);
+      plan.matmul = {{12, 512, 512},    {12, 4096, 512},   {1, 4096, 4096},  {32, 4096, 4096},
+                     {128, 4096, 4096}, {512, 4096, 4096}, {1, 4096, 11008}, {1, 4096, 4096, true}};
+      break;
+  }
+  return plan;
+}
+
+Runner::Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches)
+    : options_(options), suite_(std::move(suite)), caches_(std::move(caches)) {
+  for (const Case& c : suite_) {
+    by_name_[c.name()] = &c;
+    if (c.variant->name == "scalar" && c.threads == 1) scalar_cases_[baseline_key(c)] = &c;
+  }
+}
+
+std::string Runner::baseline_key(const Case& c) const {
+  return c.op + "/" + c.format + "/" + c.shape;
+}
+
+std::size_t Runner::register_all() {
+  std::size_t registered = 0;
+  for (const Case& c : suite_) {
+    if (!c.variant->refusal().empty()) continue;
+    benchmark::RegisterBenchmark(c.name().c_str(),
+                                 [this, &c](benchmark::State& state) { run(c, state); });
+    ++registered;
+  }
+  return registered;
+}
+
+const Case* Runner::find(const std::string& name) const {
+  const auto found = by_name_.find(name);
+  return found == by_name_.end() ? nullptr : found->second;
+}
+
+std::string Runner::reproduce(const Case& c) const {
+  std::string shape = c.shape;
+  std::replace(shape.begin(), shape.end(), '/', ',');
+  std::string command = "quantbench --seed=" + std::to_string(options_.seed) +
+                        " --verify=" + to_string(options_.verify) + " --shape " + shape;
+  if (c.threads > 1) command += " --threads=" + std::to_string(c.threads);
+  return command + " --benchmark_filter='^" + c.name() + "$'";
+}
+
+void Runner::prepare(const Case& c) {
+  if (current_.owner == &c) return;
+  current_ = {};
+  const std::size_t cache = caches_.empty() ? std::size_t{32} << 20 : caches_.back().bytes;
+  current_.instance = c.make({problems_, options_.seed, c.threads, cache});
+  current_.owner = &c;
+  current_.instance->run();
+  if (options_.verify == Verify::off) return;
+  current_.error = current_.instance->verify(options_.verify);
+  current_.verified = true;
+}
+
+double Runner::scalar_seconds(const Case& c) {
+  const std::string key = baseline_key(c);
+  if (const auto known = scalar_seconds_.find(key); known != scalar_seconds_.end())
+    return known->second;
+  const auto found = scalar_cases_.find(key);
+  if (found == scalar_cases_.end()) return 0;
+  const Case& scalar = *found->second;
+  const auto instance = scalar.make({problems_, options_.seed, 1, caches_.back().bytes});
+  double best = 1e30;
+  const double begin = now();
+  do {
+    const double start = now();
+    instance->run();
+    best = std::min(best, now() - start);
+  } while (now() - begin < 0.02 && best < kBaselineSeconds);
+  return scalar_seconds_[key] = best;
+}
+
+void Runner::run(const Case& c, benchmark::State& state) {
+  prepare(c);
+  if (current_.error.mismatches) {
+    const std::string message = std::to_string(current_.error.mismatches) +
+                                " mismatches: " + current_.error.first +
+                                "; reproduce: " + reproduce(c);
+    state.SkipWithError(message.c_str());
+    return;
+  }
+  if (!emulated() && options_.profile != Profile::smoke) {
+    limits_.seconds(c.work, c.variant->needs, c.threads);  // near in time: before as well as after
+    scalar_seconds(c);
+  }
+  // A row's own clock beside Google Benchmark's: counters that are ratios need it.
+  const double begin = now();
+  for (auto _ : state) current_.instance->run();
+  count(c, (now() - begin) / double(std::max<std::int64_t>(state.iterations(), 1)), state);
+}
+
+void Runner::count(const Case& c, double seconds, benchmark::State& state) {
+  auto& counters = state.counters;
+  const Error& error = current_.error;
+  if (current_.verified) {
+    counters["mismatches"] = double(error.mismatches);
+    if (error.max_ulp) counters["max_ulp"] = *error.max_ulp;
+    if (error.nmse) counters["nmse"] = *error.nmse;
+    if (error.of_bound) counters["of_bound"] = *error.of_bound;
+  }
+  std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");
+  if (emulated()) {
+    state.SetLabel(label + " emulated: no timing claim");
+    return;
+  }
+  double bytes = 0;
+  for (const Pass& pass : c.work.passes) bytes += pass.read + pass.written;
+  counters["bytes_per_second"] = bytes / seconds;
+  counters["items_per_second"] = c.work.items / seconds;
+  if (c.work.ops > 0) counters["ops_per_second"] = c.work.ops / seconds;
+  if (options_.profile == Profile::smoke) {
+    state.SetLabel(label + " smoke: no timing claim");
+    return;
+  }
+  auto share = [&] { return 100 * limits_.seconds(c.work, c.variant->needs, c.threads) / seconds; };
+  double percent = share();
+  if (percent > kOverLimit) {
+    limits_.doubt();
+    percent = share();
+  }
+  counters["roof_pct"] = percent;
+  if (percent > kOverLimit) {
+    counters["over_limit"] = 1;
+    label += " OVER THE LIMIT: a measuring error";
+  }
+  if (const double scalar = scalar_seconds(c); scalar > 0)
+    counters["speedup_vs_scalar"] = scalar / seconds;
+  state.SetLabel(label);
+}
+
+}  // namespace qb::bench

@@ -1,0 +1,63 @@
+// Registers every case that can run here with Google Benchmark; verifies it, then times it, and
+// attaches speed, error and share of the machine's limit to its row.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include <benchmark/benchmark.h>
+
+#include "options.h"
+#include "roof.h"
+#include "suite.h"
+
+namespace qb::bench {
+
+class Runner {
+ public:
+  Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches);
+  Runner(const Runner&) = delete;
+
+  /// Registers the cases whose variant runs here; their number.
+  std::size_t register_all();
+  /// The case behind a row's name; null if it is none of ours.
+  const Case* find(const std::string& name) const;
+  const Options& options() const { return options_; }
+  const std::vector<CacheLevel>& caches() const { return caches_; }
+  const Limits& limits() const { return limits_; }
+
+ private:
+  /// The instance at hand and whether it has been verified.
+  struct Current {
+    const Case* owner = nullptr;
+    std::unique_ptr<Instance> instance;
+    Error error;
+    bool verified = false;
+  };
+
+  void run(const Case& c, benchmark::State& state);
+  /// Builds and verifies the instance of `c` unless it is at hand already.
+  void prepare(const Case& c);
+  void count(const Case& c, double seconds, benchmark::State& state);
+  /// Seconds of one call of the scalar variant on the same work, measured once; 0 if unknown.
+  double scalar_seconds(const Case& c);
+  std::string reproduce(const Case& c) const;
+  std::string baseline_key(const Case& c) const;
+
+  Options options_;
+  Suite suite_;
+  std::vector<CacheLevel> caches_;
+  Limits limits_;
+  ProblemCache problems_;
+  Current current_;
+  std::unordered_map<std::string, const Case*> by_name_;
+  std::unordered_map<std::string, const Case*> scalar_cases_;
+  std::unordered_map<std::string, double> scalar_seconds_;
+};
+
+/// The arrays and shapes of a profile, given the measured caches; --shape overrides them.
+Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches);
+
+}  // namespace qb::bench

@@ -1,0 +1,25 @@
+# Script mode, at every build: writes OUTPUT with the revision and whether the tree differs from it.
+# Untouched if nothing changed, so that nothing is rebuilt.
+execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD
+                OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET
+                RESULT_VARIABLE failed)
+if(failed)
+  set(revision unknown)
+  set(dirty unknown)
+else()
+  # Results are outputs of the suite: a new results file does not make its sources differ.
+  execute_process(COMMAND git -C ${SOURCE} status --porcelain -- . ":!results"
+                  OUTPUT_VARIABLE changes OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  if(changes)
+    set(dirty yes)
+  else()
+    set(dirty no)
+  endif()
+endif()
+set(text "#define QB_GIT_REVISION \"${revision}\"\n#define QB_GIT_DIRTY \"${dirty}\"\n")
+if(EXISTS ${OUTPUT})
+  file(READ ${OUTPUT} old)
+endif()
+if(NOT "${old}" STREQUAL "${text}")
+  file(WRITE ${OUTPUT} "${text}")
+endif()
