@@ -3,7 +3,7 @@
 
 #include "limits_kernels.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 using V = __m256i;
 inline V load(const V* p) { return _mm256_load_si256(p); }
@@ -13,11 +13,11 @@ inline V join(V a, V b) { return _mm256_or_si256(a, b); }
 inline void fence() { _mm_sfence(); }
 inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 
 #include "limits_stream.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 
 double f32_peak(std::size_t rounds) {
@@ -49,4 +49,4 @@ double int8_peak(std::size_t rounds) {
 }  // namespace
 
 extern const LimitKernels limits_avx2{"avx2", sizeof(V), kLoops, kLoopCount, f32_peak, int8_peak};
-}  // namespace qb::bench
+}  // namespace qb::limits

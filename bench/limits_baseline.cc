@@ -4,7 +4,7 @@
 #if defined(__x86_64__)
 #include <emmintrin.h>
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 using V = __m128i;
 inline V load(const V* p) { return _mm_load_si128(p); }
@@ -14,11 +14,11 @@ inline V join(V a, V b) { return _mm_or_si128(a, b); }
 inline void fence() { _mm_sfence(); }
 inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 
 #include "limits_stream.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 
 // No FMA in the baseline: eight chains of a multiply feeding an add.
@@ -50,12 +50,12 @@ double int8_peak(std::size_t rounds) {
 }
 
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 using V = uint8x16_t;
 inline V load(const V* p) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)); }
@@ -65,11 +65,11 @@ inline V join(V a, V b) { return vorrq_u8(a, b); }
 inline void fence() {}
 inline void keep(V v) { __asm__ volatile("" ::"w"(v)); }
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 
 #include "limits_stream.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 
 double f32_peak(std::size_t rounds) {
@@ -101,12 +101,12 @@ double int8_peak(std::size_t rounds) {
 }
 
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 #else
 #error "limits_baseline.cc knows x86-64 and AArch64"
 #endif
 
-namespace qb::bench {
+namespace qb::limits {
 extern const LimitKernels limits_baseline{"baseline", sizeof(V), kLoops,
                                           kLoopCount, f32_peak,  int8_peak};
-}  // namespace qb::bench
+}  // namespace qb::limits

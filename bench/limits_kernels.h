@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace qb::bench {
+namespace qb::limits {
 
 /// A streaming pattern: `reads` vectors loaded and `writes` vectors stored per step. Bytes of src
 /// and dst are multiples of 8 KiB times reads and writes; both 64-byte aligned.
@@ -32,4 +32,4 @@ extern const LimitKernels limits_sse4_2;
 extern const LimitKernels limits_avx2;
 #endif
 
-}  // namespace qb::bench
+}  // namespace qb::limits

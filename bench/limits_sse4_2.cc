@@ -3,7 +3,7 @@
 
 #include "limits_kernels.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 using V = __m128i;
 inline V load(const V* p) { return _mm_load_si128(p); }
@@ -13,11 +13,11 @@ inline V join(V a, V b) { return _mm_or_si128(a, b); }
 inline void fence() { _mm_sfence(); }
 inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits
 
 #include "limits_stream.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 
 double f32_peak(std::size_t rounds) {
@@ -50,4 +50,4 @@ double int8_peak(std::size_t rounds) {
 
 extern const LimitKernels limits_sse4_2{"sse4.2",   sizeof(V), kLoops,
                                         kLoopCount, f32_peak,  int8_peak};
-}  // namespace qb::bench
+}  // namespace qb::limits

@@ -6,7 +6,7 @@
 
 #include "limits_kernels.h"
 
-namespace qb::bench {
+namespace qb::limits {
 namespace {
 
 constexpr int kUnroll = 8;
@@ -75,4 +75,4 @@ constexpr StreamLoop kLoops[] = {
 constexpr std::size_t kLoopCount = sizeof kLoops / sizeof kLoops[0];
 
 }  // namespace
-}  // namespace qb::bench
+}  // namespace qb::limits

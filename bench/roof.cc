@@ -16,6 +16,9 @@
 namespace qb::bench {
 namespace {
 
+using limits::LimitKernels;
+using limits::StreamLoop;
+
 constexpr double kMaxAge = 5.0;  // seconds that a limit stays near in time
 
 double now() {
@@ -24,11 +27,11 @@ double now() {
 
 const LimitKernels& strongest(FeatureSet have) {
 #if defined(__x86_64__)
-  if (have.contains(isa::avx2)) return limits_avx2;
-  if (have.contains(isa::sse4_2)) return limits_sse4_2;
+  if (have.contains(isa::avx2)) return limits::limits_avx2;
+  if (have.contains(isa::sse4_2)) return limits::limits_sse4_2;
 #endif
   (void)have;
-  return limits_baseline;
+  return limits::limits_baseline;
 }
 
 /// Seconds of one call of body(), the best of several timed batches.
