@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "core/check.h"
-#include "oracle/absmax.h"
+#include "support/absmax_checks.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
 #include "support/variant_test.h"
@@ -13,43 +13,16 @@ namespace {
 
 using qb::f16;
 using qb::test::Against;
+using qb::test::expect_absmax;
 using qb::test::Guarded;
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
 
 QB_VARIANT_TEST_SUITE(AbsmaxF32, qb::absmax::f32);
 QB_VARIANT_TEST_SUITE(AbsmaxF16, qb::absmax::f16);
 
-template <class T>
-void expect_absmax(std::span<const T> x, float got) {
-  const double want = qb::oracle::absmax(x);
-  if (std::isnan(want))
-    EXPECT_TRUE(std::isnan(got)) << "length " << x.size() << ": got " << got;
-  else
-    EXPECT_EQ(want, double(got)) << "length " << x.size();
-}
-
-TEST_P(AbsmaxF32, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin}) {
-      const Guarded<float> x(qb::test::weights(n, 7 + unsigned(n)), side);
-      Guarded<float> y(1);
-      kernel()(x.data(), 1, n, y.data());
-      expect_absmax<float>({x.data(), n}, y[0]);
-    }
-}
+TEST_P(AbsmaxF32, EveryLengthBetweenGuardPages) { qb::test::check_absmax_every_length(kernel()); }
 
 TEST_P(AbsmaxF32, LargestAnywhereNegativeOrNan) {
-  for (const std::size_t n : {1, 7, 8, 9, 63, 64, 65, 200})
-    for (std::size_t at = 0; at < n; ++at)
-      for (const float special : {-3.5f, kInf, -kInf, kNan, -kNan}) {
-        std::vector<float> x(n, 0.25f);
-        x[at] = special;
-        Guarded<float> y(1);
-        kernel()(x.data(), 1, n, y.data());
-        expect_absmax<float>(x, y[0]);
-      }
+  qb::test::check_absmax_special_anywhere(kernel());
 }
 
 TEST_P(AbsmaxF32, ZerosSubnormalsAndExtremes) {
@@ -70,8 +43,7 @@ TEST_P(AbsmaxF32, Groups) {
     const Guarded<float> x(qb::test::weights(groups * len, 3), Against::end);
     Guarded<float> y(groups);
     kernel()(x.data(), groups, len, y.data());
-    for (std::size_t i = 0; i < groups; ++i)
-      expect_absmax<float>({x.data() + i * len, len}, y[i]);
+    for (std::size_t i = 0; i < groups; ++i) expect_absmax<float>({x.data() + i * len, len}, y[i]);
   }
 }
 

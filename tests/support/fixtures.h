@@ -72,8 +72,8 @@ class Fixtures {
  private:
   Fixtures() {
     const std::string directory = QB_FIXTURES;
-    std::ifstream json(directory + "/fixtures.json"), bin(directory + "/fixtures.bin",
-                                                          std::ios::binary);
+    std::ifstream json(directory + "/fixtures.json"),
+        bin(directory + "/fixtures.bin", std::ios::binary);
     if (!json || !bin) throw std::runtime_error("no fixtures in " + directory);
     index_ = nlohmann::json::parse(json);
     bytes_.assign(std::istreambuf_iterator<char>(bin), {});
