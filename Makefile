@@ -1,5 +1,5 @@
 # The everyday commands. Each installs what it needs (on Debian and Ubuntu) and is done quickly when
-# nothing is missing or changed. SKIP_DEPS=1 leaves packages alone.
+# nothing is missing or changed. SKIP_DEPS=1 leaves packages alone; CMAKE_ARGS is handed to CMake.
 .DEFAULT_GOAL := help
 
 DEPS := $(if $(SKIP_DEPS),true,scripts/install-deps.sh)
@@ -8,7 +8,7 @@ RESULT ?= results/latest.json
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 define build_and_test
-	cmake --preset $(1)
+	cmake --preset $(1) $(CMAKE_ARGS)
 	cmake --build --preset $(1)
 	ctest --preset $(1)
 endef
@@ -20,7 +20,7 @@ help:  ## this list
 
 bench:  ## build, verify and time everything; PROFILE=smoke|quick|full, raw results in RESULT
 	$(DEPS)
-	cmake --preset release
+	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target quantbench
 	build/release/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT)
 
@@ -42,7 +42,7 @@ test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
 
 minsize-check:  ## the symbol check in a build that inlines little (docs/decisions/0002-odr.md)
 	$(DEPS)
-	cmake --preset minsize
+	cmake --preset minsize $(CMAKE_ARGS)
 	cmake --build --preset minsize --target symbol_check_inputs
 	ctest --preset minsize -L symbols
 
@@ -56,7 +56,7 @@ format-check:  ## fail where clang-format would change something
 
 tidy:  ## clang-tidy over the library and its tests
 	$(DEPS) --lint
-	cmake --preset release
+	cmake --preset release $(CMAKE_ARGS)
 	clang-tidy --quiet -p build/release $(filter %.cc,$(filter kernels/core/% tests/% bench/%,$(SOURCES)))
 
 clean:  ## remove every build

@@ -18,7 +18,8 @@ for option in "$@"; do
     --aarch64)
       packages+=(g++-aarch64-linux-gnu qemu-user-static)
       # nlohmann-json and CLI11 are headers for any architecture.
-      foreign+=(libgtest-dev:arm64 libgmock-dev:arm64 libbenchmark-dev:arm64 libxsimd-dev:arm64) ;;
+      foreign+=(libgtest-dev:arm64 libgmock-dev:arm64 libbenchmark-dev:arm64 libxsimd-dev:arm64
+                libgomp1:arm64) ;;
     --qemu) packages+=(qemu-user-static) ;;
     --lint) packages+=(clang-format clang-tidy) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
