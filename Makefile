@@ -55,9 +55,9 @@ format-check:  ## fail where clang-format would change something
 	clang-format --dry-run -Werror $(SOURCES)
 
 tidy:  ## clang-tidy over the library and its tests
-	$(DEPS) --lint
-	cmake --preset release $(CMAKE_ARGS)
-	clang-tidy --quiet -p build/release $(filter %.cc,$(filter kernels/core/% tests/% bench/%,$(SOURCES)))
+	$(DEPS) --clang --lint
+	cmake --preset release-clang $(CMAKE_ARGS)
+	clang-tidy --quiet -p build/release-clang $(filter %.cc,$(filter kernels/core/% tests/% bench/%,$(SOURCES)))
 
 clean:  ## remove every build
 	rm -rf build
