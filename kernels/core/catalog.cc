@@ -1,5 +1,6 @@
 // The rooms of the house, in the order in which --list shows them.
 #include "absmax/absmax.h"
+#include "convert/convert.h"
 #include "core/variant.h"
 #include "int8/int8.h"
 #include "matmul/matmul.h"
@@ -8,7 +9,7 @@ namespace qb {
 
 std::vector<const Variant*> all_variants() {
   std::vector<const Variant*> list;
-  for (const auto room : {absmax::room, int8::room, matmul::room}) {
+  for (const auto room : {convert::room, absmax::room, int8::room, matmul::room}) {
     for (const Variant& v : room()) list.push_back(&v);
   }
   return list;

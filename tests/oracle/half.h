@@ -55,13 +55,46 @@ inline std::uint32_t round_to_format(double x, int exponent_bits, int mantissa_b
   if (exponent < 1 - bias)  // subnormal
     return sign | std::uint32_t(std::ldexp(rounded, bias - 1 + mantissa_bits));
   const auto whole = std::uint32_t(std::ldexp(rounded, mantissa_bits - exponent));
-  return sign | std::uint32_t(exponent + bias) << mantissa_bits |
-         (whole - (1u << mantissa_bits));
+  return sign | std::uint32_t(exponent + bias) << mantissa_bits | (whole - (1u << mantissa_bits));
 }
 
 /// f16(x) of the contract for x that is not NaN; x is a double or exactly a float.
 inline f16 to_f16(double x) { return f16(std::uint16_t(round_to_format(x, 5, 10))); }
 /// bf16(x) of the contract for x that is not NaN.
 inline bf16 to_bf16(double x) { return bf16(std::uint16_t(round_to_format(x, 8, 7))); }
+
+// With NaN, as patterns: sign and payload kept (its top bits when narrowing), the quiet bit set.
+
+inline std::uint32_t pattern(float x) {
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  return bits;
+}
+
+/// The pattern of f32(h).
+inline std::uint32_t widened(f16 h) {
+  const std::uint32_t bits = static_cast<std::uint16_t>(h);
+  if (!std::isnan(value(h))) return pattern(float(value(h)));
+  return (bits >> 15) << 31 | 255u << 23 | 1u << 22 | (bits & 1023) << 13;
+}
+/// The pattern of f32(h).
+inline std::uint32_t widened(bf16 h) {
+  const std::uint32_t bits = static_cast<std::uint16_t>(h);
+  if (!std::isnan(value(h))) return pattern(float(value(h)));
+  return (bits >> 15) << 31 | 255u << 23 | 1u << 22 | (bits & 127) << 16;
+}
+
+/// f16(x), NaN or not.
+inline f16 narrowed_f16(float x) {
+  if (!std::isnan(x)) return to_f16(double(x));
+  const std::uint32_t bits = pattern(x);
+  return f16(std::uint16_t((bits >> 31) << 15 | 31u << 10 | 1u << 9 | (bits & 0x7fffff) >> 13));
+}
+/// bf16(x), NaN or not.
+inline bf16 narrowed_bf16(float x) {
+  if (!std::isnan(x)) return to_bf16(double(x));
+  const std::uint32_t bits = pattern(x);
+  return bf16(std::uint16_t((bits >> 31) << 15 | 255u << 7 | 1u << 6 | (bits & 0x7fffff) >> 16));
+}
 
 }  // namespace qb::oracle

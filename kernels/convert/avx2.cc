@@ -1,0 +1,169 @@
+// Float conversions, AVX2 and F16C.
+#include <immintrin.h>
+
+#include "convert/kernels.h"
+#include "core/scalar_half.h"
+#include "core/stream.h"
+
+#if !defined(__AVX2__) || !defined(__F16C__)
+#error "compile with the flags of cmake/Isa.cmake for avx2"
+#endif
+
+namespace qb::convert {
+namespace {
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// kStream: past the caches; p is then 32-byte aligned.
+template <bool kStream>
+inline void store(void* p, __m256i v) {
+  if constexpr (kStream)
+    _mm256_stream_si256(static_cast<__m256i*>(p), v);
+  else
+    _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
+
+/// Each converter: block() turns kBlock elements, the unrolled body; vector() kVector of them;
+/// one() a single one.
+struct HalfToFloat {
+  using In = f16;
+  using Out = float;
+  static constexpr std::size_t kVector = 8, kBlock = 32, kAhead = 0;
+
+  template <bool kStream>
+  static void block(const f16* x, float* y) {
+    for (std::size_t i = 0; i < kBlock; i += 8)
+      store<kStream>(y + i, _mm256_castps_si256(_mm256_cvtph_ps(load_half(x + i))));
+  }
+  static void vector(const f16* x, float* y) { _mm256_storeu_ps(y, _mm256_cvtph_ps(load_half(x))); }
+  static float one(f16 x) { return f16_to_f32(x); }
+};
+
+struct FloatToHalf {
+  using In = float;
+  using Out = f16;
+  static constexpr std::size_t kVector = 8, kBlock = 64, kAhead = 1024;
+
+  static __m128i narrow(const float* x) {
+    return _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
+  }
+  template <bool kStream>
+  static void block(const float* x, f16* y) {
+    for (std::size_t i = 0; i < kBlock; i += 16) {
+      if constexpr (kStream) {  // whole vectors: half ones fill the write-combining buffers slower
+        store<true>(y + i, _mm256_set_m128i(narrow(x + i + 8), narrow(x + i)));
+      } else {
+        vector(x + i, y + i);
+        vector(x + i + 8, y + i + 8);
+      }
+    }
+  }
+  static void vector(const float* x, f16* y) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y), narrow(x));
+  }
+  static f16 one(float x) { return f32_to_f16(x); }
+};
+
+struct BrainToFloat {
+  using In = bf16;
+  using Out = float;
+  static constexpr std::size_t kVector = 16, kBlock = 64, kAhead = 0;
+
+  template <bool kStream>
+  static void widen(const bf16* x, float* y) {
+    __m256i h = load(x);
+    const __m256i magnitude = _mm256_and_si256(h, _mm256_set1_epi16(0x7fff));
+    const __m256i nan = _mm256_cmpgt_epi16(magnitude, _mm256_set1_epi16(0x7f80));
+    h = _mm256_or_si256(h, _mm256_and_si256(nan, _mm256_set1_epi16(0x40)));  // quiet
+    // Quarters 0 2 1 3, so that unpacking, which stays in its lane, leaves 0-7 and 8-15 in order.
+    h = _mm256_permute4x64_epi64(h, 0xd8);
+    const __m256i zero = _mm256_setzero_si256();
+    store<kStream>(y, _mm256_unpacklo_epi16(zero, h));
+    store<kStream>(y + 8, _mm256_unpackhi_epi16(zero, h));
+  }
+  template <bool kStream>
+  static void block(const bf16* x, float* y) {
+    for (std::size_t i = 0; i < kBlock; i += 16) widen<kStream>(x + i, y + i);
+  }
+  static void vector(const bf16* x, float* y) { widen<false>(x, y); }
+  static float one(bf16 x) { return bf16_to_f32(x); }
+};
+
+struct FloatToBrain {
+  using In = float;
+  using Out = bf16;
+  static constexpr std::size_t kVector = 16, kBlock = 32, kAhead = 1024;
+
+  /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
+  /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high
+  /// one: the saturating addition makes the low word a mask for that.
+  static __m256i round(__m256i bits) {
+    const __m256i up = _mm256_add_epi32(bits, _mm256_set1_epi32(0x8000));
+    const __m256i masked = _mm256_adds_epu16(up, _mm256_set1_epi32(0xfffe));
+    return _mm256_and_si256(masked, _mm256_srli_epi32(masked, 16));
+  }
+  static __m256i round_or_quiet(__m256i bits) {
+    const __m256i quiet = _mm256_srli_epi32(_mm256_or_si256(bits, _mm256_set1_epi32(0x400000)), 16);
+    const __m256 x = _mm256_castsi256_ps(bits);
+    const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+    return _mm256_blendv_epi8(round(bits), quiet, nan);
+  }
+  /// packus works in lanes: quarters 0-3 8-11 4-7 12-15.
+  static __m256i pack(__m256i a, __m256i b) {
+    return _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8);
+  }
+  template <bool kStream>
+  static void block(const float* x, bf16* y) {
+    const __m256i a = load(x), b = load(x + 8), c = load(x + 16), d = load(x + 24);
+    const __m256 ab = _mm256_cmp_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), _CMP_UNORD_Q);
+    const __m256 cd = _mm256_cmp_ps(_mm256_castsi256_ps(c), _mm256_castsi256_ps(d), _CMP_UNORD_Q);
+    if (_mm256_movemask_ps(_mm256_or_ps(ab, cd)) == 0) [[likely]] {
+      store<kStream>(y, pack(round(a), round(b)));
+      store<kStream>(y + 16, pack(round(c), round(d)));
+    } else {
+      store<kStream>(y, pack(round_or_quiet(a), round_or_quiet(b)));
+      store<kStream>(y + 16, pack(round_or_quiet(c), round_or_quiet(d)));
+    }
+  }
+  static void vector(const float* x, bf16* y) {
+    store<false>(y, pack(round_or_quiet(load(x)), round_or_quiet(load(x + 8))));
+  }
+  static bf16 one(float x) { return f32_to_bf16(x); }
+};
+
+template <class C>
+inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
+  std::size_t i = 0;
+  if (n * (sizeof *x + sizeof *y) >= kStreamBytes) {
+    // Up to y's first cache line; what the block writes beyond it is written again, the same.
+    C::template block<false>(x, y);
+    static_assert(C::kBlock * sizeof *y >= 64);
+    i = (-reinterpret_cast<std::uintptr_t>(y) & 63) / sizeof *y;
+    for (; i + C::kBlock <= n; i += C::kBlock) {
+      if constexpr (C::kAhead != 0)
+        for (std::size_t line = 0; line < C::kBlock * sizeof *x; line += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(x + i) + C::kAhead + line, _MM_HINT_T0);
+      C::template block<true>(x + i, y + i);
+    }
+    _mm_sfence();
+  } else {
+    for (; i + C::kBlock <= n; i += C::kBlock) C::template block<false>(x + i, y + i);
+  }
+  for (; i + C::kVector <= n; i += C::kVector) C::vector(x + i, y + i);
+  if (i == n) return;
+  if (n >= C::kVector) return C::vector(x + n - C::kVector, y + n - C::kVector);
+  for (; i < n; ++i) y[i] = C::one(x[i]);
+}
+
+}  // namespace
+
+void convert_f16_f32_avx2(const f16* x, std::size_t n, float* y) { run<HalfToFloat>(x, n, y); }
+
+void convert_f32_f16_avx2(const float* x, std::size_t n, f16* y) { run<FloatToHalf>(x, n, y); }
+
+void convert_bf16_f32_avx2(const bf16* x, std::size_t n, float* y) { run<BrainToFloat>(x, n, y); }
+
+void convert_f32_bf16_avx2(const float* x, std::size_t n, bf16* y) { run<FloatToBrain>(x, n, y); }
+
+}  // namespace qb::convert

@@ -1,0 +1,284 @@
+#include "convert/convert.h"
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "core/check.h"
+#include "core/stream.h"
+#include "oracle/half.h"
+#include "support/flush.h"
+#include "support/guarded.h"
+#include "support/inputs.h"
+#include "support/rounding.h"
+#include "support/variant_test.h"
+
+namespace {
+
+using qb::bf16;
+using qb::f16;
+using qb::test::Against;
+using qb::test::FlushSubnormals;
+using qb::test::Guarded;
+
+QB_VARIANT_TEST_SUITE(ConvertF16ToF32, qb::convert::f16_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32ToF16, qb::convert::f32_f16);
+QB_VARIANT_TEST_SUITE(ConvertBf16ToF32, qb::convert::bf16_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32ToBf16, qb::convert::f32_bf16);
+
+// One conversion, told by its types: the expected pattern, and the pattern a kernel wrote.
+std::uint32_t expected(f16 x, float) { return qb::oracle::widened(x); }
+std::uint32_t expected(bf16 x, float) { return qb::oracle::widened(x); }
+std::uint32_t expected(float x, f16) { return std::uint16_t(qb::oracle::narrowed_f16(x)); }
+std::uint32_t expected(float x, bf16) { return std::uint16_t(qb::oracle::narrowed_bf16(x)); }
+std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
+std::uint32_t bits(f16 x) { return std::uint16_t(x); }
+std::uint32_t bits(bf16 x) { return std::uint16_t(x); }
+
+/// Compares what a kernel made of x[0, n) with the oracle, element by element up to the first
+/// difference.
+template <class In, class Out>
+void expect_converted(const In* x, std::size_t n, const Out* y) {
+  for (std::size_t i = 0; i < n; ++i)
+    ASSERT_EQ(expected(x[i], Out{}), bits(y[i]))
+        << std::hex << "y[0x" << i << "] of n = 0x" << n << ", from pattern 0x" << bits(x[i])
+        << ", is 0x" << bits(y[i]) << ", expected 0x" << expected(x[i], Out{});
+}
+
+template <class Fn, class Out, class In>
+void expect_converts(Fn* kernel, const std::vector<In>& x) {
+  std::vector<Out> y(x.size());
+  kernel(x.data(), x.size(), y.data());
+  expect_converted(x.data(), x.size(), y.data());
+  std::ranges::fill(y, Out{});
+  {
+    const FlushSubnormals on;
+    kernel(x.data(), x.size(), y.data());
+  }
+  SCOPED_TRACE("with subnormals flushed");
+  expect_converted(x.data(), x.size(), y.data());
+}
+
+/// n patterns of the type over its whole range: NaN, infinities and subnormals among them.
+template <class T>
+std::vector<T> patterns(std::size_t n, std::uint32_t seed) {
+  std::mt19937 words(seed);
+  std::vector<T> x(n);
+  for (T& v : x) {
+    // Floats get an exponent of a half as often as any, or most of them would overflow.
+    std::uint32_t word = words();
+    if (sizeof(T) == 4 && words() % 2) word = (word & 0x8fffffffu) + 0x30000000u;
+    std::memcpy(&v, &word, sizeof v);
+  }
+  return x;
+}
+
+template <class In, class Out, class Fn>
+void every_length_between_guard_pages(Fn* kernel) {
+  for (const std::size_t n : qb::test::lengths())
+    for (const Against x_side : {Against::end, Against::begin})
+      for (const Against y_side : {Against::end, Against::begin}) {
+        const Guarded<In> x(patterns<In>(n, unsigned(n)), x_side);
+        Guarded<Out> y(n, y_side);
+        kernel(x.data(), n, y.data());
+        ASSERT_NO_FATAL_FAILURE(expect_converted(x.data(), n, y.data()));
+      }
+}
+
+/// Runs on x[x_at, x_at + n) into y[y_at, ...) and looks for stores around the output.
+template <class In, class Out, class Fn>
+void misaligned(Fn* kernel, std::size_t n, std::size_t x_at, std::size_t y_at,
+                const std::vector<In>& x, std::vector<Out>& y) {
+  constexpr std::size_t kAround = 64;
+  const Out untouched = std::bit_cast<Out>(
+      static_cast<std::conditional_t<sizeof(Out) == 4, std::uint32_t, std::uint16_t>>(0x5a5a));
+  y.assign(y_at + n + 2 * kAround, untouched);
+  Out* const out = y.data() + kAround + y_at;
+  kernel(x.data() + x_at, n, out);
+  ASSERT_NO_FATAL_FAILURE(expect_converted(x.data() + x_at, n, out)) << x_at << ' ' << y_at;
+  const auto is_untouched = [&](Out v) { return bits(v) == bits(untouched); };
+  EXPECT_TRUE(std::all_of(y.data(), out, is_untouched)) << n << ' ' << x_at << ' ' << y_at;
+  EXPECT_TRUE(std::all_of(out + n, y.data() + y.size(), is_untouched)) << n << ' ' << y_at;
+}
+
+template <class In, class Out, class Fn>
+void misaligned_starts(Fn* kernel) {
+  const std::vector<In> x = patterns<In>(400, 11);
+  std::vector<Out> y;
+  for (const std::size_t n : {5u, 31u, 64u, 161u, 333u})
+    for (std::size_t x_at = 0; x_at < 33; ++x_at)
+      for (std::size_t y_at = 0; y_at < 33; ++y_at)
+        misaligned<In, Out>(kernel, n, x_at, y_at, x, y);
+}
+
+/// Large enough for non-temporal stores, which need an alignment that the output lacks.
+template <class In, class Out, class Fn>
+void beyond_the_caches(Fn* kernel) {
+  const std::size_t least = qb::kStreamBytes / (sizeof(In) + sizeof(Out)) + 1;
+  const std::vector<In> x = patterns<In>(least + 200, 5);
+  std::vector<Out> y;
+  misaligned<In, Out>(kernel, least - 2, 0, 1, x, y);
+  for (const std::size_t y_at : {0u, 13u})
+    misaligned<In, Out>(kernel, least + 5 * y_at, 3 * y_at % 8, y_at, x, y);
+}
+
+template <class Half>
+std::vector<Half> all_halves() {
+  std::vector<Half> x(65536);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = Half(static_cast<std::uint16_t>(i));
+  return x;
+}
+
+/// A stride over all patterns: coprime to 2^32, so that low and high bits both vary.
+std::vector<float> strided_floats() {
+  constexpr std::uint32_t kStride = 4093;
+  std::vector<float> x;
+  x.reserve((std::uint64_t{1} << 32) / kStride + 1);
+  for (std::uint64_t b = 0; b < std::uint64_t{1} << 32; b += kStride)
+    x.push_back(std::bit_cast<float>(std::uint32_t(b)));
+  return x;
+}
+
+#define QB_CONVERSION_TESTS(Suite, In, Out)                                 \
+  TEST_P(Suite, EveryLengthBetweenGuardPages) {                             \
+    every_length_between_guard_pages<In, Out>(kernel());                    \
+  }                                                                         \
+  TEST_P(Suite, MisalignedStarts) { misaligned_starts<In, Out>(kernel()); } \
+  TEST_P(Suite, BeyondTheCaches) { beyond_the_caches<In, Out>(kernel()); }
+
+QB_CONVERSION_TESTS(ConvertF16ToF32, f16, float)
+QB_CONVERSION_TESTS(ConvertF32ToF16, float, f16)
+QB_CONVERSION_TESTS(ConvertBf16ToF32, bf16, float)
+QB_CONVERSION_TESTS(ConvertF32ToBf16, float, bf16)
+
+TEST_P(ConvertF16ToF32, EveryPattern) {
+  expect_converts<qb::convert::convert_f16_f32_fn, float>(kernel(), all_halves<f16>());
+}
+TEST_P(ConvertBf16ToF32, EveryPattern) {
+  expect_converts<qb::convert::convert_bf16_f32_fn, float>(kernel(), all_halves<bf16>());
+}
+
+TEST_P(ConvertF32ToF16, EveryRoundingBoundary) {
+  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(),
+                                                        qb::test::rounding_boundaries<f16>());
+}
+TEST_P(ConvertF32ToBf16, EveryRoundingBoundary) {
+  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(),
+                                                          qb::test::rounding_boundaries<bf16>());
+}
+
+TEST_P(ConvertF32ToF16, EveryKindOfNan) {
+  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), qb::test::nans());
+}
+TEST_P(ConvertF32ToBf16, EveryKindOfNan) {
+  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), qb::test::nans());
+}
+
+// One NaN among numbers: a kernel may treat a vector that holds one differently.
+TEST_P(ConvertF32ToF16, OneNanAnywhere) {
+  for (std::size_t at = 0; at < 150; ++at) {
+    std::vector<float> x = qb::test::weights(150, 3);
+    x[at] = std::bit_cast<float>(0xff800001u);
+    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), x)));
+  }
+}
+TEST_P(ConvertF32ToBf16, OneNanAnywhere) {
+  for (std::size_t at = 0; at < 150; ++at) {
+    std::vector<float> x = qb::test::weights(150, 3);
+    x[at] = std::bit_cast<float>(0xff800001u);
+    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), x)));
+  }
+}
+
+TEST_P(ConvertF32ToF16, StrideOverAllPatterns) {
+  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), strided_floats());
+}
+TEST_P(ConvertF32ToBf16, StrideOverAllPatterns) {
+  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), strided_floats());
+}
+
+// The oracle on literal patterns of IEEE 754 and of the contract.
+TEST(ConvertOracle, KnownPatterns) {
+  using namespace qb::oracle;
+  EXPECT_EQ(value(f16(0x0001)), 0x1p-24);
+  EXPECT_EQ(value(f16(0x03ff)), 0x1p-14 - 0x1p-24);
+  EXPECT_EQ(value(f16(0xc000)), -2);
+  EXPECT_EQ(value(f16(0x7bff)), 65504);
+  EXPECT_EQ(value(bf16(0x3f80)), 1);
+  EXPECT_EQ(value(bf16(0x0001)), 0x1p-133);
+  EXPECT_EQ(widened(f16(0x7c01)), 0x7fc02000u);
+  EXPECT_EQ(widened(f16(0xfe01)), 0xffc02000u);
+  EXPECT_EQ(widened(bf16(0x7f81)), 0x7fc10000u);
+  EXPECT_EQ(widened(f16(0x8000)), 0x80000000u);
+  const std::pair<float, unsigned> halves[] = {
+      {65519.996f, 0x7bff}, {65520.0f, 0x7c00},     {-65520.0f, 0xfc00},   {0x1p-25f, 0x0000},
+      {0x1.000002p-25f, 1}, {-0x1p-25f, 0x8000},    {0x1.8p-24f, 2},       {0x1.002p0f, 0x3c00},
+      {0x1.006p0f, 0x3c02}, {0x1.ffap-15f, 0x03ff}, {0x1.ffep-15f, 0x0400}};
+  for (const auto& [x, want] : halves) EXPECT_EQ(unsigned(narrowed_f16(x)), want) << x;
+  const std::pair<float, unsigned> brains[] = {{0x1.01p0f, 0x3f80},   {0x1.03p0f, 0x3f82},
+                                               {3.4e38f, 0x7f80},     {0x1p-134f, 0x0000},
+                                               {0x1.8p-133f, 0x0002}, {-0x1.fep127f, 0xff7f}};
+  for (const auto& [x, want] : brains) EXPECT_EQ(unsigned(narrowed_bf16(x)), want) << x;
+  EXPECT_EQ(unsigned(narrowed_f16(std::bit_cast<float>(0x7f800001u))), 0x7e00u);
+  EXPECT_EQ(unsigned(narrowed_f16(std::bit_cast<float>(0xff802000u))), 0xfe01u);
+  EXPECT_EQ(unsigned(narrowed_bf16(std::bit_cast<float>(0x7fffffffu))), 0x7fffu);
+}
+
+// Two derivations of rounding, value by value and by walking past midpoints, agree.
+template <class Half>
+void expect_walk_agrees() {
+  std::vector<float> x = qb::test::rounding_boundaries<Half>();
+  std::erase_if(x, [](float v) { return std::signbit(v); });
+  std::ranges::sort(x);
+  for (const std::size_t from : {std::size_t{0}, x.size() / 2, x.size() - 3}) {
+    qb::test::Walk<Half> walk(bits(x[from]));
+    for (std::size_t i = from; i < x.size(); ++i)
+      ASSERT_EQ(walk(bits(x[i])), expected(x[i], Half{}));
+  }
+}
+TEST(ConvertOracle, WalkAgrees) {
+  expect_walk_agrees<f16>();
+  expect_walk_agrees<bf16>();
+}
+
+TEST(ConvertChecked, Converts) {
+  const std::vector<f16> h = {f16(0x3c00), f16(0xc000)};
+  std::vector<float> x(3, 9.0f);
+  qb::convert::widen(h, x);
+  EXPECT_EQ(x, (std::vector<float>{1, -2, 9}));
+  std::vector<f16> back(3, f16(0));
+  qb::convert::narrow(std::span<const float>(x).first(2), back);
+  EXPECT_EQ(back, (std::vector<f16>{f16(0x3c00), f16(0xc000), f16(0)}));
+  std::vector<bf16> brain(3);
+  qb::convert::narrow(x, brain);
+  EXPECT_EQ(brain, (std::vector<bf16>{bf16(0x3f80), bf16(0xc000), bf16(0x4110)}));
+  qb::convert::widen(std::span<const bf16>(brain).subspan(1), x);
+  EXPECT_EQ(x, (std::vector<float>{-2, 9, 9}));
+  qb::convert::widen(std::span<const f16>{}, std::span<float>{});
+}
+
+TEST(ConvertChecked, RefusesAndWritesNothing) {
+  std::vector<float> x(4, 1.0f), y(3, -1.0f);
+  std::vector<f16> h(4, f16(7)), short_h(3, f16(7));
+  std::vector<bf16> b(4, bf16(7)), short_b(3, bf16(7));
+  EXPECT_THROW(qb::convert::widen(h, y), qb::BadArgument);
+  EXPECT_THROW(qb::convert::widen(b, y), qb::BadArgument);
+  EXPECT_THROW(qb::convert::narrow(x, short_h), qb::BadArgument);
+  EXPECT_THROW(qb::convert::narrow(x, short_b), qb::BadArgument);
+  const std::span<f16> inside(reinterpret_cast<f16*>(x.data()) + 7, 4);
+  EXPECT_THROW(qb::convert::narrow(x, inside), qb::BadArgument);
+  const std::span<const bf16> outer(reinterpret_cast<const bf16*>(x.data()), 2);
+  EXPECT_THROW(qb::convert::widen(outer, x), qb::BadArgument);
+  EXPECT_EQ(x, std::vector<float>(4, 1.0f));
+  EXPECT_EQ(y, std::vector<float>(3, -1.0f));
+  EXPECT_EQ(short_h, std::vector<f16>(3, f16(7)));
+  EXPECT_EQ(short_b, std::vector<bf16>(3, bf16(7)));
+  try {
+    qb::convert::narrow(x, short_h);
+    FAIL();
+  } catch (const qb::BadArgument& e) {
+    EXPECT_STREQ(e.what(), "convert::narrow: 'y' has room for 3 elements, needs 4");
+  }
+}
+
+}  // namespace
