@@ -98,6 +98,8 @@ void ResultsFile::write(bool complete) {
   Json results = Json::parse(text_.str() + "\n  ]\n}\n");
   Json& context = results["context"];
   context.erase("host_name");
+  context["executable"] =
+      std::filesystem::path(context.value("executable", "")).filename().string();
   // Debian builds the library without NDEBUG; its timing loop is in the header, compiled here.
   context["library_build_type_note"] = "of Google Benchmark's own library, not of the timed loops";
   context["schema_version"] = kSchemaVersion;

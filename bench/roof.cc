@@ -168,6 +168,26 @@ std::map<std::string, std::string> Limits::describe() const {
   return lines;
 }
 
+double clock_ghz() {
+#if defined(__x86_64__)
+  constexpr int links = 10000;
+  double best = 1e9;
+  for (int repeat = 0; repeat < 3; ++repeat) {
+    std::uint64_t x = 3;
+    const double begin = now();
+    for (int i = 0; i < links; i += 10)
+      __asm__ volatile(
+          "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0\n\t"
+          "imul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0\n\timul %0, %0"
+          : "+r"(x));
+    best = std::min(best, now() - begin);
+  }
+  return 3.0 * links / best * 1e-9;
+#else
+  return 0;
+#endif
+}
+
 std::vector<CacheLevel> measure_caches() {
   struct Line {
     Line* next;
@@ -194,7 +214,7 @@ std::vector<CacheLevel> measure_caches() {
     const std::size_t hops = std::max<std::size_t>(count, 20000);
     double best = 1e9;
     Line* at = &lines[order[0]];
-    for (int repeat = 0; repeat < (bytes > (8u << 20) ? 2 : 5); ++repeat) {
+    for (int repeat = 0; repeat < (bytes > (4u << 20) ? 3 : 12); ++repeat) {
       const double begin = now();
       for (std::size_t i = 0; i < hops; ++i) at = at->next;
       best = std::min(best, (now() - begin) / double(hops) * 1e9);
@@ -202,21 +222,24 @@ std::vector<CacheLevel> measure_caches() {
     }
     curve.emplace_back(bytes, best);
   }
-  // A level ends where latency leaves its plateau, and the next one starts where it stops rising.
-  std::vector<CacheLevel> levels;
-  double plateau = curve[0].second;
-  std::size_t i = 1;
-  while (i < curve.size() && levels.size() < 4) {
-    if (curve[i].second <= plateau * 1.3) {
-      plateau = std::min(plateau, curve[i].second);
-      ++i;
-      continue;
-    }
-    levels.push_back({curve[i - 1].first, plateau});
-    while (i + 2 < curve.size() && curve[i + 2].second > curve[i].second * 1.18) ++i;
-    ++i;
-    if (i < curve.size()) plateau = curve[i].second;
+  // A plateau is where two steps of size (x1.56) cost less than a tenth more, half as slow again as
+  // the one before at the least. A level ends at the last size nearer to its own plateau than to
+  // the next one, on a log scale; the last plateau is memory.
+  std::vector<double> plateaus;
+  for (std::size_t i = 0; i + 2 < curve.size(); ++i) {
+    const bool flat = curve[i + 2].second < curve[i].second * 1.1;
+    if (flat && (plateaus.empty() || curve[i].second > plateaus.back() * 1.5))
+      plateaus.push_back(curve[i].second);
   }
+  std::vector<CacheLevel> levels;
+  for (std::size_t p = 0; p + 1 < plateaus.size(); ++p) {
+    const double border = std::sqrt(plateaus[p] * plateaus[p + 1]);
+    std::size_t bytes = curve[0].first;
+    for (const auto& [size, latency] : curve)
+      if (latency < border) bytes = size;
+    levels.push_back({bytes, plateaus[p]});
+  }
+  if (levels.empty()) levels.push_back({32 << 10, plateaus.empty() ? 0 : plateaus[0]});
   return levels;
 }
 

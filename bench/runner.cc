@@ -33,14 +33,15 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches) {
       plan.matmul = {{1, 48, 128}, {5, 48, 128}};
       break;
     case Profile::quick: {
-      // One size per measured level, at six bytes an element (a conversion's traffic), and one of
-      // at least twice the last level in its narrowest array (f16).
+      // One size per measured level, of a coarse ladder so that runs on one machine stay
+      // comparable, and one beyond: in its narrowest array (f16) twice the last level at least.
       for (const CacheLevel& level : caches) {
-        std::size_t n = Ki;
-        while (2 * n * 6 <= level.bytes * 4 / 5 && n < 4 * Mi) n *= 2;
-        if (plan.sizes.empty() || n > plan.sizes.back()) plan.sizes.push_back(n);
+        std::size_t fits = 0;
+        for (const std::size_t n : {4 * Ki, 32 * Ki, 512 * Ki, 8 * Mi})
+          if (n * 5 <= level.bytes) fits = n;
+        if (fits && (plan.sizes.empty() || fits > plan.sizes.back())) plan.sizes.push_back(fits);
       }
-      std::size_t beyond = 16 * Mi;
+      std::size_t beyond = 32 * Mi;
       while (beyond * 2 < 2 * caches.back().bytes && beyond < 64 * Mi) beyond *= 2;
       plan.sizes.push_back(beyond);
       plan.matmul = {{1, 4096, 4096}, {12, 4096, 512}, {32, 1024, 4096}};
@@ -164,6 +165,7 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     state.SetLabel(label + " smoke: no timing claim");
     return;
   }
+  if (const double ghz = clock_ghz(); ghz > 0) counters["clock_ghz"] = ghz;
   auto share = [&] { return 100 * limits_.seconds(c.work, c.variant->needs, c.threads) / seconds; };
   double percent = share();
   if (percent > kOverLimit) {
