@@ -1,0 +1,320 @@
+// What the matmul benchmarks share: problems, instances, cases. Each arithmetic brings its
+// operations and its oracle.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data.h"
+#include "matmul/matmul.h"
+#include "oracle/matmul.h"
+#include "suite.h"
+#include "weights.h"
+
+namespace qb::bench {
+
+/// Working set that a cold case is judged by: beyond the caches, whatever the rotation measures.
+inline constexpr std::size_t kColdBytes = std::size_t{256} << 20;
+
+/// One format of one arithmetic.
+struct MatmulFormat {
+  std::string name;  ///< "a32.s8.g32"
+  const Op<const matmul::Kernel>* op;
+  matmul::Format format;
+  std::size_t group;  ///< for s8g and s4g
+  Peak peak;
+};
+
+/// What column n of y must be: value[i] and bound[i] for each of the m rows of x.
+/// exact[i] is the product of the unrounded activations with the dequantized weights.
+struct ExpectedColumn {
+  std::vector<double> value, bound, exact;
+};
+template <class T>
+using ColumnOracle = std::function<ExpectedColumn(std::span<const T> x, std::size_t m,
+                                                  const matmul::WeightView& w, std::size_t n)>;
+
+/// Inputs of one shape and format, shared by its variants; T: float, or f16 for the f16 product.
+template <class T>
+class MatmulProblem {
+ public:
+  MatmulProblem(const MatmulFormat& format, const Plan::Shape& shape, ColumnOracle<T> oracle,
+                std::uint64_t seed)
+      : weights(format.format, shape.n, shape.k, format.group, seed),
+        x(shape.m * shape.k),
+        m(shape.m),
+        oracle_(std::move(oracle)) {
+    fill_normal(x.span(), seed, 0);
+  }
+
+  QuantizedWeights weights;
+  Array<T> x;
+  std::size_t m;
+
+  /// Expected columns by their number: all of them, or an even sample, computed when first asked
+  /// for.
+  const std::map<std::size_t, ExpectedColumn>& expected(Verify mode) {
+    const matmul::Weights& w = weights.view().w;
+    constexpr double kQuickMacs = 1 << 27;
+    const double affordable = std::max(2.0, kQuickMacs / (double(m) * double(w.k) + 1));
+    const std::size_t wanted =
+        mode == Verify::full ? w.n : std::size_t(std::min(double(w.n), affordable));
+    if (expected_.size() >= wanted) return expected_;
+    std::vector<std::pair<std::size_t, ExpectedColumn>> columns(wanted);
+    for (std::size_t i = 0; i < wanted; ++i)
+      columns[i].first = wanted == 1 ? 0 : i * (w.n - 1) / (wanted - 1);
+    parallel_ranges(omp_get_max_threads(), wanted, 1, [&](std::size_t begin, std::size_t end) {
+      for (std::size_t i = begin; i < end; ++i)
+        columns[i].second = oracle_(std::as_const(x).span(), m, weights.view(), columns[i].first);
+    });
+    expected_ = std::map<std::size_t, ExpectedColumn>(columns.begin(), columns.end());
+    return expected_;
+  }
+
+ private:
+  ColumnOracle<T> oracle_;
+  std::map<std::size_t, ExpectedColumn> expected_;
+};
+
+/// Copies of the weights as one variant reads them: packed, or canonical for variants that do not
+/// pack. More than one if the rotation is to miss the caches; each is written, so that no two share
+/// physical pages.
+class WeightCopies {
+ public:
+  WeightCopies(const matmul::Kernel& kernel, const QuantizedWeights& weights, std::size_t at_least,
+               int threads) {
+    const matmul::Weights w = weights.view().w;
+    const std::size_t packed = kernel.packed_bytes(w.n, w.k, w.group);
+    const std::size_t each = packed ? packed : weights.bytes();
+    const std::size_t count = each ? std::max<std::size_t>(1, (at_least + each - 1) / each) : 1;
+    for (std::size_t i = 0; i < count; ++i) {
+      if (packed) {
+        memory_.emplace_back(packed);
+        if (i == 0)
+          matmul::pack(kernel, w, memory_[0].data(), threads);
+        else
+          std::memcpy(memory_[i].data(), memory_[0].data(), packed);
+        copies_.push_back({w, memory_[i].data()});
+      } else if (count == 1) {
+        copies_.push_back({w, nullptr});
+      } else {
+        const Bytes& values = memory_.emplace_back(copy(weights.values()));
+        const std::byte* const at = values.data();
+        const std::byte* const scales = memory_.emplace_back(copy(weights.scales())).data();
+        copies_.push_back({weights.view_of(at, scales).w, nullptr});
+      }
+    }
+  }
+
+  struct Copy {
+    matmul::Weights w;
+    const void* packed;
+  };
+  const Copy& next() {
+    at_ = at_ + 1 == copies_.size() ? 0 : at_ + 1;
+    return copies_[at_];
+  }
+
+ private:
+  static Bytes copy(const Bytes& from) {
+    Bytes to(from.size());
+    if (from.size()) std::memcpy(to.data(), from.data(), from.size());
+    return to;
+  }
+
+  std::vector<Bytes> memory_;
+  std::vector<Copy> copies_;
+  std::size_t at_ = 0;
+};
+
+inline double as_double(float v) { return v; }
+inline double as_double(f16 v) { return oracle::value(v); }
+
+template <class T>
+class MatmulInstance : public Instance {
+ public:
+  MatmulInstance(std::shared_ptr<MatmulProblem<T>> problem, const matmul::Kernel* kernel,
+                 std::size_t rotate_bytes, int threads)
+      : problem_(std::move(problem)),
+        kernel_(kernel),
+        threads_(threads),
+        copies_(*kernel, problem_->weights, rotate_bytes, threads),
+        workspace_(workspace_bytes(*problem_, *kernel)),
+        y_(problem_->m * problem_->weights.view().w.n) {}
+
+  void run() override {
+    const WeightCopies::Copy& copy = copies_.next();
+    matmul::multiply(*kernel_, copy.w, copy.packed, problem_->x.data(), problem_->m,
+                     workspace_.data(), y_.data(), threads_);
+  }
+
+  Error verify(Verify mode) override {
+    Error error;
+    double square_error = 0, square = 0, worst = 0;
+    const std::size_t n = problem_->weights.view().w.n;
+    for (const auto& [column, want] : problem_->expected(mode))
+      for (std::size_t i = 0; i < problem_->m; ++i) {
+        const double got = as_double(y_[i * n + column]);
+        const double off = std::fabs(got - want.value[i]);
+        square_error += (got - want.exact[i]) * (got - want.exact[i]);
+        square += want.exact[i] * want.exact[i];
+        if (off <= want.bound[i]) {
+          if (want.bound[i] > 0) worst = std::max(worst, off / want.bound[i]);
+          continue;
+        }
+        worst = want.bound[i] > 0 ? std::max(worst, off / want.bound[i]) : HUGE_VAL;
+        if (error.mismatches++ == 0)
+          error.first = "y[" + std::to_string(i) + "," + std::to_string(column) + "] is " +
+                        std::to_string(got) + ", expected " + std::to_string(want.value[i]) +
+                        " within " + std::to_string(want.bound[i]);
+      }
+    error.nmse = square > 0 ? square_error / square : square_error;
+    error.of_bound = worst;
+    return error;
+  }
+
+ private:
+  static std::size_t workspace_bytes(const MatmulProblem<T>& problem,
+                                     const matmul::Kernel& kernel) {
+    const matmul::Weights w = problem.weights.view().w;
+    return kernel.workspace_bytes(problem.m, w.n, w.k, w.group);
+  }
+
+  std::shared_ptr<MatmulProblem<T>> problem_;
+  const matmul::Kernel* kernel_;
+  int threads_;
+  WeightCopies copies_;
+  Bytes workspace_;
+  Array<T> y_;
+};
+
+/// Packs, and is verified by unpacking: every code (or value) must come back.
+class RepackInstance : public Instance {
+ public:
+  RepackInstance(std::shared_ptr<QuantizedWeights> weights, const matmul::Kernel* kernel,
+                 int threads)
+      : weights_(std::move(weights)),
+        kernel_(kernel),
+        threads_(threads),
+        packed_(kernel->packed_bytes(w().n, w().k, w().group)) {}
+
+  void run() override { matmul::pack(*kernel_, w(), packed_.data(), threads_); }
+
+  Error verify(Verify) override {
+    const matmul::WeightView view = weights_->view();
+    const bool floats = view.format == matmul::Format::f32 || view.format == matmul::Format::f16;
+    Bytes codes(w().n * w().k * (floats ? sizeof(float) : 1));
+    kernel_->unpack(packed_.data(), w().n, w().k, w().group, 0, w().n, codes.data());
+    Error error;
+    for (std::size_t n = 0; n < w().n; ++n)
+      for (std::size_t k = 0; k < w().k; ++k) {
+        const std::size_t at = n * w().k + k;
+        const double got = floats ? double(reinterpret_cast<const float*>(codes.data())[at])
+                                  : double(reinterpret_cast<const std::int8_t*>(codes.data())[at]);
+        const double want = oracle::code_and_scale(view, n, k).code;
+        if (got == want) continue;
+        if (error.mismatches++ == 0)
+          error.first = "code[" + std::to_string(n) + "," + std::to_string(k) + "] is " +
+                        std::to_string(got) + ", expected " + std::to_string(want);
+      }
+    return error;
+  }
+
+ private:
+  const matmul::Weights& w() const { return view_.w; }
+
+  std::shared_ptr<QuantizedWeights> weights_;
+  const matmul::Kernel* kernel_;
+  int threads_;
+  matmul::WeightView view_ = weights_->view();
+  Bytes packed_;
+};
+
+/// Bytes that a variant reads of the weights. Calls into the variant only if it can run here.
+inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::size_t n,
+                                std::size_t k) {
+  if (v.refusal().empty()) {
+    const std::size_t group = QuantizedWeights::group_of(f.format, k, f.group);
+    if (const std::size_t packed = f.op->kernel(v)->packed_bytes(n, k, group)) return packed;
+  }
+  return QuantizedWeights::bytes_of(f.format, n, k, f.group);
+}
+
+inline bool fits(const MatmulFormat& f, std::size_t k) {
+  const bool blocks = f.format == matmul::Format::q8_0 || f.format == matmul::Format::q4_0;
+  return k % (f.group ? f.group : blocks ? kBlock : 1) == 0;
+}
+
+/// matmul/<format>/<variant>/m:<m>/n:<n>/k:<k>[/cold]
+template <class T>
+void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& oracle,
+                Suite& suite) {
+  for (const Plan::Shape& s : plan.matmul) {
+    if (!fits(f, s.k)) continue;
+    for (const int threads : plan.threads)
+      for (const Variant* v : f.op->variants()) {
+        Case c;
+        c.op = "matmul";
+        c.format = f.name;
+        c.variant = v;
+        c.shape = "m:" + std::to_string(s.m) + "/n:" + std::to_string(s.n) +
+                  "/k:" + std::to_string(s.k) + (s.cold ? "/cold" : "");
+        c.threads = threads;
+        const std::size_t weights = weight_bytes(f, *v, s.n, s.k);
+        const std::size_t in = s.m * s.k * sizeof(T), out = s.m * s.n * sizeof(T);
+        c.work.items = double(s.m) * double(s.n);
+        c.work.ops = 2.0 * double(s.m) * double(s.n) * double(s.k);
+        c.work.peak = f.peak;
+        c.work.passes = {{double(weights + in), double(out)}};
+        c.work.working_set = (s.cold ? std::max(weights, kColdBytes) : weights) + in + out;
+        const std::string key = c.op + "/" + c.format + "/" + c.shape;
+        c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
+          auto problem = setup.problems.get<MatmulProblem<T>>(
+              key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup.seed); });
+          return std::make_unique<MatmulInstance<T>>(
+              problem, f.op->kernel(*v), s.cold ? 3 * setup.cache_bytes : 0, setup.threads);
+        };
+        suite.push_back(std::move(c));
+      }
+  }
+}
+
+/// repack/<format>/<variant>/n:<n>/k:<k>, once per pair of n and k; for variants that pack.
+inline void add_repack(const Plan& plan, const MatmulFormat& f, Suite& suite) {
+  std::set<std::pair<std::size_t, std::size_t>> seen;
+  for (const Plan::Shape& s : plan.matmul) {
+    if (!fits(f, s.k) || !seen.insert({s.n, s.k}).second) continue;
+    for (const int threads : plan.threads)
+      for (const Variant* v : f.op->variants()) {
+        if (v->impl && !f.op->kernel(*v)->pack) continue;
+        Case c;
+        c.op = "repack";
+        c.format = f.name;
+        c.variant = v;
+        c.shape = "n:" + std::to_string(s.n) + "/k:" + std::to_string(s.k);
+        c.threads = threads;
+        const std::size_t canonical = QuantizedWeights::bytes_of(f.format, s.n, s.k, f.group);
+        const std::size_t packed = weight_bytes(f, *v, s.n, s.k);
+        c.work.items = double(s.n) * double(s.k);
+        c.work.passes = {{double(canonical), double(packed)}};
+        c.work.working_set = canonical + packed;
+        const std::string key = c.op + "/" + c.format + "/" + c.shape;
+        c.make = [=, n = s.n, k = s.k](const Setup& setup) -> std::unique_ptr<Instance> {
+          auto weights = setup.problems.get<QuantizedWeights>(key, [&] {
+            return std::make_shared<QuantizedWeights>(f.format, n, k, f.group, setup.seed);
+          });
+          return std::make_unique<RepackInstance>(weights, f.op->kernel(*v), setup.threads);
+        };
+        suite.push_back(std::move(c));
+      }
+  }
+}
+
+}  // namespace qb::bench

@@ -1,0 +1,110 @@
+// Oracle of dequantized matmul, from the contract (sections 3 and 4): codes and scales read from
+// the canonical layouts one by one, dequantized with one rounding, summed in double.
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "matmul/matmul.h"
+#include "oracle/half.h"
+
+namespace qb::oracle {
+
+/// Code of weight (n, k), and what it is multiplied by. For f32 and f16 weights the code is the
+/// value itself and the scale 1.
+struct CodeAndScale {
+  double code, scale;
+};
+
+inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n, std::size_t k) {
+  const matmul::Weights& w = view.w;
+  const std::size_t at = n * w.k + k;
+  const auto half_scale = [&] {
+    return value(static_cast<const f16*>(w.scales)[n * (w.k / w.group) + k / w.group]);
+  };
+  const auto s8 = [&] { return double(static_cast<const std::int8_t*>(w.values)[at]); };
+  const auto s4 = [&] {
+    const std::uint8_t byte =
+        static_cast<const std::uint8_t*>(w.values)[n * ((w.k + 1) / 2) + k / 2];
+    const int bits = k % 2 ? byte / 16 : byte % 16;
+    return double(bits < 8 ? bits : bits - 16);
+  };
+  switch (view.format) {
+    case matmul::Format::f32:
+      return {double(static_cast<const float*>(w.values)[at]), 1.0};
+    case matmul::Format::f16:
+      return {value(static_cast<const f16*>(w.values)[at]), 1.0};
+    case matmul::Format::s8:
+      return {s8(), double(static_cast<const float*>(w.scales)[n])};
+    case matmul::Format::s4:
+      return {s4(), double(static_cast<const float*>(w.scales)[n])};
+    case matmul::Format::s8g:
+      return {s8(), half_scale()};
+    case matmul::Format::s4g:
+      return {s4(), half_scale()};
+    case matmul::Format::q8_0: {
+      const BlockQ8_0& block = static_cast<const BlockQ8_0*>(w.values)[at / 32];
+      return {double(block.qs[at % 32]), value(block.d)};
+    }
+    case matmul::Format::q4_0: {
+      const BlockQ4_0& block = static_cast<const BlockQ4_0*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      return {double(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16) - 8, value(block.d)};
+    }
+  }
+  return {};
+}
+
+/// Output n's k weights, dequantized: code times scale, rounded once to f32.
+inline std::vector<double> weights_of_output(const matmul::WeightView& view, std::size_t n) {
+  std::vector<double> row(view.w.k);
+  for (std::size_t k = 0; k < row.size(); ++k) {
+    const auto [code, scale] = code_and_scale(view, n, k);
+    row[k] = double(float(code * scale));
+  }
+  return row;
+}
+
+/// A dot product and the sum of its terms' magnitudes.
+struct Product {
+  double value = 0, magnitude = 0;
+};
+
+/// sum x[k]*w[k]. Four partial sums, which a compiler may keep in flight together.
+template <class T>
+Product product(std::span<const T> x, std::span<const double> w) {
+  double sum[4] = {}, magnitude[4] = {};
+  for (std::size_t k = 0; k < w.size(); ++k) {
+    const double term = double(x[k]) * w[k];
+    sum[k % 4] += term;
+    magnitude[k % 4] += std::fabs(term);
+  }
+  return {(sum[0] + sum[1]) + (sum[2] + sum[3]),
+          (magnitude[0] + magnitude[1]) + (magnitude[2] + magnitude[3])};
+}
+
+/// How far an f32 sum of k products may lie from the exact one: gamma*sum|x||w| and the floor.
+inline double bound(const Product& p, std::size_t k) {
+  return std::ldexp(double(k) + 4, -24) * p.magnitude + std::ldexp(double(k), -126);
+}
+
+/// Values of halves, exact in f32.
+inline std::vector<float> values_of(std::span<const f16> x) {
+  std::vector<float> v;
+  v.reserve(x.size());
+  for (const f16 h : x) v.push_back(float(value(h)));
+  return v;
+}
+
+/// The notebook's product of two rows, as values_of gives them: terms (exact in f32) added in f32
+/// in k order, rounded once to f16. A NaN sum gives the pattern 0x7e00.
+inline f16 product_f16(std::span<const float> x, std::span<const float> w) {
+  float sum = 0;
+  for (std::size_t k = 0; k < w.size(); ++k) sum += x[k] * w[k];
+  return std::isnan(sum) ? f16(0x7e00) : to_f16(sum);
+}
+
+}  // namespace qb::oracle

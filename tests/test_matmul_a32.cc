@@ -1,0 +1,332 @@
+#include <limits>
+
+#include "core/check.h"
+#include "matmul/matmul.h"
+#include "oracle/matmul.h"
+#include "support/guarded.h"
+#include "support/inputs.h"
+#include "support/matmul_test.h"
+#include "support/variant_test.h"
+
+namespace {
+
+using qb::f16;
+using qb::matmul::Arithmetic;
+using qb::matmul::Format;
+using qb::matmul::Kernel;
+using qb::matmul::PackedWeights;
+using qb::matmul::WeightView;
+using qb::test::Against;
+using qb::test::Codes;
+using qb::test::TestWeights;
+
+constexpr std::size_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 33};
+struct Shape {
+  std::size_t n, k;
+};
+
+/// Odd everywhere for layouts that allow it; multiples of the group for those that do not.
+std::vector<Shape> shapes(std::size_t group) {
+  if (group == 1)
+    return {{1, 1}, {3, 7}, {8, 8}, {15, 31}, {16, 64}, {17, 33}, {37, 255}, {50, 257}, {70, 523}};
+  return {{1, group}, {7, 3 * group}, {16, 2 * group}, {17, 5 * group}, {70, 9 * group}};
+}
+
+void expect_within_bound(const WeightView& view, const std::vector<float>& x, std::size_t m,
+                         const std::vector<float>& y) {
+  const std::size_t n = view.w.n, k = view.w.k;
+  for (std::size_t j = 0; j < n; ++j) {
+    const std::vector<double> row = qb::oracle::weights_of_output(view, j);
+    for (std::size_t i = 0; i < m; ++i) {
+      const auto want = qb::oracle::product(std::span<const float>(x).subspan(i * k, k),
+                                            std::span<const double>(row));
+      ASSERT_LE(std::fabs(y[i * n + j] - want.value), qb::oracle::bound(want, k))
+          << "y[" << i << "," << j << "] is " << y[i * n + j] << ", expected " << want.value
+          << "; m " << m << ", n " << n << ", k " << k << ", group " << view.w.group;
+    }
+  }
+}
+
+void check_shape(const Kernel& kernel, Format format, std::size_t m, Shape s, std::size_t group,
+                 Codes codes = Codes::any) {
+  const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
+  const Against side = seed % 2 ? Against::begin : Against::end;
+  const TestWeights w(format, s.n, s.k, group, seed, codes, side);
+  const std::vector<float> x = qb::test::weights(m * s.k, seed + 1);
+  const std::vector<float> whole = qb::test::multiply(kernel, w.view(), x, m, side, false);
+  ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, whole));
+  const Against other = side == Against::end ? Against::begin : Against::end;
+  EXPECT_EQ(whole, qb::test::multiply(kernel, w.view(), x, m, other, true));
+}
+
+void check_shapes(const Kernel& kernel, Format format, std::size_t group) {
+  for (const Shape s : shapes(group))
+    for (const std::size_t m : kRows)
+      ASSERT_NO_FATAL_FAILURE(check_shape(kernel, format, m, s, group));
+}
+
+/// Enough of everything that every level of blocking is crossed.
+void check_many_rows(const Kernel& kernel, Format format, std::size_t group) {
+  ASSERT_NO_FATAL_FAILURE(
+      check_shape(kernel, format, 203, {163, group == 1 ? 535 : 5 * group}, group));
+}
+
+void check_extremes(const Kernel& kernel, Format format, std::size_t group) {
+  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
+    for (const std::size_t m : {1, 3, 13})
+      ASSERT_NO_FATAL_FAILURE(
+          check_shape(kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes));
+}
+
+/// An offset added and taken away again would leave its rounding error behind.
+void check_zeros(const Kernel& kernel, Format format, std::size_t group) {
+  for (const std::size_t m : {1, 2, 5, 8}) {
+    const Shape s{18, group == 1 ? 77 : 2 * group};
+    const TestWeights w(format, s.n, s.k, group, 5, Codes::zero);
+    std::vector<float> x = qb::test::weights(m * s.k, 9);
+    for (float& v : x) v *= 1e20f;
+    for (const float y : qb::test::multiply(kernel, w.view(), x, m, Against::end, false))
+      EXPECT_EQ(y, 0.0f);
+  }
+}
+
+void check_empty(const Kernel& kernel, Format format, std::size_t group) {
+  for (const std::size_t m : {0, 1, 7})
+    for (const std::size_t n : {0, 1, 19})
+      for (const std::size_t k : {std::size_t{0}, group == 1 ? 5 : group}) {
+        if (m && n && k) continue;
+        const TestWeights w(format, n, k, group, 5);
+        const std::vector<float> y =
+            qb::test::multiply(kernel, w.view(), std::vector<float>(m * k), m, Against::end, false);
+        EXPECT_EQ(y, std::vector<float>(m * n));
+      }
+}
+
+/// Whatever comes out, nothing outside the spans is touched, and it ends.
+void check_non_finite(const Kernel& kernel, Format format, std::size_t group) {
+  const Shape s{18, group == 1 ? 77 : 2 * group};
+  const TestWeights w(format, s.n, s.k, group, 5);
+  for (const float special :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
+    for (const std::size_t m : {1, 7})
+      qb::test::multiply(kernel, w.view(), std::vector<float>(m * s.k, special), m, Against::end,
+                         true);
+}
+
+void check_repacking(const Kernel& kernel, Format format, std::size_t group) {
+  for (const Shape s : shapes(group))
+    for (const Against side : {Against::end, Against::begin}) {
+      const TestWeights w(format, s.n, s.k, group, std::uint32_t(s.n + s.k), Codes::any, side);
+      ASSERT_NO_FATAL_FAILURE(qb::test::expect_unpack_gives_back(kernel, w.view(), side));
+    }
+}
+
+#define QB_TEST_EACH_GROUP(Suite, name, check, format, ...)     \
+  TEST_P(Suite, name) {                                         \
+    for (const std::size_t group : {__VA_ARGS__})               \
+      ASSERT_NO_FATAL_FAILURE(check(*kernel(), format, group)); \
+  }
+
+/// Groups: 1 where k may be anything.
+#define QB_MATMUL_TESTS(Suite, operation, format, ...)                                      \
+  QB_VARIANT_TEST_SUITE(Suite, operation);                                                  \
+  QB_TEST_EACH_GROUP(Suite, EveryShapeBetweenGuardPages, check_shapes, format, __VA_ARGS__) \
+  QB_TEST_EACH_GROUP(Suite, ManyRows, check_many_rows, format, __VA_ARGS__)                 \
+  QB_TEST_EACH_GROUP(Suite, ExtremeCodes, check_extremes, format, __VA_ARGS__)              \
+  QB_TEST_EACH_GROUP(Suite, Empty, check_empty, format, __VA_ARGS__)                        \
+  QB_TEST_EACH_GROUP(Suite, NonFiniteStaysInside, check_non_finite, format, __VA_ARGS__)    \
+  QB_TEST_EACH_GROUP(Suite, UnpackGivesBack, check_repacking, format, __VA_ARGS__)
+
+QB_MATMUL_TESTS(MatmulA32F32, qb::matmul::a32_f32, Format::f32, 1)
+QB_MATMUL_TESTS(MatmulA32F16, qb::matmul::a32_f16, Format::f16, 1)
+QB_MATMUL_TESTS(MatmulA32S8, qb::matmul::a32_s8, Format::s8, 1)
+QB_MATMUL_TESTS(MatmulA32S4, qb::matmul::a32_s4, Format::s4, 1)
+QB_MATMUL_TESTS(MatmulA32S8g, qb::matmul::a32_s8g, Format::s8g, 32, 64, 128)
+QB_MATMUL_TESTS(MatmulA32S4g, qb::matmul::a32_s4g, Format::s4g, 32, 64, 128)
+QB_MATMUL_TESTS(MatmulA32Q8, qb::matmul::a32_q8_0, Format::q8_0, 32)
+QB_MATMUL_TESTS(MatmulA32Q4, qb::matmul::a32_q4_0, Format::q4_0, 32)
+QB_TEST_EACH_GROUP(MatmulA32S8, ZeroCodesGiveZero, check_zeros, Format::s8, 1)
+QB_TEST_EACH_GROUP(MatmulA32S4, ZeroCodesGiveZero, check_zeros, Format::s4, 1)
+QB_TEST_EACH_GROUP(MatmulA32S8g, ZeroCodesGiveZero, check_zeros, Format::s8g, 32, 64, 128)
+QB_TEST_EACH_GROUP(MatmulA32S4g, ZeroCodesGiveZero, check_zeros, Format::s4g, 32, 64, 128)
+QB_TEST_EACH_GROUP(MatmulA32Q8, ZeroCodesGiveZero, check_zeros, Format::q8_0, 32)
+QB_TEST_EACH_GROUP(MatmulA32Q4, ZeroCodesGiveZero, check_zeros, Format::q4_0, 32)
+
+QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);
+
+std::vector<f16> halves(std::size_t n, std::uint32_t seed, bool any_finite) {
+  if (any_finite) {
+    std::vector<f16> x = qb::test::half_patterns(n, seed);
+    for (f16& h : x)
+      if ((unsigned(h) & 0x7c00u) == 0x7c00u) h = f16(unsigned(h) & 0x83ffu);
+    return x;
+  }
+  std::vector<f16> x;
+  for (const float v : qb::test::weights(n, seed)) x.push_back(qb::oracle::to_f16(v));
+  return x;
+}
+
+void check_f16(const Kernel& kernel, std::size_t m, Shape s, bool any_finite) {
+  const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
+  const Against side = seed % 2 ? Against::begin : Against::end;
+  const qb::test::Guarded<f16> w(halves(s.n * s.k, seed, any_finite), side);
+  const WeightView view = qb::matmul::view_f16({w.data(), w.size()}, s.n, s.k);
+  const std::vector<f16> x = halves(m * s.k, seed + 1, any_finite);
+  const std::vector<f16> y = qb::test::multiply(kernel, view, x, m, side, false);
+  const std::vector<float> xs = qb::oracle::values_of(x);
+  const std::vector<float> ws = qb::oracle::values_of({w.data(), w.size()});
+  for (std::size_t i = 0; i < m; ++i)
+    for (std::size_t j = 0; j < s.n; ++j) {
+      const f16 want = qb::oracle::product_f16(std::span(xs).subspan(i * s.k, s.k),
+                                               std::span(ws).subspan(j * s.k, s.k));
+      ASSERT_EQ(unsigned(want), unsigned(y[i * s.n + j]))
+          << "y[" << i << "," << j << "], m " << m << ", n " << s.n << ", k " << s.k;
+    }
+  const Against other = side == Against::end ? Against::begin : Against::end;
+  EXPECT_EQ(y, qb::test::multiply(kernel, view, x, m, other, true));
+}
+
+TEST_P(MatmulF16F16, EveryShapeToTheBit) {
+  for (const Shape s : shapes(1))
+    for (const std::size_t m : kRows)
+      for (const bool any_finite : {false, true})
+        ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), m, s, any_finite));
+}
+
+TEST_P(MatmulF16F16, ManyRowsAndLongSums) {
+  ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), 203, {163, 535}, false));
+  for (const std::size_t m : {1, 6})
+    ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), m, {130, 4096}, false));
+}
+
+TEST_P(MatmulF16F16, Empty) {
+  for (const std::size_t m : {0, 1, 7})
+    for (const std::size_t n : {0, 1, 19})
+      for (const std::size_t k : {0, 5})
+        if (!m || !n || !k) check_f16(*kernel(), m, {n, k}, false);
+}
+
+TEST_P(MatmulF16F16, UnpackGivesBack) { check_repacking(*kernel(), Format::f16, 1); }
+
+TEST_P(MatmulF16F16, OverflowAndNonFinite) {
+  // 65504*1 + 16*1 = 65520, the first that rounds to infinity; 65519.99 still rounds to 65504.
+  const std::vector<f16> one(3, f16(0x3c00)), x = {f16(0x7bff), f16(0x4c00), f16(0)};
+  const WeightView view = qb::matmul::view_f16(one, 1, 3);
+  EXPECT_EQ(unsigned(qb::test::multiply(*kernel(), view, x, 1, Against::end, false)[0]), 0x7c00u);
+  const std::vector<f16> below = {f16(0x7bff), f16(0x4bff), f16(0)};
+  EXPECT_EQ(unsigned(qb::test::multiply(*kernel(), view, below, 1, Against::end, false)[0]),
+            0x7bffu);
+  const std::vector<f16> opposed = {f16(0x7c00), f16(0xfc00), f16(0)};
+  const unsigned nan =
+      unsigned(qb::test::multiply(*kernel(), view, opposed, 1, Against::end, false)[0]);
+  EXPECT_GT(nan & 0x7fffu, 0x7c00u);
+}
+
+// The checked entries.
+
+std::string refusal(const auto& call) {
+  try {
+    call();
+  } catch (const qb::BadArgument& e) {
+    return e.what();
+  }
+  return "nothing refused";
+}
+
+TEST(MatmulChecked, EveryFormatOnTheBestVariantAndThreads) {
+  for (const Format format : {Format::f32, Format::f16, Format::s8, Format::s4, Format::s8g,
+                              Format::s4g, Format::q8_0, Format::q4_0})
+    for (const int threads : {1, 2, 3}) {
+      const std::size_t m = 9, n = 45, k = 128;
+      const TestWeights w(format, n, k, 64, 4);
+      PackedWeights packed(w.view(), Arithmetic::a32, {}, threads);
+      const std::vector<float> x = qb::test::weights(m * k, 8);
+      std::vector<float> y(m * n);
+      packed.run(x, m, y, threads);
+      ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, y));
+      // Fewer rows, then more: the workspace grows as needed.
+      packed.run(std::span<const float>(x).first(k), 1, y, threads);
+      packed.run(x, m, y, threads);
+      ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, y));
+    }
+}
+
+TEST(MatmulChecked, NamedVariant) {
+  const std::vector<float> w = {1, 2, 3, 4}, x = {10, 1};
+  std::vector<float> y(2);
+  PackedWeights packed(qb::matmul::view_f32(w, 2, 2), Arithmetic::a32, "scalar");
+  EXPECT_EQ(packed.variant().name, "scalar");
+  packed.run(x, 1, y);
+  EXPECT_EQ(y, (std::vector<float>{12, 34}));
+  EXPECT_THROW(PackedWeights(qb::matmul::view_f32(w, 2, 2), Arithmetic::a32, "none"),
+               std::invalid_argument);
+}
+
+TEST(MatmulChecked, TheNotebooksProduct) {
+  const std::vector<f16> w = {f16(0x3c00), f16(0x4000)}, x = {f16(0x4200), f16(0x3800)};
+  std::vector<f16> y(1);
+  PackedWeights packed(qb::matmul::view_f16(w, 1, 2), Arithmetic::f16);
+  packed.run(x, 1, y);
+  EXPECT_EQ(unsigned(y[0]), 0x4400u);  // 3*1 + 0.5*2 = 4
+}
+
+TEST(MatmulChecked, ViewsRefuse) {
+  using namespace qb::matmul;
+  const std::vector<float> f(12), scales(3);
+  const std::vector<f16> h(12);
+  const std::vector<std::int8_t> q8(96);
+  const std::vector<std::uint8_t> q4(96);
+  EXPECT_EQ(refusal([&] { view_f32(f, 3, 5); }),
+            "matmul::view_f32: 'values' has 12 elements, expected 15");
+  EXPECT_THROW(view_f16(h, 5, 3), qb::BadArgument);
+  EXPECT_THROW(view_s8(q8, scales, 4, 24), qb::BadArgument);
+  EXPECT_THROW(view_s8(q8, scales, 3, 31), qb::BadArgument);
+  EXPECT_THROW(view_s4(q4, scales, 3, 62), qb::BadArgument);
+  EXPECT_NO_THROW(view_s4(q4, scales, 3, 63));
+  EXPECT_EQ(refusal([&] { view_s8g(q8, h, 2, 48, 16); }),
+            "matmul::view_s8g: 'group' = 16 is none of 32, 64, 128");
+  EXPECT_EQ(refusal([&] { view_s8g(q8, h, 2, 48, 32); }),
+            "matmul::view_s8g: 'group' = 32 does not divide 'k' = 48");
+  EXPECT_THROW(view_s8g(q8, h, 1, 96, 32), qb::BadArgument);
+  EXPECT_THROW(view_s4g(q4, h, 2, 96, 0), qb::BadArgument);
+  EXPECT_THROW(view_s4g(q4, h, 1, 96, 32), qb::BadArgument);
+  const std::vector<qb::BlockQ8_0> b8(4);
+  const std::vector<qb::BlockQ4_0> b4(4);
+  EXPECT_EQ(refusal([&] { view_q8_0(b8, 2, 48); }),
+            "matmul::view_q8_0: 'block' = 32 does not divide 'k' = 48");
+  EXPECT_THROW(view_q8_0(b8, 3, 64), qb::BadArgument);
+  EXPECT_THROW(view_q4_0(b4, 2, 96), qb::BadArgument);
+  EXPECT_THROW(view_q4_0(b4, 2, 65), qb::BadArgument);
+}
+
+TEST(MatmulChecked, RunRefusesAndWritesNothing) {
+  using namespace qb::matmul;
+  std::vector<float> w(6, 2.0f), both(9, -1.0f);
+  const std::span<float> y = std::span(both).first(2), x = std::span(both).last(6);
+  PackedWeights packed(view_f32(w, 2, 3), Arithmetic::a32);
+  EXPECT_EQ(refusal([&] { packed.run(x, 1, y); }),
+            "matmul::PackedWeights::run: 'x' has 6 elements, expected 3");
+  EXPECT_EQ(refusal([&] { packed.run(x, 2, y); }),
+            "matmul::PackedWeights::run: 'y' has room for 2 elements, needs 4");
+  EXPECT_EQ(refusal([&] { packed.run(x, 2, std::span(both).first(4)); }),
+            "matmul::PackedWeights::run: 'x' and 'y' overlap");
+  EXPECT_EQ(refusal([&] { packed.run(x, 2, w); }),
+            "matmul::PackedWeights::run: 'weights' and 'y' overlap");
+  EXPECT_THROW(packed.run(x, 1, y, 0), qb::BadArgument);
+  const std::vector<f16> hx(3);
+  std::vector<f16> hy(2);
+  EXPECT_THROW(packed.run(hx, 1, hy), qb::BadArgument);
+  EXPECT_EQ(both, std::vector<float>(9, -1.0f));
+  EXPECT_EQ(w, std::vector<float>(6, 2.0f));
+  EXPECT_EQ(refusal([&] { PackedWeights(view_f32(w, 2, 3), Arithmetic::a8); }),
+            "matmul::operation: no a8 product for f32 weights");
+  EXPECT_EQ(refusal([&] { PackedWeights(view_f32(w, 2, 3), Arithmetic::f16); }),
+            "matmul::operation: no f16 product for f32 weights");
+  std::vector<float> scales(2, 1.0f);
+  const std::vector<std::int8_t> codes(6);
+  PackedWeights quantized(view_s8(codes, scales, 2, 3), Arithmetic::a32);
+  EXPECT_EQ(refusal([&] { quantized.run(std::span(both).first(3), 1, scales); }),
+            "matmul::PackedWeights::run: 'scales' and 'y' overlap");
+}
+
+}  // namespace
