@@ -5,6 +5,7 @@
 DEPS := $(if $(SKIP_DEPS),true,scripts/install-deps.sh)
 PROFILE ?= quick
 RESULT ?= results/latest.json
+PYTHON ?= python3
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 define build_and_test
@@ -13,7 +14,8 @@ define build_and_test
 	ctest --preset $(1)
 endef
 
-.PHONY: help bench test test-clang test-asan test-aarch64 minsize-check format format-check tidy clean
+.PHONY: help bench test test-clang test-asan test-aarch64 test-results minsize-check format \
+  format-check tidy venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -40,6 +42,9 @@ test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
 	$(DEPS) --aarch64
 	$(call build_and_test,aarch64-qemu)
 
+test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
+	.venv/bin/pytest results
+
 minsize-check:  ## the symbol check in a build that inlines little (docs/decisions/0002-odr.md)
 	$(DEPS)
 	cmake --preset minsize $(CMAKE_ARGS)
@@ -59,5 +64,14 @@ tidy:  ## clang-tidy over the library and its tests
 	cmake --preset release-clang $(CMAKE_ARGS)
 	clang-tidy --quiet -p build/release-clang $(filter %.cc,$(filter kernels/core/% tests/% bench/%,$(SOURCES)))
 
+venv: .venv/installed  ## the Python environment of the results tools, in .venv
+
+.venv/installed: results/requirements.txt results/pyproject.toml
+	$(DEPS) --python
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check -r results/requirements.txt
+	.venv/bin/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e results
+	touch $@
+
 clean:  ## remove every build
-	rm -rf build
+	rm -rf build .venv

@@ -2,11 +2,13 @@
 # Installs what building and testing needs, on Debian and Ubuntu; elsewhere names what is missing.
 # Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint]
+#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser]
 #     --clang    clang and its OpenMP
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
+#     --python   python3 with venv, for the results tools
+#     --browser  Chromium, to test the report and to draw the README's picture
 set -euo pipefail
 
 packages=(cmake ninja-build g++ make git libgtest-dev libgmock-dev libbenchmark-dev libxsimd-dev
@@ -22,8 +24,11 @@ for option in "$@"; do
                 libgomp1:arm64) ;;
     --qemu) packages+=(qemu-user-static) ;;
     --lint) packages+=(clang-format clang-tidy) ;;
+    --python) packages+=(python3 python3-venv) ;;
+    --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu --lint" >&2
+    *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \
+            "--lint --python --browser" >&2
        exit 2 ;;
   esac
 done

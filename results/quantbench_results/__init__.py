@@ -1,0 +1,1 @@
+"""Turns quantbench's results files into reports, comparisons and choices."""
