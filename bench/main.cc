@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <regex>
+#include <set>
 
 #include "machine.h"
 #include "options.h"
@@ -15,14 +16,17 @@ namespace {
 using namespace qb::bench;
 
 /// Rows that --benchmark_filter selects, by the library's rule: a leading '-' negates.
-std::size_t count_selected(const Suite& suite, std::string filter) {
+std::size_t count_selected(const Suite& suite, std::string filter,
+                           const std::set<std::string>& done) {
   const bool negative = !filter.empty() && filter[0] == '-';
   if (negative) filter.erase(0, 1);
   if (filter == "all") filter = ".";
   const std::regex pattern(filter, std::regex::extended);
   std::size_t count = 0;
   for (const Case& c : suite)
-    if (c.variant->refusal().empty() && std::regex_search(c.name(), pattern) != negative) ++count;
+    if (c.variant->refusal().empty() && !done.count(c.name()) &&
+        std::regex_search(c.name(), pattern) != negative)
+      ++count;
   return count;
 }
 
@@ -64,13 +68,22 @@ int run(int argc, char** argv) {
   add_int4(plan, suite);
   add_matmul_a32(plan, suite);
   add_matmul_a8(plan, suite);
+  Runner runner(options, suite, caches);
+  std::unique_ptr<ResultsFile> file;
+  if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);
+  std::set<std::string> done;
+  if (options.resume) done = file->resume();
   std::size_t selected;
   try {
-    selected = count_selected(suite, options.filter);
+    selected = count_selected(suite, options.filter, done);
   } catch (const std::regex_error&) {
     std::fprintf(stderr, "--benchmark_filter: '%s' is no regular expression\n",
                  options.filter.c_str());
     return 2;
+  }
+  if (selected == 0 && !done.empty()) {
+    std::printf("nothing left to run: '%s' has every row\n", options.out.c_str());
+    return 0;
   }
   if (selected == 0) {
     std::fprintf(stderr,
@@ -78,11 +91,7 @@ int run(int argc, char** argv) {
                  options.filter.c_str());
     return 2;
   }
-
-  Runner runner(options, std::move(suite), caches);
-  std::unique_ptr<ResultsFile> file;
-  if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);
-  runner.register_all();
+  runner.register_all(done);
   stop_on_signals();
   std::unique_ptr<benchmark::BenchmarkReporter> display;
   if (!options.display.empty() && options.display != "console")

@@ -74,6 +74,8 @@ Options parse_options(int argc, char** argv) {
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   app.add_option("--seed", o.seed, "seed of the inputs")->capture_default_str();
   app.add_option("--shape", shapes, "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated");
+  app.add_flag("--resume", o.resume,
+               "continue an interrupted run: keep the rows that --benchmark_out's file has");
   app.allow_extras();
   try {
     app.parse(argc, argv);
@@ -112,6 +114,10 @@ Options parse_options(int argc, char** argv) {
   } else if (!out.empty()) {
     o.benchmark_args.push_back("--benchmark_out=" + out);
     o.benchmark_args.push_back("--benchmark_out_format=" + out_format);
+  }
+  if (o.resume && o.out.empty()) {
+    std::cerr << "--resume needs --benchmark_out=FILE (JSON): the file to continue\n";
+    throw UsageError{2};
   }
   return o;
 }

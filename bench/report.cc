@@ -93,6 +93,46 @@ void ResultsFile::ReportRuns(const std::vector<benchmark::BenchmarkReporter::Run
   if (now() - written_at_ > 2) write(false);
 }
 
+void ResultsFile::describe(Json& context) const {
+  context["schema_version"] = kSchemaVersion;
+  const Options& options = runner_.options();
+  context["profile"] = to_string(options.profile);
+  context["verify"] = to_string(options.verify);
+  context["seed"] = options.seed;
+  context["threads"] = options.threads;
+  context["pin"] = options.pin ? Json(*options.pin) : Json();
+  for (const auto& [key, value] : machine_context()) context[key] = value;
+}
+
+std::set<std::string> ResultsFile::resume() {
+  std::set<std::string> names;
+  std::ifstream file(path_);
+  if (!file) return names;
+  Json mine;
+  describe(mine);
+  try {
+    const Json old = Json::parse(file);
+    for (const auto& [key, value] : mine.items()) {
+      const Json& was = old.at("context").at(key);
+      if (was != value)
+        throw std::runtime_error("'" + key + "' was " + was.dump() + " and is " + value.dump());
+    }
+    std::map<std::string, std::size_t> repetitions;
+    for (const Json& row : old.at("benchmarks"))
+      if (row.at("run_type") == "iteration" && !row.contains("error_occurred"))
+        ++repetitions[row.at("run_name")];
+    for (const Json& row : old.at("benchmarks")) {
+      const std::string name = row.at("run_name");
+      if (repetitions[name] < row.at("repetitions").get<std::size_t>()) continue;
+      names.insert(name);
+      kept_.push_back(row);
+    }
+  } catch (const std::exception& e) {
+    throw std::runtime_error("can't resume '" + path_ + "': " + e.what());
+  }
+  return names;
+}
+
 void ResultsFile::write(bool complete) {
   // What the library writes when it finalises: the text so far is valid but for this.
   Json results = Json::parse(text_.str() + "\n  ]\n}\n");
@@ -102,17 +142,14 @@ void ResultsFile::write(bool complete) {
       std::filesystem::path(context.value("executable", "")).filename().string();
   // Debian builds the library without NDEBUG; its timing loop is in the header, compiled here.
   context["library_build_type_note"] = "of Google Benchmark's own library, not of the timed loops";
-  context["schema_version"] = kSchemaVersion;
+  describe(context);
   context["complete"] = complete;
-  const Options& options = runner_.options();
-  context["profile"] = to_string(options.profile);
-  context["verify"] = to_string(options.verify);
-  context["seed"] = options.seed;
-  context["threads"] = options.threads;
-  context["pin"] = options.pin ? Json(*options.pin) : Json();
   context["caches_measured"] = caches_text(runner_.caches());
-  for (const auto& [key, value] : machine_context()) context[key] = value;
   context["limits"] = runner_.limits().describe();
+  context["operations"] = runner_.operations();
+  Json rows = kept_;
+  for (Json& row : results["benchmarks"]) rows.push_back(std::move(row));
+  results["benchmarks"] = std::move(rows);
   std::ofstream file(path_ + ".tmp");
   file << results.dump(1) << '\n';
   file.close();

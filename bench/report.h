@@ -5,6 +5,8 @@
 #include <benchmark/benchmark.h>
 
 #include <memory>
+#include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 #include <string>
 #include <vector>
@@ -19,16 +21,24 @@ class ResultsFile {
  public:
   /// Throws std::runtime_error, naming the path and the reason, if it can't be written.
   ResultsFile(std::string path, const Runner& runner);
+  /// Takes over the rows of the file at the path, if there is one, from an interrupted run of the
+  /// same build, machine and settings; their names. Throws std::runtime_error, saying what differs
+  /// or what is wrong with the file, otherwise.
+  std::set<std::string> resume();
   bool ReportContext(const benchmark::BenchmarkReporter::Context& context);
   void ReportRuns(const std::vector<benchmark::BenchmarkReporter::Run>& runs);
   /// Writes what there is now; `complete` is recorded in the context.
   void write(bool complete);
 
  private:
+  /// What identifies a run beyond Google Benchmark's own context.
+  void describe(nlohmann::ordered_json& context) const;
+
   std::string path_;
   const Runner& runner_;
   std::ostringstream text_;
   benchmark::JSONReporter json_;
+  nlohmann::ordered_json kept_ = nlohmann::ordered_json::array();  ///< rows of the resumed run
   double written_at_ = 0;
 };
 

@@ -68,15 +68,18 @@ std::string Runner::baseline_key(const Case& c) const {
   return c.op + "/" + c.format + "/" + c.shape;
 }
 
-std::size_t Runner::register_all() {
-  std::size_t registered = 0;
+void Runner::register_all(const std::set<std::string>& done) {
   for (const Case& c : suite_) {
-    if (!c.variant->refusal().empty()) continue;
+    if (!c.variant->refusal().empty() || done.count(c.name())) continue;
     benchmark::RegisterBenchmark(c.name().c_str(),
                                  [this, &c](benchmark::State& state) { run(c, state); });
-    ++registered;
   }
-  return registered;
+}
+
+std::map<std::string, std::string> Runner::operations() const {
+  std::map<std::string, std::string> symbols;
+  for (const Case& c : suite_) symbols[c.op + "/" + c.format] = c.variant->op;
+  return symbols;
 }
 
 const Case* Runner::find(const std::string& name) const {

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -20,13 +21,15 @@ class Runner {
   Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches);
   Runner(const Runner&) = delete;
 
-  /// Registers the cases whose variant runs here; their number.
-  std::size_t register_all();
+  /// Registers the cases whose variant runs here, but for those named in `done`.
+  void register_all(const std::set<std::string>& done);
   /// The case behind a row's name; null if it is none of ours.
   const Case* find(const std::string& name) const;
   const Options& options() const { return options_; }
   const std::vector<CacheLevel>& caches() const { return caches_; }
   const Limits& limits() const { return limits_; }
+  /// The operation's symbol behind each op/format of a row's name: {"absmax/f32", "absmax_f32"}.
+  std::map<std::string, std::string> operations() const;
 
  private:
   /// The instance at hand and whether it has been verified.
