@@ -92,9 +92,7 @@ bool emulated() {
 
 std::map<std::string, std::string> machine_context() {
   std::map<std::string, std::string> c;
-  std::string name = cpuinfo("model name");
-  if (name.empty()) name = cpuinfo("CPU part");
-  c["cpu_name"] = name.empty() ? "unknown" : name;
+  c["cpu_name"] = isa::cpu_name();
   std::string flags = cpuinfo("flags");
   if (flags.empty()) flags = cpuinfo("Features");
   c["cpu_flags"] = flags;

@@ -300,12 +300,20 @@ void Reporter::Finalize() {
 }
 
 void print_list() {
+  // The dispatcher's rule: what QB_TUNING prefers, otherwise the last row that runs.
+  std::map<std::string_view, const Variant*> dispatched;
+  for (const Variant* v : all_variants())
+    if (v->refusal().empty() &&
+        !(dispatched.count(v->op) && dispatched[v->op]->name == tuning::preferred(v->op)))
+      dispatched[v->op] = v;
   std::printf("%-24s %-14s %-34s %s\n", "operation", "variant", "needs", "here");
   for (const Variant* v : all_variants()) {
     const std::string why = v->refusal();
     std::printf("%-24s %-14s %-34s %s\n", std::string(v->op).c_str(), std::string(v->name).c_str(),
                 (v->needs.empty() ? std::string(arch_name(v->arch)) : v->needs.to_string()).c_str(),
-                why.empty() ? "runs" : ("no: " + why).c_str());
+                !why.empty()             ? ("no: " + why).c_str()
+                : dispatched[v->op] == v ? "runs, dispatched to"
+                                         : "runs");
   }
 }
 

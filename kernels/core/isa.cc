@@ -2,6 +2,8 @@
 
 #include <array>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <stdexcept>
 
 #if defined(__x86_64__)
@@ -18,9 +20,9 @@ namespace qb {
 namespace {
 
 constexpr std::array<std::string_view, std::size_t(Feature::count)> kFeatureNames = {
-    "sse4.2",     "avx2",       "fma",      "f16c",     "avx_vnni", "avx512f", "avx512bw",
-    "avx512vl",   "avx512dq",   "avx512vnni", "avx512bf16", "avx512fp16", "amx_tile", "amx_int8",
-    "amx_bf16",   "asimd",      "fphp",     "dotprod",  "i8mm",     "bf16",    "sve"};
+    "sse4.2",   "avx2",     "fma",        "f16c",       "avx_vnni",   "avx512f",  "avx512bw",
+    "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "avx512fp16", "amx_tile", "amx_int8",
+    "amx_bf16", "asimd",    "fphp",       "dotprod",    "i8mm",       "bf16",     "sve"};
 
 constexpr std::array kLevels = {
     isa::Level{"baseline", Arch::any, isa::baseline},
@@ -43,8 +45,8 @@ constexpr std::array kLevels = {
 /// What the hardware reports, and which of it the operating system withholds.
 struct Detection {
   FeatureSet cpu;
-  FeatureSet os_withholds;    // register state that is not saved on a context switch
-  FeatureSet amx_not_granted; // arch_prctl refused the tile state
+  FeatureSet os_withholds;     // register state that is not saved on a context switch
+  FeatureSet amx_not_granted;  // arch_prctl refused the tile state
 };
 
 #if defined(__x86_64__)
@@ -82,7 +84,8 @@ Detection detect() {
       set(Feature::avx512bf16, a, 5);
     }
   }
-  constexpr FeatureSet ymm = features(Feature::avx2, Feature::fma, Feature::f16c, Feature::avx_vnni);
+  constexpr FeatureSet ymm =
+      features(Feature::avx2, Feature::fma, Feature::f16c, Feature::avx_vnni);
   constexpr FeatureSet zmm =
       features(Feature::avx512f, Feature::avx512bw, Feature::avx512vl, Feature::avx512dq,
                Feature::avx512vnni, Feature::avx512bf16, Feature::avx512fp16);
@@ -175,9 +178,12 @@ FeatureSet allowed() {
 
 std::string_view arch_name(Arch arch) {
   switch (arch) {
-    case Arch::x86_64: return "x86-64";
-    case Arch::aarch64: return "AArch64";
-    case Arch::any: break;
+    case Arch::x86_64:
+      return "x86-64";
+    case Arch::aarch64:
+      return "AArch64";
+    case Arch::any:
+      break;
   }
   return "any CPU";
 }
@@ -228,6 +234,28 @@ FeatureSet required() {
     rest = comma == rest.npos ? std::string_view{} : rest.substr(comma + 1);
   }
   return set;
+}
+
+std::string cpu_name() {
+#if defined(__x86_64__)
+  unsigned words[12] = {}, a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid(0x80000000u, &a, &b, &c, &d) && a >= 0x80000004u)
+    for (unsigned i = 0; i < 3; ++i)
+      __get_cpuid(0x80000002u + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
+                  &words[4 * i + 3]);
+  char text[sizeof words + 1] = {};
+  std::memcpy(text, words, sizeof words);
+  std::string name = text;
+  while (!name.empty() && name.back() == ' ') name.pop_back();
+  name.erase(0, name.find_first_not_of(' '));
+  return name.empty() ? "unknown" : name;
+#else
+  // The main identification register: implementer in bits 31-24, part in 15-4.
+  std::ifstream file("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
+  std::string midr;
+  file >> midr;
+  return midr.empty() ? "unknown" : "MIDR " + midr;
+#endif
 }
 
 std::string_view best_level() {

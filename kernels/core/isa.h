@@ -26,10 +26,27 @@ std::string_view arch_name(Arch arch);
 
 /// One CPUID or HWCAP feature.
 enum class Feature : std::uint8_t {
-  sse4_2, avx2, fma, f16c,
-  avx_vnni, avx512f, avx512bw, avx512vl, avx512dq, avx512vnni, avx512bf16, avx512fp16,
-  amx_tile, amx_int8, amx_bf16,
-  asimd, fphp, dotprod, i8mm, bf16, sve,
+  sse4_2,
+  avx2,
+  fma,
+  f16c,
+  avx_vnni,
+  avx512f,
+  avx512bw,
+  avx512vl,
+  avx512dq,
+  avx512vnni,
+  avx512bf16,
+  avx512fp16,
+  amx_tile,
+  amx_int8,
+  amx_bf16,
+  asimd,
+  fphp,
+  dotprod,
+  i8mm,
+  bf16,
+  sve,
   count
 };
 
@@ -51,23 +68,24 @@ struct FeatureSet {
   std::string to_string() const;
 };
 
-constexpr FeatureSet features(auto... f) { return FeatureSet{((std::uint64_t{1} << int(f)) | ... | 0)}; }
+constexpr FeatureSet features(auto... f) {
+  return FeatureSet{((std::uint64_t{1} << int(f)) | ... | 0)};
+}
 
 /// The named levels: what a row of variants.inc may need and what QB_ISA may be capped at.
 /// The flags that compile each of them stand in cmake/Isa.cmake; the two lists must agree.
 namespace isa {
 inline constexpr FeatureSet baseline{};
 inline constexpr FeatureSet sse4_2 = features(Feature::sse4_2);
-inline constexpr FeatureSet avx2 =
-    sse4_2 | features(Feature::avx2, Feature::fma, Feature::f16c);
+inline constexpr FeatureSet avx2 = sse4_2 | features(Feature::avx2, Feature::fma, Feature::f16c);
 inline constexpr FeatureSet avxvnni = avx2 | features(Feature::avx_vnni);
-inline constexpr FeatureSet avx512 = avx2 | features(Feature::avx512f, Feature::avx512bw,
-                                                     Feature::avx512vl, Feature::avx512dq);
+inline constexpr FeatureSet avx512 =
+    avx2 | features(Feature::avx512f, Feature::avx512bw, Feature::avx512vl, Feature::avx512dq);
 inline constexpr FeatureSet avx512vnni = avx512 | features(Feature::avx512vnni);
 inline constexpr FeatureSet avx512bf16 = avx512vnni | features(Feature::avx512bf16);
 inline constexpr FeatureSet avx512fp16 = avx512vnni | features(Feature::avx512fp16);
-inline constexpr FeatureSet amx = avx512vnni | features(Feature::amx_tile, Feature::amx_int8,
-                                                        Feature::amx_bf16);
+inline constexpr FeatureSet amx =
+    avx512vnni | features(Feature::amx_tile, Feature::amx_int8, Feature::amx_bf16);
 inline constexpr FeatureSet neon = features(Feature::asimd);
 inline constexpr FeatureSet neon_fp16 = neon | features(Feature::fphp);
 inline constexpr FeatureSet neon_dotprod = neon | features(Feature::dotprod);
@@ -95,6 +113,8 @@ std::string refusal(FeatureSet needs);
 /// Union of the levels that QB_REQUIRE_ISA lists (comma-separated); a variant that needs no more
 /// than these must run, and a test that would skip it fails. Throws as enabled() does.
 FeatureSet required();
+/// The CPU's own name: the CPUID brand string, or the implementer and part of the first core.
+std::string cpu_name();
 /// The strongest level whose needs are enabled, by name.
 std::string_view best_level();
 }  // namespace isa

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/isa.h"
+#include "core/tuning.h"
 
 namespace qb {
 
@@ -48,9 +49,13 @@ struct Op {
     return reinterpret_cast<Impl*>(const_cast<void*>(v.impl));
   }
 
-  /// The last variant of the table that can run here: the order of the table is the dispatch order.
+  /// The variant that QB_TUNING prefers, or else the last of the table that can run here: the order
+  /// of the table is the dispatch order.
   const Variant& best() const {
     const std::vector<const Variant*> list = variants();
+    const std::string_view tuned = tuning::preferred(name);
+    for (const Variant* v : list)
+      if (v->name == tuned && v->refusal().empty()) return *v;
     for (auto v = list.rbegin(); v != list.rend(); ++v)
       if ((*v)->refusal().empty()) return **v;
     throw std::logic_error(std::string(name) + ": no variant runs on this CPU");
