@@ -28,7 +28,8 @@ using pack_s4_fn = void(const std::int8_t* q, std::size_t n, std::uint8_t* packe
 using unpack_s4_fn = void(const std::uint8_t* packed, std::size_t n, std::int8_t* q);
 /// ggml's q4_0: d = m/-8 with m the signed value of largest magnitude (the first on a tie),
 /// stored nibble = min(15, trunc(x*(1/d) + 8.5)); d stored as f16. A block whose 1/d is not finite
-/// is treated as zero (d = 0, nibbles 8).
+/// is treated as zero: all nibbles 8, and d, below 2^-127, is a zero in f16 (with ggml's sign: a
+/// block of zeros has d = 0/-8 = -0).
 using quantize_f32_q4_0_fn = void(const float* x, std::size_t blocks, BlockQ4_0* y);
 /// y = f32(d)*(nibble - 8).
 using dequantize_q4_0_f32_fn = void(const BlockQ4_0* x, std::size_t blocks, float* y);

@@ -1,0 +1,999 @@
+#include "int4/int4.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <numeric>
+
+#include "core/check.h"
+#include "oracle/int4.h"
+#include "support/guarded.h"
+#include "support/inputs.h"
+#include "support/variant_test.h"
+
+namespace {
+
+using qb::BlockQ4_0;
+using qb::f16;
+using qb::kBlock;
+using qb::test::Against;
+using qb::test::Guarded;
+using testing::HasSubstr;
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kMost = std::numeric_limits<float>::max();
+constexpr float kLeast = std::numeric_limits<float>::denorm_min();
+
+QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::int4::quantize_f32_s4);
+QB_VARIANT_TEST_SUITE(QuantizeF32S4g, qb::int4::quantize_f32_s4g);
+QB_VARIANT_TEST_SUITE(QuantizeF16S4, qb::int4::quantize_f16_s4);
+QB_VARIANT_TEST_SUITE(DequantizeS4F32, qb::int4::dequantize_s4_f32);
+QB_VARIANT_TEST_SUITE(DequantizeS4gF32, qb::int4::dequantize_s4g_f32);
+QB_VARIANT_TEST_SUITE(DequantizeS4F16, qb::int4::dequantize_s4_f16);
+QB_VARIANT_TEST_SUITE(PackS4, qb::int4::pack_s4);
+QB_VARIANT_TEST_SUITE(UnpackS4, qb::int4::unpack_s4);
+QB_VARIANT_TEST_SUITE(QuantizeF32Q4_0, qb::int4::quantize_f32_q4_0);
+QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::int4::dequantize_q4_0_f32);
+
+double shown(float v) { return v; }
+double shown(std::int4_t v) { return v; }
+double shown(f16 v) { return qb::oracle::value(v); }
+
+/// Every bit equal; names the first element that differs.
+template <class Got, class Want>
+void expect_same(const Got& got, const Want& want, const std::string& what) {
+  ASSERT_EQ(got.size(), want.size()) << what;
+  using T = std::remove_cvref_t<decltype(want[0])>;
+  if (got.size() == 0 || std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0) return;
+  for (std::size_t i = 0; i < want.size(); ++i)
+    if (std::memcmp(&got[i], &want[i], sizeof(T)) != 0) {
+      ADD_FAILURE() << what << ": [" << i << "] of " << want.size() << " is " << shown(got[i])
+                    << ", expected " << shown(want[i]);
+      return;
+    }
+}
+
+std::string label(std::size_t groups, std::size_t len) {
+  return std::to_string(groups) + " groups of " + std::to_string(len);
+}
+
+constexpr std::size_t packed_size(std::size_t len) { return (len + 1) / 2; }
+
+template <class X, class S>
+auto expected_s4(std::span<const X> x, std::size_t groups, std::size_t len) {
+  if constexpr (sizeof(X) == sizeof(float))
+    return qb::oracle::quantize_s4<S>(x, groups, len);
+  else
+    return qb::oracle::quantize_s4(x, groups, len);
+}
+
+/// Runs a quantizer with everything between guard pages and compares codes and scales.
+template <class X, class S>
+void check_quantize(void kernel(const X*, std::size_t, std::size_t, std::uint8_t*, S*),
+                    const std::vector<X>& values, std::size_t groups, std::size_t len,
+                    Against side = Against::end) {
+  ASSERT_EQ(values.size(), groups * len);
+  const Guarded<X> x(values, side);
+  Guarded<std::uint8_t> q(groups * packed_size(len), side);
+  Guarded<S> scale(groups, side);
+  kernel(x.data(), groups, len, q.data(), scale.data());
+  const auto want = expected_s4<X, S>(values, groups, len);
+  expect_same(scale, want.scale, "scale of " + label(groups, len));
+  expect_same(q, want.q, "codes of " + label(groups, len));
+}
+
+/// The groups that a quantizer has trouble with, each of `len` >= 4 elements, for codes up to qmax
+/// (7, or 8 for q4_0).
+std::vector<std::vector<float>> hard_groups(std::size_t len, float qmax) {
+  std::vector<std::vector<float>> list;
+  const auto add = [&](auto value_at) {
+    std::vector<float> x(len);
+    for (std::size_t j = 0; j < len; ++j) x[j] = value_at(j);
+    list.push_back(x);
+  };
+  // absmax qmax makes inv 1, so these meet the rounding as they are: halves and their neighbours.
+  for (const float scale : {1.0f, -1.0f, 0x1p-20f, 0x1p60f})
+    for (int first = 0; first < int(qmax); ++first)
+      for (const float toward : {0.0f, -kInf, kInf})
+        for (const std::size_t largest_at : {std::size_t{0}, len / 2, len - 1})
+          add([&](std::size_t j) {
+            if (j == largest_at) return qmax * scale;
+            const float half = float((first + int(j)) % int(qmax)) + 0.5f;
+            const float v = toward == 0.0f ? half : std::nextafter(half, toward);
+            return (j & 1 ? -v : v) * scale;
+          });
+  add([](std::size_t j) { return j & 1 ? -0.0f : 0.0f; });
+  add([](std::size_t) { return -0.0f; });
+  // Both ends of the code range, for absmax values whose inv and product round up; and the largest
+  // magnitude with both signs, either first.
+  for (const float most : {1.0f, 3.0f, 0.1f, 1.0000001f, 1.9999999f, 11.7f, 1e30f, 1e-30f, -1.0f,
+                           -0.7f})
+    for (const std::size_t phase : {0, 1, 2})
+      add([&](std::size_t j) {
+        const std::size_t k = (j + phase) % 3;
+        return k == 0 ? most : k == 1 ? -most : most * 0.99999994f;
+      });
+  for (const std::size_t at : {std::size_t{0}, len / 2 - 1, len - 2})
+    for (const float most : {5.0f, -5.0f})
+      add([&](std::size_t j) { return j == at ? most : j == len - 1 ? -most : most / 3; });
+  // absmax subnormal, at the last inv that is finite and just below, and as large as it gets.
+  for (const float edge : {qmax / kMost, 0x1p-125f, 0x1p-128f * qmax})
+    for (const float most : {edge, std::nextafter(edge, 0.0f), std::nextafter(edge, 1.0f)})
+      add([&](std::size_t j) { return (j & 1 ? -most : most) * (1.0f - float(j % 16) / 16.0f); });
+  for (const float most : {kLeast, 3 * kLeast, 4 * kLeast, 5 * kLeast, 100 * kLeast, 0x1p-126f,
+                           1e-36f, kMost, 458640.0f, 458639.0f, 1e-6f, 4e-7f, -2e-7f, -kLeast})
+    add([&](std::size_t j) {
+      return (j & 1 ? -most : most) * (1.0f - float(j % 16) / 16.0f) * (j % 5 == 4 ? 0.0f : 1.0f);
+    });
+  // Subnormal elements beside an ordinary one.
+  add([](std::size_t j) { return j == 3 ? 1.0f : float(j) * kLeast; });
+  return list;
+}
+
+std::vector<float> joined(const std::vector<std::vector<float>>& groups) {
+  std::vector<float> all;
+  for (const auto& g : groups) all.insert(all.end(), g.begin(), g.end());
+  return all;
+}
+
+std::vector<f16> halves(const std::vector<float>& x) {
+  std::vector<f16> h;
+  for (const float v : x) h.push_back(qb::oracle::to_f16(v));
+  return h;
+}
+
+constexpr std::size_t kGroupLengths[] = {1,  2,  5,  8,   31,  32,  33,  63,  64,
+                                         65, 96, 97, 128, 160, 200, 256, 257, 544};
+constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
+
+// ---- f32 input, f32 scales
+
+TEST_P(QuantizeF32S4, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths())
+    for (const Against side : {Against::end, Against::begin})
+      check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
+}
+
+TEST_P(QuantizeF32S4, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      for (const Against side : {Against::end, Against::begin})
+        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
+}
+
+TEST_P(QuantizeF32S4, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+TEST_P(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
+  for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
+    const auto groups = hard_groups(len, 7);
+    check_quantize(kernel(), joined(groups), groups.size(), len);
+    for (const auto& g : groups) check_quantize(kernel(), g, 1, len);
+  }
+}
+
+TEST_P(QuantizeF32S4, EveryStart) {
+  const std::vector<float> values = qb::test::weights(600, 9);
+  for (std::size_t start = 0; start < 33; ++start) {
+    std::vector<std::uint8_t> q(400, 0x55);
+    float scale;
+    kernel()(values.data() + start, 1, 555, q.data() + start, &scale);
+    const auto want = qb::oracle::quantize_s4<float>({values.data() + start, 555}, 1, 555);
+    EXPECT_EQ(scale, want.scale[0]);
+    expect_same(std::span(q).subspan(start, 278), want.q, "start " + std::to_string(start));
+    EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
+                            [](std::uint8_t c) { return c == 0x55; }));
+    EXPECT_EQ(q[start + 278], 0x55);
+  }
+}
+
+/// A value that is not finite spoils its own group at most, and touches nothing outside.
+template <class X, class S>
+void check_non_finite(void kernel(const X*, std::size_t, std::size_t, std::uint8_t*, S*),
+                      const std::vector<X>& values, const std::vector<X>& specials) {
+  for (const std::size_t len : {1, 5, 32, 64, 100, 128}) {
+    const std::size_t groups = values.size() / len, stride = packed_size(len);
+    const auto want = expected_s4<X, S>({values.data(), groups * len}, groups, len);
+    for (const X special : specials) {
+      Guarded<X> x(std::span<const X>(values).first(groups * len), Against::end);
+      Guarded<std::uint8_t> q(groups * stride);
+      Guarded<S> scale(groups);
+      const std::size_t hit = groups / 3;
+      for (std::size_t j = 0; j < len; j += 3) x[hit * len + j] = special;
+      kernel(x.data(), groups, len, q.data(), scale.data());
+      for (std::size_t i = 0; i < groups; ++i)
+        if (i != hit) {
+          ASSERT_EQ(std::memcmp(&scale[i], &want.scale[i], sizeof(S)), 0) << i << " of " << groups;
+          ASSERT_EQ(std::memcmp(&q[i * stride], &want.q[i * stride], stride), 0)
+              << i << " of " << groups;
+        }
+    }
+  }
+}
+
+TEST_P(QuantizeF32S4, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
+}
+
+// ---- f32 input, f16 scales
+
+TEST_P(QuantizeF32S4g, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      for (const Against side : {Against::end, Against::begin})
+        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
+}
+
+TEST_P(QuantizeF32S4g, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+TEST_P(QuantizeF32S4g, TiesSaturationSubnormalsAndZeroGroups) {
+  for (const std::size_t len : {4, 32, 64, 128, 160}) {
+    const auto groups = hard_groups(len, 7);
+    check_quantize(kernel(), joined(groups), groups.size(), len);
+  }
+}
+
+TEST_P(QuantizeF32S4g, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
+}
+
+// ---- f16 input: the notebook
+
+TEST_P(QuantizeF16S4, NotebooksWeights) {
+  const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
+  std::vector<std::uint8_t> q(2);
+  f16 inv;
+  kernel()(w.data(), 1, 4, q.data(), &inv);
+  EXPECT_EQ(q, (std::vector<std::uint8_t>{0xc7, 0xf2}));  // 7 -4, 2 -1
+  EXPECT_EQ(qb::oracle::value(inv), 7);
+}
+
+TEST_P(QuantizeF16S4, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths())
+    for (const Against side : {Against::end, Against::begin})
+      check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
+}
+
+TEST_P(QuantizeF16S4, Groups) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
+}
+
+TEST_P(QuantizeF16S4, NoGroupsAndEmptyGroups) {
+  check_quantize(kernel(), {}, 0, 32);
+  check_quantize(kernel(), {}, 3, 0);
+}
+
+TEST_P(QuantizeF16S4, EveryStart) {
+  const std::vector<f16> values = halves(qb::test::weights(1200, 9));
+  for (std::size_t start = 0; start < 33; ++start) {
+    std::vector<std::uint8_t> q(600, 0x55);
+    f16 inv;
+    kernel()(values.data() + start, 1, 1111, q.data() + start, &inv);
+    const auto want =
+        qb::oracle::quantize_s4(std::span<const f16>(values.data() + start, 1111), 1, 1111);
+    EXPECT_EQ(inv, want.scale[0]);
+    expect_same(std::span(q).subspan(start, 556), want.q, "start " + std::to_string(start));
+    EXPECT_EQ(q[start + 556], 0x55);
+  }
+}
+
+// Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
+// the last one that saturates, every mantissa of one binade coarsely, and the largest. That is
+// every code boundary, and both of its neighbours.
+TEST_P(QuantizeF16S4, EveryValueUnderManyAbsmax) {
+  static const auto problems = [] {
+    std::vector<unsigned> tops = {0, 1, 2, 13, 14, 15, 100, 0x3ff, 0x400, 0x7bff, 0x3c00, 0x4700};
+    for (unsigned top = 0x0702 - 6; top < 0x0702 + 6; ++top) tops.push_back(top);  // near 7/65504
+    for (unsigned top = 37; top < 0x7c00; top += 1777) tops.push_back(top);
+    for (unsigned top = 0x2800; top < 0x2c00; top += 41) tops.push_back(top);
+    std::vector<std::pair<std::vector<f16>, qb::oracle::S4<f16>>> list;
+    for (const unsigned top : tops) {
+      std::vector<f16> x;
+      // Below a sixty-fourth of absmax every code is 0: a sample of those will do.
+      for (unsigned bits = 0; bits <= top; bits += bits + 0x1800 < top ? 97 : 1) {
+        x.push_back(f16(bits));
+        x.push_back(f16(bits | 0x8000u));
+      }
+      x.push_back(f16(top));
+      list.emplace_back(x, qb::oracle::quantize_s4(std::span<const f16>(x), 1, x.size()));
+    }
+    return list;
+  }();
+  for (const auto& [x, want] : problems) {
+    std::vector<std::uint8_t> q(want.q.size());
+    std::vector<f16> inv(1);
+    kernel()(x.data(), 1, x.size(), q.data(), inv.data());
+    expect_same(inv, want.scale, "inv");
+    expect_same(q, want.q, "absmax " + std::to_string(shown(x.back())));
+  }
+}
+
+TEST_P(QuantizeF16S4, NonFiniteInputStaysInItsGroup) {
+  check_non_finite(kernel(), halves(qb::test::weights(3000, 5)),
+                   {f16(0x7e00), f16(0xfe00), f16(0x7c01), f16(0x7c00), f16(0xfc00)});
+}
+
+TEST_P(QuantizeF16S4, AnyPatternsAreMemorySafe) {
+  for (const std::size_t n : {1, 17, 64, 333, 1000})
+    for (const Against side : {Against::end, Against::begin}) {
+      const Guarded<f16> x(qb::test::half_patterns(n, unsigned(n)), side);
+      Guarded<std::uint8_t> q(packed_size(n), side);
+      Guarded<f16> inv(1, side);
+      kernel()(x.data(), 1, n, q.data(), inv.data());
+    }
+}
+
+// ---- back
+
+/// Bytes in which every value occurs; with an odd `len` the last high nibble of a group is 0.
+std::vector<std::uint8_t> packed_codes(std::size_t groups, std::size_t len) {
+  std::vector<std::uint8_t> q(groups * packed_size(len));
+  for (std::size_t j = 0; j < q.size(); ++j) q[j] = std::uint8_t(j * 89 + j / 256 + 3);
+  if (len % 2)
+    for (std::size_t i = 1; i <= groups; ++i) q[i * packed_size(len) - 1] &= 15;
+  return q;
+}
+
+template <class S, class Y>
+Y expected_back(int q, S scale) {
+  if constexpr (sizeof(Y) == sizeof(f16))
+    return qb::oracle::dequantized_f16(q, scale);
+  else
+    return qb::oracle::dequantized(q, scale);
+}
+
+template <class S, class Y>
+std::vector<Y> expected_back(std::span<const std::uint8_t> q, std::size_t groups, std::size_t len,
+                             std::span<const S> scale) {
+  std::vector<Y> want;
+  for (std::size_t i = 0; i < groups; ++i)
+    for (std::size_t j = 0; j < len; ++j)
+      want.push_back(expected_back<S, Y>(
+          qb::oracle::unpacked_s4(q.subspan(i * packed_size(len), packed_size(len)), j), scale[i]));
+  return want;
+}
+
+template <class S, class Y>
+void check_dequantize(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
+                      std::size_t groups, std::size_t len, const std::vector<S>& scales,
+                      Against side) {
+  const Guarded<std::uint8_t> q(packed_codes(groups, len), side);
+  std::vector<S> used;
+  for (std::size_t i = 0; i < groups; ++i) used.push_back(scales[i % scales.size()]);
+  const Guarded<S> scale(used, side);
+  Guarded<Y> y(groups * len, side);
+  kernel(q.data(), groups, len, scale.data(), y.data());
+  expect_same(y, expected_back<S, Y>({q.data(), q.size()}, groups, len, used), label(groups, len));
+}
+
+template <class S, class Y>
+void check_dequantize(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
+                      const std::vector<S>& scales) {
+  for (const Against side : {Against::end, Against::begin}) {
+    for (const std::size_t n : qb::test::lengths())
+      check_dequantize(kernel, 1, n, {scales[n % scales.size()]}, side);
+    for (const std::size_t len : kGroupLengths)
+      for (const std::size_t groups : kGroupCounts)
+        check_dequantize(kernel, groups, len, scales, side);
+    check_dequantize(kernel, 0, 32, scales, side);
+    check_dequantize(kernel, 3, 0, scales, side);
+  }
+}
+
+/// Past every cache kernels may store another way, aligned or not. Compared with a table, for the
+/// oracle is too slow here.
+template <class S, class Y>
+void check_large(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
+                 S scale) {
+  constexpr std::size_t n = (std::size_t{20} << 20) / sizeof(Y);
+  static const std::vector<std::uint8_t> q = packed_codes(1, n);
+  std::vector<Y> y(n + 16);
+  Y table[16];
+  for (int code = -8; code < 8; ++code) table[code & 15] = expected_back<S, Y>(code, scale);
+  for (const std::size_t start : {0, 1, 2, 8, 15})
+    for (const std::size_t groups : {1, 4}) {
+      const std::size_t len = (n - 64) / groups / 2 * 2;
+      const std::vector<S> scales(groups, scale);
+      kernel(q.data(), groups, len, scales.data(), y.data() + start);
+      std::size_t wrong = 0;
+      for (std::size_t j = 0; j < groups * len; ++j) {
+        const unsigned nibble = j % 2 ? q[j / 2] >> 4 : q[j / 2] & 15u;
+        wrong += std::memcmp(&y[start + j], &table[nibble], sizeof(Y)) != 0;
+      }
+      EXPECT_EQ(wrong, 0u) << label(groups, len) << " from " << start;
+    }
+}
+
+const std::vector<float> kScales = {0.013f,    1.0f,      0.0f, kLeast, 77 * kLeast,
+                                    0x1p-126f, kMost / 8, 0.3f, 1e10f,  kMost};
+const std::vector<f16> kHalfScales = {f16(0x2345), f16(0x3c00), f16(0),      f16(1), f16(0x3ff),
+                                      f16(0x400),  f16(0x7bff), f16(0x57f0), f16(77)};
+
+TEST_P(DequantizeS4F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
+TEST_P(DequantizeS4gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
+TEST_P(DequantizeS4F16, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
+TEST_P(DequantizeS4F32, PastTheCaches) { check_large(kernel(), 0.013f); }
+TEST_P(DequantizeS4gF32, PastTheCaches) { check_large(kernel(), f16(0x2345)); }
+TEST_P(DequantizeS4F16, PastTheCaches) { check_large(kernel(), f16(0x4345)); }
+
+TEST_P(DequantizeS4F32, OddGroupsIgnoreTheNibbleLeftOver) {
+  const std::vector<std::uint8_t> q(3 * packed_size(5), 0xf1);
+  const std::vector<float> scale = {1, 2, 3};
+  std::vector<float> y(15);
+  kernel()(q.data(), 3, 5, scale.data(), y.data());
+  EXPECT_EQ(y, (std::vector<float>{1, -1, 1, -1, 1, 2, -2, 2, -2, 2, 3, -3, 3, -3, 3}));
+}
+
+TEST_P(DequantizeS4F16, NotebooksWeights) {
+  const std::vector<std::uint8_t> q = {0xc7, 0xf2};
+  const f16 inv = qb::oracle::to_f16(7);
+  std::vector<f16> y(4);
+  kernel()(q.data(), 1, 4, &inv, y.data());
+  const std::vector<double> printed = {1, -0.5713, 0.2856, -0.1428};
+  for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(shown(y[i]), printed[i], 0.00005) << i;
+}
+
+// Every code over every finite inverse scale: the kernels may divide or be cleverer.
+TEST_P(DequantizeS4F16, EveryQuotient) {
+  constexpr std::size_t kInverses = 0x7c00;
+  static const std::vector<f16> want = [] {
+    std::vector<f16> list;
+    for (unsigned bits = 0; bits < kInverses; ++bits)
+      for (int j = 0; j < 16; ++j)
+        list.push_back(qb::oracle::dequantized_f16(j < 8 ? j : j - 16, f16(bits)));
+    return list;
+  }();
+  std::vector<std::uint8_t> q(want.size() / 2);
+  std::vector<f16> inv(kInverses), y(want.size());
+  for (unsigned bits = 0; bits < kInverses; ++bits) inv[bits] = f16(bits);
+  for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::uint8_t(0x10 + 0x22 * (i % 8));
+  kernel()(q.data(), kInverses, 16, inv.data(), y.data());
+  expect_same(y, want, "16 quotients an inverse scale");
+}
+
+TEST_P(DequantizeS4gF32, EveryScale) {
+  const std::vector<std::uint8_t> q = packed_codes(1, 32);
+  for (unsigned bits = 0; bits < 0x7c00; ++bits) {
+    const f16 scale = f16(bits);
+    std::array<float, 32> y, want;
+    kernel()(q.data(), 1, 32, &scale, y.data());
+    for (std::size_t j = 0; j < 32; ++j)
+      want[j] = qb::oracle::dequantized(qb::oracle::unpacked_s4(q, j), scale);
+    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(scale);
+  }
+}
+
+TEST_P(DequantizeS4gF32, NonFiniteScalesStayInTheirGroups) {
+  for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
+    const Guarded<std::uint8_t> q(packed_codes(9, 32), Against::end);
+    Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
+    scale[4] = f16(bits);
+    Guarded<float> y(9 * 32);
+    kernel()(q.data(), 9, 32, scale.data(), y.data());
+    for (std::size_t j = 0; j < 9 * 32; ++j)
+      if (j / 32 != 4) {
+        ASSERT_EQ(y[j], float(qb::oracle::unpacked_s4({q.data(), q.size()}, j)));
+      }
+  }
+}
+
+// ---- pack, unpack
+
+std::vector<std::int8_t> all_codes(std::size_t n) {
+  std::vector<std::int8_t> q(n);
+  for (std::size_t j = 0; j < n; ++j) q[j] = std::int8_t(int((j * 7 + j / 16) % 16) - 8);
+  return q;
+}
+
+TEST_P(PackS4, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths(1024))
+    for (const Against side : {Against::end, Against::begin}) {
+      const Guarded<std::int8_t> q(all_codes(n), side);
+      Guarded<std::uint8_t> packed(packed_size(n), side);
+      kernel()(q.data(), n, packed.data());
+      expect_same(packed, qb::oracle::pack_s4({q.data(), n}), "n = " + std::to_string(n));
+    }
+}
+
+TEST_P(PackS4, EveryPairAtEveryStart) {
+  std::vector<std::int8_t> q;
+  for (int low = -8; low < 8; ++low)
+    for (int high = -8; high < 8; ++high) q.insert(q.end(), {std::int8_t(low), std::int8_t(high)});
+  for (std::size_t start = 0; start < 65; ++start) {
+    std::vector<std::uint8_t> packed(400, 0x55);
+    kernel()(q.data() + start, 512 - start, packed.data() + start);
+    const auto want = qb::oracle::pack_s4(std::span(q).subspan(start));
+    expect_same(std::span(packed).subspan(start, want.size()), want, std::to_string(start));
+    if (start) {
+      EXPECT_EQ(packed[start - 1], 0x55);
+    }
+    EXPECT_EQ(packed[start + want.size()], 0x55);
+  }
+}
+
+TEST_P(UnpackS4, EveryLengthBetweenGuardPages) {
+  for (const std::size_t n : qb::test::lengths(1024))
+    for (const Against side : {Against::end, Against::begin}) {
+      const std::vector<std::int8_t> want = all_codes(n);
+      const Guarded<std::uint8_t> packed(qb::oracle::pack_s4(want), side);
+      Guarded<std::int8_t> q(n, side);
+      kernel()(packed.data(), n, q.data());
+      expect_same(q, want, "n = " + std::to_string(n));
+    }
+}
+
+TEST_P(UnpackS4, EveryByteAtEveryStart) {
+  std::vector<std::uint8_t> packed(256 + 40);
+  for (std::size_t j = 0; j < packed.size(); ++j) packed[j] = std::uint8_t(j);
+  for (std::size_t start = 0; start < 40; ++start)
+    for (const std::size_t n : {std::size_t{512}, std::size_t{511}}) {
+      std::vector<std::int8_t> q(600, 99);
+      kernel()(packed.data() + start, n, q.data() + start);
+      std::vector<std::int8_t> want;
+      for (std::size_t j = 0; j < n; ++j)
+        want.push_back(std::int8_t(qb::oracle::unpacked_s4(std::span(packed).subspan(start), j)));
+      expect_same(std::span(q).subspan(start, n), want, std::to_string(start));
+      EXPECT_EQ(q[start + n], 99);
+    }
+}
+
+TEST_P(UnpackS4, UndoesPackOfEveryVariant) {
+  for (const qb::Variant* v : qb::int4::pack_s4.variants()) {
+    if (!v->refusal().empty()) continue;
+    for (const std::size_t n : {1, 2, 31, 32, 33, 127, 128, 129, 1000}) {
+      const std::vector<std::int8_t> q = all_codes(n);
+      std::vector<std::uint8_t> packed(packed_size(n), 0xff);
+      std::vector<std::int8_t> back(n);
+      qb::int4::pack_s4.kernel (*v)(q.data(), n, packed.data());
+      kernel()(packed.data(), n, back.data());
+      EXPECT_EQ(q, back) << v->name << ", n = " << n;
+      if (n % 2) {
+        EXPECT_EQ(packed.back() >> 4, 0) << v->name << ", n = " << n;
+      }
+    }
+  }
+}
+
+TEST_P(PackS4, PastTheCaches) {
+  const std::size_t n = (std::size_t{20} << 20) + 33;
+  const std::vector<std::int8_t> q = all_codes(n);
+  std::vector<std::uint8_t> packed(packed_size(n) + 1);
+  for (const std::size_t start : {0, 1}) {
+    kernel()(q.data(), n, packed.data() + start);
+    std::size_t wrong = 0;
+    for (std::size_t j = 0; j + 1 < n; j += 2)
+      wrong += packed[start + j / 2] != ((q[j] & 15) | (q[j + 1] & 15) << 4);
+    EXPECT_EQ(wrong, 0u);
+    EXPECT_EQ(packed[start + n / 2], q[n - 1] & 15);
+  }
+}
+
+TEST_P(UnpackS4, PastTheCaches) {
+  const std::size_t n = (std::size_t{20} << 20) + 33;
+  const std::vector<std::int8_t> want = all_codes(n);
+  const std::vector<std::uint8_t> packed = qb::oracle::pack_s4(want);
+  std::vector<std::int8_t> q(n + 1);
+  for (const std::size_t start : {0, 1}) {
+    kernel()(packed.data(), n, q.data() + start);
+    EXPECT_EQ(std::memcmp(q.data() + start, want.data(), n), 0) << "start " << start;
+  }
+}
+
+// ---- q4_0
+
+void expect_same_blocks(std::span<const BlockQ4_0> got, std::span<const BlockQ4_0> want,
+                        const std::string& what) {
+  ASSERT_EQ(got.size(), want.size());
+  for (std::size_t i = 0; i < want.size(); ++i) {
+    ASSERT_EQ(unsigned(got[i].d), unsigned(want[i].d)) << what << ", d of block " << i;
+    for (std::size_t j = 0; j < kBlock / 2; ++j)
+      ASSERT_EQ(unsigned(got[i].qs[j]), unsigned(want[i].qs[j]))
+          << what << ", block " << i << ", byte " << j;
+  }
+}
+
+std::vector<BlockQ4_0> expected_q4_0(std::span<const float> values) {
+  std::vector<BlockQ4_0> want;
+  for (std::size_t i = 0; i < values.size() / kBlock; ++i)
+    want.push_back(qb::oracle::quantize_q4_0(values.subspan(i * kBlock, kBlock)));
+  return want;
+}
+
+void check_q4_0(qb::int4::quantize_f32_q4_0_fn* kernel, const std::vector<float>& values,
+                Against side = Against::end) {
+  const std::size_t blocks = values.size() / kBlock;
+  ASSERT_EQ(values.size() % kBlock, 0u);
+  const Guarded<float> x(values, side);
+  Guarded<BlockQ4_0> y(blocks, side);
+  kernel(x.data(), blocks, y.data());
+  expect_same_blocks(y.span(), expected_q4_0(values), std::to_string(blocks) + " blocks");
+}
+
+TEST_P(QuantizeF32Q4_0, BlockCountsBetweenGuardPages) {
+  for (std::size_t blocks = 0; blocks <= 100; ++blocks)
+    for (const Against side : {Against::end, Against::begin})
+      check_q4_0(kernel(), qb::test::weights(blocks * kBlock, unsigned(blocks)), side);
+}
+
+TEST_P(QuantizeF32Q4_0, TiesSaturationSubnormalsAndZeroBlocks) {
+  for (const float qmax : {8.0f, 7.0f}) {
+    const auto groups = hard_groups(kBlock, qmax);
+    check_q4_0(kernel(), joined(groups));
+    for (const auto& g : groups) check_q4_0(kernel(), g);
+  }
+}
+
+// The largest magnitude at two places, with every combination of signs: the first decides.
+TEST_P(QuantizeF32Q4_0, FirstOfEqualMagnitudesDecides) {
+  std::vector<float> x;
+  for (std::size_t a = 0; a < kBlock; ++a)
+    for (std::size_t b = 0; b < kBlock; ++b)
+      for (const float first : {2.5f, -2.5f})
+        for (const float second : {2.5f, -2.5f}) {
+          std::vector<float> block = qb::test::weights(kBlock, unsigned(a * kBlock + b));
+          for (float& v : block) v = std::fmin(std::fmax(v, -2.0f), 2.0f);
+          block[b] = second;
+          block[a] = first;
+          x.insert(x.end(), block.begin(), block.end());
+        }
+  check_q4_0(kernel(), x);
+}
+
+// With -8 as the extreme, d and id are 1 and the elements meet x + 8.5 as they are: steps of one
+// ulp around every boundary, then a sample of all floats up to 8.
+TEST_P(QuantizeF32Q4_0, RoundsAsTwoFloatOperations) {
+  std::vector<float> values;
+  for (int whole = 0; whole < 8; ++whole)
+    for (int step = -20; step <= 20; ++step) {
+      float v = float(whole) + 0.5f;
+      for (int i = 0; i < std::abs(step); ++i) v = std::nextafter(v, step < 0 ? 0.0f : 20.0f);
+      values.push_back(v);
+      values.push_back(-v);
+    }
+  for (std::uint32_t bits = 0x3e000000; bits < 0x41000000; bits += 577) {
+    float v;
+    std::memcpy(&v, &bits, sizeof v);
+    values.push_back(bits & 1 ? -v : v);
+  }
+  for (const float extreme : {-8.0f, 8.0f, -9.1f, 8.3f}) {
+    std::vector<float> x;
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      if (x.size() % kBlock == 0) x.push_back(extreme);
+      x.push_back(values[i]);
+    }
+    x.resize(x.size() / kBlock * kBlock);
+    check_q4_0(kernel(), x);
+  }
+}
+
+TEST_P(QuantizeF32Q4_0, EveryStart) {
+  const std::vector<float> values = qb::test::weights(40 * kBlock, 4);
+  std::vector<BlockQ4_0> memory(80);
+  for (std::size_t start = 0; start < 8; ++start) {
+    kernel()(values.data() + start, 37, memory.data() + start);
+    expect_same_blocks({&memory[start], 37},
+                       expected_q4_0(std::span(values).subspan(start, 37 * kBlock)),
+                       "start " + std::to_string(start));
+  }
+}
+
+TEST_P(QuantizeF32Q4_0, NonFiniteInputStaysInItsBlock) {
+  const std::vector<float> values = qb::test::weights(21 * kBlock, 6);
+  const std::vector<BlockQ4_0> want = expected_q4_0(values);
+  for (const float special : {kNan, -kNan, kInf, -kInf})
+    for (std::size_t hit = 0; hit < 21; ++hit) {
+      Guarded<float> x(values, Against::end);
+      Guarded<BlockQ4_0> y(21);
+      x[hit * kBlock + hit] = special;
+      kernel()(x.data(), 21, y.data());
+      for (std::size_t i = 0; i < 21; ++i)
+        if (i != hit) expect_same_blocks({&y[i], 1}, {&want[i], 1}, "beside a special");
+    }
+}
+
+std::vector<BlockQ4_0> blocks_of_codes(std::size_t blocks) {
+  std::vector<BlockQ4_0> x(blocks);
+  const std::vector<std::uint8_t> q = packed_codes(blocks, kBlock);
+  for (std::size_t i = 0; i < blocks; ++i) {
+    x[i].d = kHalfScales[i % kHalfScales.size()];
+    if (i % 5 == 1) x[i].d = f16(unsigned(x[i].d) | 0x8000u);
+    std::copy_n(&q[i * kBlock / 2], kBlock / 2, x[i].qs);
+  }
+  return x;
+}
+
+TEST_P(DequantizeQ4_0F32, BlockCountsBetweenGuardPages) {
+  for (std::size_t blocks = 0; blocks <= 70; ++blocks)
+    for (const Against side : {Against::end, Against::begin}) {
+      const Guarded<BlockQ4_0> x(blocks_of_codes(blocks), side);
+      Guarded<float> y(blocks * kBlock, side);
+      kernel()(x.data(), blocks, y.data());
+      std::vector<float> want;
+      for (std::size_t i = 0; i < blocks; ++i)
+        for (std::size_t j = 0; j < kBlock; ++j) want.push_back(qb::oracle::dequantized(x[i], j));
+      expect_same(y, want, std::to_string(blocks) + " blocks");
+    }
+}
+
+TEST_P(DequantizeQ4_0F32, EveryScale) {
+  BlockQ4_0 x = blocks_of_codes(1)[0];
+  for (unsigned bits = 0; bits < 0x10000; ++bits) {
+    if ((bits & 0x7c00u) == 0x7c00u) continue;
+    x.d = f16(bits);
+    std::array<float, kBlock> y, want;
+    kernel()(&x, 1, y.data());
+    for (std::size_t j = 0; j < kBlock; ++j) want[j] = qb::oracle::dequantized(x, j);
+    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(x.d);
+  }
+}
+
+TEST_P(DequantizeQ4_0F32, PastTheCaches) {
+  const std::size_t blocks = (std::size_t{18} << 20) / (kBlock * sizeof(float));
+  const std::vector<BlockQ4_0> x = blocks_of_codes(blocks);
+  std::vector<float> y(blocks * kBlock + 8);
+  for (const std::size_t start : {0, 1, 8}) {
+    kernel()(x.data(), blocks, y.data() + start);
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < blocks; i += 3)
+      for (std::size_t j = 0; j < kBlock; j += 5) {
+        const float want = qb::oracle::dequantized(x[i], j);
+        wrong += std::memcmp(&y[start + i * kBlock + j], &want, sizeof want) != 0;
+      }
+    EXPECT_EQ(wrong, 0u) << "from " << start;
+  }
+}
+
+TEST_P(QuantizeF32Q4_0, PastTheCaches) {
+  const std::size_t blocks = (std::size_t{18} << 20) / (kBlock * sizeof(float)) + 5;
+  const std::vector<float> x = qb::test::weights(997 * kBlock, 8);
+  std::vector<float> all;
+  while (all.size() < blocks * kBlock) all.insert(all.end(), x.begin(), x.end());
+  const std::vector<BlockQ4_0> want = expected_q4_0(x);
+  std::vector<BlockQ4_0> y(blocks + 1);
+  for (const std::size_t start : {0, 1}) {
+    kernel()(all.data(), blocks, y.data() + start);
+    for (std::size_t i = 0; i < blocks; i += 997)
+      expect_same_blocks({&y[start + i], std::min<std::size_t>(997, blocks - i)},
+                         {want.data(), std::min<std::size_t>(997, blocks - i)}, "repeated");
+  }
+}
+
+TEST_P(DequantizeQ4_0F32, NonFiniteScaleStaysInItsBlock) {
+  std::vector<BlockQ4_0> x = blocks_of_codes(9);
+  for (BlockQ4_0& block : x) block.d = f16(0x3c00);
+  x[4].d = f16(0x7e00);
+  Guarded<float> y(9 * kBlock);
+  kernel()(x.data(), 9, y.data());
+  for (std::size_t j = 0; j < y.size(); ++j)
+    if (j / kBlock != 4) {
+      ASSERT_EQ(y[j], qb::oracle::dequantized(x[j / kBlock], j % kBlock));
+    }
+}
+
+// ---- checked entries
+
+/// The message of the BadArgument that `call` throws; empty if it throws none.
+template <class Call>
+std::string refusal(Call call) {
+  try {
+    call();
+  } catch (const qb::BadArgument& e) {
+    return e.what();
+  }
+  return {};
+}
+
+namespace int4 = qb::int4;
+
+TEST(Int4Checked, RoundTripsOfEveryFormat) {
+  const std::vector<float> x = qb::test::weights(256, 1);
+  std::vector<std::uint8_t> q(128);
+  std::vector<float> y(256);
+
+  std::vector<float> scale(2);
+  int4::quantize(x, 128, q, scale);
+  int4::dequantize(q, 128, scale, y);
+  expect_same(q, qb::oracle::quantize_s4<float>(x, 2, 128).q, "per channel");
+  for (std::size_t j = 0; j < 256; ++j) ASSERT_NEAR(x[j], y[j], scale[j / 128] * 0.5001f);
+
+  std::vector<f16> half_scale(8);
+  int4::quantize(x, 32, q, half_scale);
+  int4::dequantize(q, 32, half_scale, y);
+  const auto groups = qb::oracle::quantize_s4<f16>(x, 8, 32);
+  expect_same(q, groups.q, "per group");
+  expect_same(half_scale, groups.scale, "per group");
+  expect_same(y, expected_back<f16, float>(q, 8, 32, half_scale), "per group");
+
+  const std::vector<f16> h = halves(x);
+  std::vector<f16> inv(1), back(256);
+  int4::quantize(h, 256, q, inv);
+  int4::dequantize(q, 256, inv, back);
+  expect_same(q, qb::oracle::quantize_s4(std::span<const f16>(h), 1, 256).q, "f16");
+  expect_same(back, expected_back<f16, f16>(q, 1, 256, inv), "f16");
+
+  std::vector<BlockQ4_0> blocks(8);
+  int4::quantize(x, blocks);
+  int4::dequantize(blocks, y);
+  expect_same_blocks(blocks, expected_q4_0(x), "q4_0");
+  for (std::size_t j = 0; j < 256; ++j)
+    ASSERT_EQ(y[j], qb::oracle::dequantized(blocks[j / 32], j % 32));
+}
+
+TEST(Int4Checked, OddGroupsStartOnTheirOwnByte) {
+  const std::vector<float> x = {7, -1, 3, 1, -7, 2};
+  std::vector<std::uint8_t> q(4);
+  std::vector<float> scale(2), y(6);
+  int4::quantize(x, 3, q, scale);
+  EXPECT_EQ(q, (std::vector<std::uint8_t>{0xf7, 0x03, 0x91, 0x02}));
+  int4::dequantize(q, 3, scale, y);
+  EXPECT_EQ(y, x);
+}
+
+TEST(Int4Checked, PackAndUnpack) {
+  const std::vector<std::int8_t> q = {-8, 7, -1, 0, 3};
+  std::vector<std::uint8_t> packed(3);
+  std::vector<std::int8_t> back(5);
+  int4::pack(q, packed);
+  EXPECT_EQ(packed, (std::vector<std::uint8_t>{0x78, 0x0f, 0x03}));
+  int4::unpack(packed, back);
+  EXPECT_EQ(back, q);
+}
+
+TEST(Int4Checked, EmptyInputIsFine) {
+  int4::quantize(std::span<const float>{}, 32, {}, std::span<float>{});
+  int4::quantize(std::span<const float>{}, 32, {}, std::span<f16>{});
+  int4::quantize(std::span<const f16>{}, 7, {}, {});
+  int4::quantize(std::span<const float>{}, std::span<BlockQ4_0>{});
+  int4::dequantize(std::span<const BlockQ4_0>{}, std::span<float>{});
+  int4::dequantize({}, 5, std::span<const float>{}, {});
+  int4::pack({}, {});
+  int4::unpack({}, {});
+}
+
+TEST(Int4Checked, QuantizeRefusesAndWritesNothing) {
+  std::vector<float> x(128, 1.0f), scale(4, -1.0f);
+  std::vector<f16> half(128, f16(0x3c00)), half_scale(4, f16(7));
+  std::vector<std::uint8_t> q(64, 99);
+  std::vector<BlockQ4_0> blocks(4);
+  std::memset(blocks.data(), 0x5a, sizeof(BlockQ4_0) * 4);
+  const std::span<float> few(scale.data(), 1);
+  const std::span<std::uint8_t> short_q(q.data(), 63);
+
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 48, q, scale); }),
+            "int4::quantize: 'group' = 48 does not divide 'x.size()' = 128");
+  EXPECT_NE(refusal([&] { int4::quantize(x, 0, q, scale); }), "");
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, q, few); }),
+            "int4::quantize: 'scale' has room for 1 elements, needs 2");
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, short_q, scale); }),
+            "int4::quantize: 'q' has room for 63 elements, needs 64");
+  // 25 groups of 5 take three bytes each.
+  EXPECT_EQ(refusal([&] { int4::quantize(std::span(x).first(125), 5, q, scale); }),
+            "int4::quantize: 'q' has room for 64 elements, needs 75");
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 16, q, half_scale); }),
+            "int4::quantize: 'group' = 16 is none of 32, 64 and 128");
+  EXPECT_THAT(refusal([&] { int4::quantize(std::span(x).first(96), 64, q, half_scale); }),
+              HasSubstr("'group' = 64 does not divide"));
+  EXPECT_THAT(refusal([&] { int4::quantize(half, 100, q, half_scale); }), HasSubstr("divide"));
+  EXPECT_THAT(refusal([&] { int4::quantize(half, 64, q, std::span(half_scale).first(1)); }),
+              HasSubstr("'inv' has room for 1"));
+  EXPECT_THAT(refusal([&] { int4::quantize(std::span(x).first(33), blocks); }),
+              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
+  EXPECT_THAT(refusal([&] { int4::quantize(x, std::span(blocks).first(3)); }),
+              HasSubstr("'y' has room for 3 elements, needs 4"));
+
+  const auto overlay = [](auto& of, std::size_t at) {
+    return reinterpret_cast<std::uint8_t*>(of.data()) + at;
+  };
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, {overlay(x, 448), 64}, scale); }),
+            "int4::quantize: 'x' and 'q' overlap");
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, q, std::span(x).subspan(100)); }),
+            "int4::quantize: 'x' and 'scale' overlap");
+  EXPECT_EQ(refusal([&] { int4::quantize(half, 64, {overlay(half, 0), 64}, half_scale); }),
+            "int4::quantize: 'x' and 'q' overlap");
+  EXPECT_THAT(refusal([&] { int4::quantize(x, {reinterpret_cast<BlockQ4_0*>(x.data()), 4}); }),
+              HasSubstr("'x' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] { int4::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2}); }),
+              HasSubstr("'q' and 'scale' overlap"));
+
+  for (const float bad : {kNan, kInf, -kInf}) {
+    x[77] = x[78] = bad;
+    EXPECT_THAT(refusal([&] { int4::quantize(x, 128, q, scale); }), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refusal([&] { int4::quantize(x, 32, q, half_scale); }), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refusal([&] { int4::quantize(x, blocks); }), HasSubstr("'x'[77]"));
+  }
+  x[77] = x[78] = 1.0f;
+  half[5] = f16(0x7c00);
+  EXPECT_THAT(refusal([&] { int4::quantize(half, 64, q, half_scale); }),
+              HasSubstr("'x'[5] is infinite"));
+
+  x[70] = -458640.0f;
+  EXPECT_THAT(refusal([&] { int4::quantize(x, 32, q, half_scale); }), HasSubstr("group 2"));
+  x[70] = 524160.0f;
+  EXPECT_THAT(refusal([&] { int4::quantize(x, blocks); }), HasSubstr("block 2"));
+
+  EXPECT_EQ(q, std::vector<std::uint8_t>(64, 99));
+  EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
+  EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
+  for (const BlockQ4_0& block : blocks) EXPECT_EQ(block.qs[15], 0x5a);
+
+  x[70] = std::nextafter(458640.0f, 0.0f);  // its scale rounds to the largest f16
+  int4::quantize(x, 32, q, half_scale);
+  EXPECT_EQ(half_scale[2], f16(0x7bff));
+  x[70] = -std::nextafter(524160.0f, 0.0f);
+  int4::quantize(x, blocks);
+  EXPECT_EQ(blocks[2].d, f16(0x7bff));
+}
+
+TEST(Int4Checked, DequantizeRefusesAndWritesNothing) {
+  std::vector<std::uint8_t> q(64, 3);
+  std::vector<float> scale(2, 1.0f), y(128, -5.0f);
+  std::vector<f16> half_scale(2, f16(0x3c00)), half_y(128, f16(9));
+  std::vector<BlockQ4_0> blocks(4);
+  for (BlockQ4_0& block : blocks) block.d = f16(0x3c00);
+
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 48, scale, y); }), HasSubstr("does not divide"));
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 0, scale, y); }), HasSubstr("'group' is 0"));
+  EXPECT_EQ(refusal([&] { int4::dequantize(q, 32, scale, y); }),
+            "int4::dequantize: 'scale' has 2 elements, expected 4");
+  EXPECT_EQ(refusal([&] { int4::dequantize(q, 64, scale, std::span(y).first(100)); }),
+            "int4::dequantize: 'y' has room for 100 elements, needs 128");
+  EXPECT_THAT(refusal([&] { int4::dequantize(std::span(q).first(48), 48, half_scale, y); }),
+              HasSubstr("is none of 32, 64 and 128"));
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 32, half_scale, half_y); }),
+              HasSubstr("'inv' has 2 elements, expected 4"));
+  EXPECT_THAT(refusal([&] { int4::dequantize(blocks, std::span(y).first(127)); }),
+              HasSubstr("needs 128"));
+  EXPECT_THAT(refusal([&] {
+                int4::dequantize({reinterpret_cast<std::uint8_t*>(y.data()), 64}, 64, scale, y);
+              }),
+              HasSubstr("'q' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 128, std::span(y).first(1), y); }),
+              HasSubstr("'scale' and 'y' overlap"));
+  EXPECT_THAT(refusal([&] {
+                int4::dequantize({reinterpret_cast<const BlockQ4_0*>(y.data()), 4}, y);
+              }),
+              HasSubstr("'x' and 'y' overlap"));
+  scale[1] = kInf;
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 64, scale, y); }), HasSubstr("'scale'[1]"));
+  half_scale[1] = f16(0x7e00);
+  EXPECT_THAT(refusal([&] { int4::dequantize(q, 64, half_scale, half_y); }),
+              HasSubstr("'inv'[1] is NaN"));
+  blocks[3].d = f16(0xfc00);
+  EXPECT_THAT(refusal([&] { int4::dequantize(blocks, y); }), HasSubstr("block 3"));
+  EXPECT_EQ(y, std::vector<float>(128, -5.0f));
+  EXPECT_EQ(half_y, std::vector<f16>(128, f16(9)));
+}
+
+TEST(Int4Checked, PackAndUnpackRefuseAndWriteNothing) {
+  std::vector<std::int8_t> q(9, 1);
+  std::vector<std::uint8_t> packed(5, 0xaa);
+  EXPECT_EQ(refusal([&] { int4::pack(q, std::span(packed).first(4)); }),
+            "int4::pack: 'packed' has room for 4 elements, needs 5");
+  EXPECT_EQ(refusal([&] { int4::unpack(std::span(packed).first(4), q); }),
+            "int4::unpack: 'packed' has 4 elements, expected 5");
+  auto* const inside = reinterpret_cast<std::uint8_t*>(q.data());
+  EXPECT_EQ(refusal([&] { int4::pack(q, {inside + 4, 5}); }),
+            "int4::pack: 'q' and 'packed' overlap");
+  EXPECT_EQ(refusal([&] { int4::unpack({inside, 5}, q); }),
+            "int4::unpack: 'packed' and 'q' overlap");
+  for (const int bad : {8, -9, 127, -128}) {
+    q[5] = q[7] = std::int8_t(bad);
+    EXPECT_EQ(refusal([&] { int4::pack(q, packed); }),
+              "int4::pack: 'q'[5] is " + std::to_string(bad) + ", outside [-8, 7]");
+  }
+  EXPECT_EQ(packed, std::vector<std::uint8_t>(5, 0xaa));
+}
+
+}  // namespace
