@@ -1,0 +1,611 @@
+// Int4 quantization, AVX2.
+//
+//   quantize     a maximum of absolute values, then vmulps + vcvtps2dq (its rounding is rne) and
+//                three levels of packing: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
+//   group, block the maxima of eight groups at once by a transpose tree (vunpck, vperm2f128), one
+//                vdivps for all eight
+//   dequantize   vpbroadcastd of four bytes puts eight nibbles into every lane; vpsllvd and vpsrad
+//                leave lane i the i-th of them, sign-extended; vcvtdq2ps + vmulps
+//   f16 back     sixteen results at most: vpshufb looks up their low and high bytes
+//
+// No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
+// after rounding to an integer. (A non-finite input gives some code or other.)
+#include <immintrin.h>
+
+#include "core/stream.h"
+#include "int4/kernels.h"
+
+#if !defined(__AVX2__) || !defined(__F16C__)
+#error "compile with the flags of cmake/Isa.cmake for avx2"
+#endif
+
+namespace qb::int4 {
+namespace {
+
+constexpr std::size_t kStep = 64;  // elements of one step of the s4 kernels: 32 bytes of codes
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline __m128i load128(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+
+/// Streaming stores want 32-byte alignment.
+template <bool streamed>
+inline void store(void* p, __m256i v) {
+  if constexpr (streamed)
+    _mm256_stream_si256(static_cast<__m256i*>(p), v);
+  else
+    _mm256_storeu_si256(static_cast<__m256i*>(p), v);
+}
+template <bool streamed>
+inline void store(float* p, __m256 v) {
+  store<streamed>(static_cast<void*>(p), _mm256_castps_si256(v));
+}
+
+inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 32 == 0; }
+
+/// Whether `groups` outputs of `bytes` each, the first at p, are worth streaming and all aligned.
+inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t traffic) {
+  return traffic >= kStreamBytes && aligned(p) && (groups == 1 || bytes % 32 == 0);
+}
+
+// ---- absmax
+
+inline __m256 magnitude(__m256 v) {
+  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+
+/// [a01 b01 a23 b23] of each 128-bit half, where a01 is the maximum of a's lanes 0 and 2, and so
+/// on: twice more, with four lanes and with halves, and lane i holds the maximum of vector i.
+template <class Op>
+inline __m256 reduce8(const __m256 v[8], Op op) {
+  __m256 pair[4];
+  for (int i = 0; i < 4; ++i)
+    pair[i] = op(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]),
+                 _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+  __m256 quad[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m256d a = _mm256_castps_pd(pair[2 * i]), b = _mm256_castps_pd(pair[2 * i + 1]);
+    quad[i] = op(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
+                 _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+  }
+  return op(_mm256_permute2f128_ps(quad[0], quad[1], 0x20),
+            _mm256_permute2f128_ps(quad[0], quad[1], 0x31));
+}
+
+inline __m256 max_of(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
+inline __m256 min_of(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
+
+inline float absmax(const float* x, std::size_t len) {
+  __m256 a[8];
+  for (auto& v : a) v = _mm256_setzero_ps();
+  std::size_t j = 0;
+  for (; j + 64 <= len; j += 64)
+    for (std::size_t i = 0; i < 8; ++i)
+      a[i] = _mm256_max_ps(a[i], magnitude(_mm256_loadu_ps(x + j + 8 * i)));
+  for (; j + 8 <= len; j += 8) a[0] = _mm256_max_ps(a[0], magnitude(_mm256_loadu_ps(x + j)));
+  for (std::size_t step = 4; step; step /= 2)
+    for (std::size_t i = 0; i < step; ++i) a[i] = _mm256_max_ps(a[i], a[i + step]);
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(a[0]), _mm256_extractf128_ps(a[0], 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  m = _mm_max_ps(m, _mm_movehdup_ps(m));
+  float largest = _mm_cvtss_f32(m);
+  for (; j < len; ++j) {
+    const float e = __builtin_fabsf(x[j]);
+    largest = e > largest ? e : largest;
+  }
+  return largest;
+}
+
+/// Of binary16, as bits.
+inline unsigned absmax(const f16* x, std::size_t len) {
+  const __m256i mask = _mm256_set1_epi16(0x7fff);
+  __m256i a[8];
+  for (auto& v : a) v = _mm256_setzero_si256();
+  std::size_t j = 0;
+  for (; j + 128 <= len; j += 128)
+    for (std::size_t i = 0; i < 8; ++i)
+      a[i] = _mm256_max_epu16(a[i], _mm256_and_si256(mask, load(x + j + 16 * i)));
+  for (; j + 16 <= len; j += 16)
+    a[0] = _mm256_max_epu16(a[0], _mm256_and_si256(mask, load(x + j)));
+  for (std::size_t step = 4; step; step /= 2)
+    for (std::size_t i = 0; i < step; ++i) a[i] = _mm256_max_epu16(a[i], a[i + step]);
+  const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(a[0]), _mm256_extracti128_si256(a[0], 1));
+  // vphminposuw is the only horizontal word reduction: a minimum, so complement.
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi16(-1)));
+  unsigned largest = ~unsigned(_mm_cvtsi128_si32(least)) & 0xffffu;
+  for (; j < len; ++j) {
+    const unsigned e = unsigned(x[j]) & 0x7fffu;
+    largest = e > largest ? e : largest;
+  }
+  return largest;
+}
+
+// ---- codes
+
+/// 64 codes, 8 a register, to 32 bytes.
+inline __m256i pack64(const __m256i c[8]) {
+  const __m256i low_nibble = _mm256_set1_epi8(15), weights = _mm256_set1_epi16(0x1001);
+  __m256i half[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m256i* const d = c + 4 * i;
+    // Packing works within 128-bit halves: codes 0-3 8-11 16-19 24-27 | 4-7 12-15 20-23 28-31.
+    const __m256i bytes =
+        _mm256_packs_epi16(_mm256_packs_epi32(d[0], d[1]), _mm256_packs_epi32(d[2], d[3]));
+    half[i] = _mm256_maddubs_epi16(_mm256_and_si256(bytes, low_nibble), weights);
+  }
+  // Byte pairs, by their place in the result: 0 2 4 6 8 .. 14 | 1 3 5 .. 15 after vpermq brings
+  // together the halves that belong together (each 0 2 4 6 1 3 5 7), put right by vpshufb.
+  const __m256i order = _mm256_setr_epi8(0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15,  //
+                                         0, 1, 8, 9, 2, 3, 10, 11, 4, 5, 12, 13, 6, 7, 14, 15);
+  const __m256i packed = _mm256_packus_epi16(half[0], half[1]);
+  return _mm256_shuffle_epi8(_mm256_permute4x64_epi64(packed, 0xd8), order);
+}
+
+inline __m256i codes64(const float* x, __m256 inv) {
+  __m256i c[8];
+  for (int i = 0; i < 8; ++i)
+    c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), inv));
+  return pack64(c);
+}
+
+inline __m256i codes64(const f16* x, __m256 inv) {
+  __m256i c[8];
+  for (int i = 0; i < 8; ++i) {
+    const __m256 product = _mm256_mul_ps(_mm256_cvtph_ps(load128(x + 8 * i)), inv);
+    const __m256 rounded = _mm256_cvtph_ps(_mm256_cvtps_ph(product, _MM_FROUND_TO_NEAREST_INT));
+    c[i] = _mm256_cvtps_epi32(rounded);
+  }
+  return pack64(c);
+}
+
+/// Codes of one group, whatever its length.
+template <bool streamed, class T>
+inline void encode(const T* x, std::size_t len, __m256 inv, std::uint8_t* q) {
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j, inv));
+  if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
+    T rest[kStep] = {};
+    std::uint8_t bytes[kStep / 2];
+    __builtin_memcpy(rest, x + j, (len - j) * sizeof(T));
+    store<false>(bytes, codes64(rest, inv));
+    __builtin_memcpy(q + j / 2, bytes, (len - j + 1) / 2);
+  }
+}
+
+/// inv and scale of eight groups; both 0 where inv is not finite, as in a group of zeros.
+struct Factors {
+  __m256 inv, scale;
+  explicit Factors(__m256 largest) {
+    const __m256 seven = _mm256_set1_ps(7.0f);
+    const __m256 quotient = _mm256_div_ps(seven, largest);
+    const __m256 finite =
+        _mm256_cmp_ps(quotient, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+    inv = _mm256_and_ps(quotient, finite);
+    scale = _mm256_and_ps(_mm256_div_ps(largest, seven), finite);
+  }
+};
+
+inline void put_scales(float* scale, __m256 v) { _mm256_storeu_ps(scale, v); }
+inline void put_scales(f16* scale, __m256 v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(scale),
+                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+inline void put_scale(float* scale, __m256 v) { *scale = _mm256_cvtss_f32(v); }
+inline void put_scale(f16* scale, __m256 v) {
+  *scale = f16(std::uint16_t(_cvtss_sh(_mm256_cvtss_f32(v), _MM_FROUND_TO_NEAREST_INT)));
+}
+
+/// Eight groups of `len` elements, a multiple of 32 and few enough to be in L1 for the second look.
+template <class S>
+inline void quantize8(const float* x, std::size_t len, std::uint8_t* q, S* scale) {
+  __m256 m[8];
+  for (std::size_t g = 0; g < 8; ++g) {
+    const float* const group = x + g * len;
+    __m256 a[4];
+    for (std::size_t i = 0; i < 4; ++i) a[i] = magnitude(_mm256_loadu_ps(group + 8 * i));
+    for (std::size_t j = 32; j < len; j += 32)
+      for (std::size_t i = 0; i < 4; ++i)
+        a[i] = _mm256_max_ps(a[i], magnitude(_mm256_loadu_ps(group + j + 8 * i)));
+    m[g] = _mm256_max_ps(_mm256_max_ps(a[0], a[1]), _mm256_max_ps(a[2], a[3]));
+  }
+  const Factors factors(reduce8(m, max_of));
+  put_scales(scale, factors.scale);
+  alignas(32) float inv[8];
+  _mm256_store_ps(inv, factors.inv);
+  if (len == 32) {  // two groups a step
+    for (std::size_t g = 0; g < 8; g += 2) {
+      __m256i c[8];
+      for (std::size_t i = 0; i < 8; ++i)
+        c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 32 * g + 8 * i),
+                                                _mm256_broadcast_ss(inv + g + i / 4)));
+      store<false>(q + 16 * g, pack64(c));
+    }
+    return;
+  }
+  for (std::size_t g = 0; g < 8; ++g)
+    encode<false>(x + g * len, len, _mm256_broadcast_ss(inv + g), q + g * (len / 2));
+}
+
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                     S* scale) {
+  const std::size_t stride = (len + 1) / 2;
+  const bool streamed = streams(q, groups, stride, groups * (len * sizeof(float) + stride));
+  std::size_t i = 0;
+  if (len && len % 32 == 0 && len <= 512)
+    for (; i + 8 <= groups; i += 8) quantize8(x + i * len, len, q + i * stride, scale + i);
+  for (; i < groups; ++i) {
+    const float* const group = x + i * len;
+    const Factors factors(_mm256_set1_ps(absmax(group, len)));
+    put_scale(scale + i, factors.scale);
+    if (streamed)
+      encode<true>(group, len, factors.inv, q + i * stride);
+    else
+      encode<false>(group, len, factors.inv, q + i * stride);
+  }
+  if (streamed) _mm_sfence();
+}
+
+// ---- back
+
+/// Eight codes of four bytes, each times the scale.
+inline __m256 decode8(const std::uint8_t* q, __m256 scale) {
+  std::int32_t word;
+  __builtin_memcpy(&word, q, sizeof word);
+  const __m256i to_the_top = _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0);
+  const __m256i codes =
+      _mm256_srai_epi32(_mm256_sllv_epi32(_mm256_set1_epi32(word), to_the_top), 28);
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(codes), scale);
+}
+
+template <bool streamed>
+inline void decode(const std::uint8_t* q, std::size_t len, __m256 scale, float* y) {
+  std::size_t j = 0;
+  for (; j + 32 <= len; j += 32)
+    for (std::size_t i = 0; i < 4; ++i)
+      store<streamed>(y + j + 8 * i, decode8(q + j / 2 + 4 * i, scale));
+  if (j < len) {
+    std::uint8_t bytes[16] = {};
+    float rest[32];
+    __builtin_memcpy(bytes, q + j / 2, (len - j + 1) / 2);
+    for (std::size_t i = 0; i < 4; ++i) _mm256_storeu_ps(rest + 8 * i, decode8(bytes + 4 * i, scale));
+    __builtin_memcpy(y + j, rest, (len - j) * sizeof(float));
+  }
+}
+
+inline __m256 wide_scale(const float* scale) { return _mm256_broadcast_ss(scale); }
+inline __m256 wide_scale(const f16* scale) {
+  return _mm256_cvtph_ps(_mm_set1_epi16(short(static_cast<std::uint16_t>(*scale))));
+}
+
+template <bool streamed, class S>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
+                       float* y) {
+  const std::size_t stride = (len + 1) / 2;
+  for (std::size_t i = 0; i < groups; ++i)
+    decode<streamed>(q + i * stride, len, wide_scale(scale + i), y + i * len);
+  if (streamed) _mm_sfence();
+}
+
+template <class S>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
+                       float* y) {
+  const std::size_t bytes = len * sizeof(float);
+  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+    dequantize<true>(q, groups, len, scale, y);
+  else
+    dequantize<false>(q, groups, len, scale, y);
+}
+
+/// The sixteen results f16(code / inv), by nibble, as tables of their low and their high bytes.
+struct HalfTable {
+  __m256i low, high;
+  explicit HalfTable(f16 inv) {
+    const float divisor = _cvtsh_ss(static_cast<std::uint16_t>(inv));
+    __m128i result[2];
+    for (int i = 0; i < 2; ++i) {
+      const __m256 code = i ? _mm256_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1)
+                            : _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 7);
+      __m256 quotient = _mm256_div_ps(code, _mm256_set1_ps(divisor));
+      quotient = divisor == 0.0f ? _mm256_setzero_ps() : quotient;
+      result[i] = _mm256_cvtps_ph(quotient, _MM_FROUND_TO_NEAREST_INT);
+    }
+    const __m128i low_bytes = _mm_set1_epi16(0xff);
+    low = _mm256_broadcastsi128_si256(_mm_packus_epi16(_mm_and_si128(result[0], low_bytes),
+                                                       _mm_and_si128(result[1], low_bytes)));
+    high = _mm256_broadcastsi128_si256(
+        _mm_packus_epi16(_mm_srli_epi16(result[0], 8), _mm_srli_epi16(result[1], 8)));
+  }
+};
+
+/// 64 results of 32 bytes.
+template <bool streamed>
+inline void decode64(const std::uint8_t* q, const HalfTable& table, f16* y) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  // Four bytes make a 128-bit half of the output. Even fours into the low half and odd ones into
+  // the high half: then unpacking within halves leaves every output register in order.
+  const __m256i bytes =
+      _mm256_permutevar8x32_epi32(load(q), _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
+  const __m256i even = _mm256_and_si256(bytes, nibble);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble);
+  const __m256i even_low = _mm256_shuffle_epi8(table.low, even);
+  const __m256i even_high = _mm256_shuffle_epi8(table.high, even);
+  const __m256i odd_low = _mm256_shuffle_epi8(table.low, odd);
+  const __m256i odd_high = _mm256_shuffle_epi8(table.high, odd);
+  const __m256i e0 = _mm256_unpacklo_epi8(even_low, even_high);
+  const __m256i e1 = _mm256_unpackhi_epi8(even_low, even_high);
+  const __m256i o0 = _mm256_unpacklo_epi8(odd_low, odd_high);
+  const __m256i o1 = _mm256_unpackhi_epi8(odd_low, odd_high);
+  store<streamed>(y, _mm256_unpacklo_epi16(e0, o0));
+  store<streamed>(y + 16, _mm256_unpackhi_epi16(e0, o0));
+  store<streamed>(y + 32, _mm256_unpacklo_epi16(e1, o1));
+  store<streamed>(y + 48, _mm256_unpackhi_epi16(e1, o1));
+}
+
+template <bool streamed>
+inline void dequantize_half(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                            const f16* inv, f16* y) {
+  for (std::size_t i = 0; i < groups; ++i, q += (len + 1) / 2, y += len) {
+    const HalfTable table(inv[i]);
+    std::size_t j = 0;
+    for (; j + kStep <= len; j += kStep) decode64<streamed>(q + j / 2, table, y + j);
+    if (j < len) {
+      std::uint8_t bytes[kStep / 2] = {};
+      f16 rest[kStep];
+      __builtin_memcpy(bytes, q + j / 2, (len - j + 1) / 2);
+      decode64<false>(bytes, table, rest);
+      __builtin_memcpy(y + j, rest, (len - j) * sizeof(f16));
+    }
+  }
+  if (streamed) _mm_sfence();
+}
+
+// ---- layout
+
+inline __m256i pack_pairs(const std::int8_t* q) {
+  const __m256i low_nibble = _mm256_set1_epi8(15), weights = _mm256_set1_epi16(0x1001);
+  return _mm256_maddubs_epi16(_mm256_and_si256(load(q), low_nibble), weights);
+}
+
+/// 32 bytes of 64 codes.
+inline __m256i pack64(const std::int8_t* q) {
+  return _mm256_permute4x64_epi64(_mm256_packus_epi16(pack_pairs(q), pack_pairs(q + 32)), 0xd8);
+}
+
+template <bool streamed>
+inline void pack(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
+  std::size_t j = 0;
+  for (; j + 2 * kStep <= n; j += 2 * kStep) {
+    store<streamed>(packed + j / 2, pack64(q + j));
+    store<streamed>(packed + j / 2 + 32, pack64(q + j + kStep));
+  }
+  if (streamed) _mm_sfence();
+  for (; j + kStep <= n; j += kStep) store<false>(packed + j / 2, pack64(q + j));
+  if (j < n) {
+    std::int8_t rest[kStep] = {};
+    std::uint8_t bytes[kStep / 2];
+    __builtin_memcpy(rest, q + j, n - j);
+    store<false>(bytes, pack64(rest));
+    __builtin_memcpy(packed + j / 2, bytes, (n - j + 1) / 2);
+  }
+}
+
+/// 64 codes of 32 bytes: vpshufb maps a nibble to its sign-extended code.
+template <bool streamed>
+inline void unpack64(const std::uint8_t* packed, std::int8_t* q) {
+  const __m256i nibble = _mm256_set1_epi8(15);
+  const __m256i code = _mm256_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1,  //
+                                        0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+  // Bytes 0-7 and 8-15 in the low quarters of the halves, for unpacking works within halves.
+  const __m256i bytes = _mm256_permute4x64_epi64(load(packed), 0xd8);
+  const __m256i even = _mm256_shuffle_epi8(code, _mm256_and_si256(bytes, nibble));
+  const __m256i odd =
+      _mm256_shuffle_epi8(code, _mm256_and_si256(_mm256_srli_epi16(bytes, 4), nibble));
+  store<streamed>(q, _mm256_unpacklo_epi8(even, odd));
+  store<streamed>(q + 32, _mm256_unpackhi_epi8(even, odd));
+}
+
+template <bool streamed>
+inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
+  std::size_t j = 0;
+  for (; j + kStep <= n; j += kStep) unpack64<streamed>(packed + j / 2, q + j);
+  if (streamed) _mm_sfence();
+  if (j < n) {
+    std::uint8_t bytes[kStep / 2] = {};
+    std::int8_t rest[kStep];
+    __builtin_memcpy(bytes, packed + j / 2, (n - j + 1) / 2);
+    unpack64<false>(bytes, rest);
+    __builtin_memcpy(q + j, rest, n - j);
+  }
+}
+
+// ---- q4_0
+
+/// For a block whose largest magnitude occurs with both signs: the sign of the first.
+[[gnu::noinline]] float first_extreme(const float* x, float largest) {
+  unsigned positive = 0, negative = 0;
+  for (int i = 0; i < 4; ++i) {
+    const __m256 v = _mm256_loadu_ps(x + 8 * i);
+    positive |= unsigned(_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(largest), _CMP_EQ_OQ)))
+                << 8 * i;
+    negative |= unsigned(_mm256_movemask_ps(_mm256_cmp_ps(v, _mm256_set1_ps(-largest), _CMP_EQ_OQ)))
+                << 8 * i;
+  }
+  const unsigned first = (positive | negative) & (0u - (positive | negative));
+  return first & negative ? -largest : largest;
+}
+
+/// d and 1/d (0 where it is not finite) of eight blocks.
+struct FactorsQ4_0 {
+  __m256 d, id;
+  explicit FactorsQ4_0(const float* x) {
+    __m256 highest[8], lowest[8];
+    for (int b = 0; b < 8; ++b) {
+      __m256 v[4];
+      for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + 32 * b + 8 * i);
+      highest[b] = _mm256_max_ps(_mm256_max_ps(v[0], v[1]), _mm256_max_ps(v[2], v[3]));
+      lowest[b] = _mm256_min_ps(_mm256_min_ps(v[0], v[1]), _mm256_min_ps(v[2], v[3]));
+    }
+    const __m256 zero = _mm256_setzero_ps(), sign = _mm256_set1_ps(-0.0f);
+    const __m256 high = reduce8(highest, max_of), low = reduce8(lowest, min_of);
+    const __m256 low_size = _mm256_xor_ps(low, sign);
+    // Adding 0 makes -0 a +0, as a block of zeros has it.
+    __m256 extreme = _mm256_add_ps(
+        _mm256_blendv_ps(high, low, _mm256_cmp_ps(low_size, high, _CMP_GT_OQ)), zero);
+    int ties = _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(low_size, high, _CMP_EQ_OQ),
+                                                _mm256_cmp_ps(high, zero, _CMP_NEQ_OQ)));
+    if (__builtin_expect(ties != 0, 0)) {
+      alignas(32) float each[8];
+      _mm256_store_ps(each, extreme);
+      for (; ties; ties &= ties - 1) {
+        const int b = __builtin_ctz(unsigned(ties));
+        each[b] = first_extreme(x + 32 * b, each[b]);
+      }
+      extreme = _mm256_load_ps(each);
+    }
+    d = _mm256_mul_ps(extreme, _mm256_set1_ps(-0.125f));
+    id = _mm256_div_ps(_mm256_set1_ps(1.0f), d);
+    const __m256 finite =
+        _mm256_cmp_ps(_mm256_andnot_ps(sign, id), _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+    id = _mm256_and_ps(id, finite);
+  }
+};
+
+/// Nibbles of one block as words: 0-3 8-11 | 4-7 12-15, low and high merged into the low byte.
+inline __m256i words_q4_0(const float* x, __m256 id) {
+  const __m256 half = _mm256_set1_ps(8.5f);
+  __m256i c[4];
+  for (int i = 0; i < 4; ++i)
+    c[i] = _mm256_cvttps_epi32(
+        _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), id), half));
+  const __m256i most = _mm256_set1_epi16(15);
+  const __m256i low = _mm256_min_epu16(_mm256_packus_epi32(c[0], c[1]), most);
+  const __m256i high = _mm256_min_epu16(_mm256_packus_epi32(c[2], c[3]), most);
+  return _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
+}
+
+/// Eight blocks.
+inline void quantize8_q4_0(const float* x, BlockQ4_0* y) {
+  const FactorsQ4_0 factors(x);
+  alignas(32) float id[8];
+  _mm256_store_ps(id, factors.id);
+  alignas(16) f16 d[8];
+  _mm_store_si128(reinterpret_cast<__m128i*>(d),
+                  _mm256_cvtps_ph(factors.d, _MM_FROUND_TO_NEAREST_INT));
+  for (int b = 0; b < 8; b += 2) {
+    const __m256i bytes =
+        _mm256_packus_epi16(words_q4_0(x + 32 * b, _mm256_broadcast_ss(id + b)),
+                            words_q4_0(x + 32 * b + 32, _mm256_broadcast_ss(id + b + 1)));
+    const __m256i both =
+        _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    y[b].d = d[b];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y[b].qs), _mm256_castsi256_si128(both));
+    y[b + 1].d = d[b + 1];
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(y[b + 1].qs), _mm256_extracti128_si256(both, 1));
+  }
+}
+
+/// Sixteen values of eight bytes: elements 0-7 (low nibbles) and 16-23 (high), or 8-15 and 24-31.
+template <bool streamed>
+inline void decode_q4_0(const std::uint8_t* qs, __m256 scale, float* low, float* high) {
+  std::int64_t eight;
+  __builtin_memcpy(&eight, qs, sizeof eight);
+  // Byte i to the top of lane i. There a nibble n with its sign bit flipped reads (n - 8) * 2^28,
+  // and the scale carries the 2^-28: exact, for d is an f16.
+  const __m256i top = _mm256_setr_epi8(-1, -1, -1, 0, -1, -1, -1, 1, -1, -1, -1, 2, -1, -1, -1, 3,
+                                       -1, -1, -1, 4, -1, -1, -1, 5, -1, -1, -1, 6, -1, -1, -1, 7);
+  const __m256i bytes = _mm256_xor_si256(_mm256_shuffle_epi8(_mm256_set1_epi64x(eight), top),
+                                         _mm256_set1_epi32(int(0x88000000u)));
+  const __m256i low_codes = _mm256_slli_epi32(bytes, 4);
+  const __m256i high_codes = _mm256_and_si256(bytes, _mm256_set1_epi32(int(0xf0000000u)));
+  store<streamed>(low, _mm256_mul_ps(_mm256_cvtepi32_ps(low_codes), scale));
+  store<streamed>(high, _mm256_mul_ps(_mm256_cvtepi32_ps(high_codes), scale));
+}
+
+template <bool streamed>
+inline void dequantize_q4_0(const BlockQ4_0* x, std::size_t blocks, float* y) {
+  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
+    const __m256 scale = _mm256_mul_ps(wide_scale(&x[i].d), _mm256_set1_ps(0x1p-28f));
+    decode_q4_0<streamed>(x[i].qs, scale, y, y + 16);
+    decode_q4_0<streamed>(x[i].qs + 8, scale, y + 8, y + 24);
+  }
+  if (streamed) _mm_sfence();
+}
+
+}  // namespace
+
+void quantize_f32_s4_avx2(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                          float* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f32_s4g_avx2(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                           f16* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                          f16* inv) {
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
+    const float largest = _cvtsh_ss(static_cast<unsigned short>(absmax(x, len)));
+    float wide = 7.0f / largest;
+    wide = wide < 65504.0f ? wide : 65504.0f;
+    wide = largest == 0.0f ? 0.0f : wide;
+    const unsigned short stored = _cvtss_sh(wide, _MM_FROUND_TO_NEAREST_INT);
+    encode<false>(x, len, _mm256_set1_ps(_cvtsh_ss(stored)), q);
+    inv[i] = f16(stored);
+  }
+}
+
+void dequantize_s4_f32_avx2(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                            const float* scale, float* y) {
+  dequantize(q, groups, len, scale, y);
+}
+
+void dequantize_s4g_f32_avx2(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                             const f16* scale, float* y) {
+  dequantize(q, groups, len, scale, y);
+}
+
+void dequantize_s4_f16_avx2(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                            const f16* inv, f16* y) {
+  const std::size_t bytes = len * sizeof(f16);
+  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+    dequantize_half<true>(q, groups, len, inv, y);
+  else
+    dequantize_half<false>(q, groups, len, inv, y);
+}
+
+void pack_s4_avx2(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
+  if (streams(packed, 1, n / 2, n + n / 2))
+    pack<true>(q, n, packed);
+  else
+    pack<false>(q, n, packed);
+}
+
+void unpack_s4_avx2(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
+  if (streams(q, 1, n, n + n / 2))
+    unpack<true>(packed, n, q);
+  else
+    unpack<false>(packed, n, q);
+}
+
+void quantize_f32_q4_0_avx2(const float* x, std::size_t blocks, BlockQ4_0* y) {
+  std::size_t i = 0;
+  for (; i + 8 <= blocks; i += 8) quantize8_q4_0(x + i * kBlock, y + i);
+  if (i < blocks) {
+    float rest[8 * kBlock] = {};
+    BlockQ4_0 out[8];
+    __builtin_memcpy(rest, x + i * kBlock, (blocks - i) * kBlock * sizeof(float));
+    quantize8_q4_0(rest, out);
+    __builtin_memcpy(y + i, out, (blocks - i) * sizeof(BlockQ4_0));
+  }
+}
+
+void dequantize_q4_0_f32_avx2(const BlockQ4_0* x, std::size_t blocks, float* y) {
+  if (streams(y, 1, 0, blocks * (sizeof(BlockQ4_0) + kBlock * sizeof(float))))
+    dequantize_q4_0<true>(x, blocks, y);
+  else
+    dequantize_q4_0<false>(x, blocks, y);
+}
+
+}  // namespace qb::int4
