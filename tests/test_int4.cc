@@ -41,7 +41,8 @@ QB_VARIANT_TEST_SUITE(QuantizeF32Q4_0, qb::int4::quantize_f32_q4_0);
 QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::int4::dequantize_q4_0_f32);
 
 double shown(float v) { return v; }
-double shown(std::int4_t v) { return v; }
+double shown(std::int8_t v) { return v; }
+double shown(std::uint8_t v) { return v; }
 double shown(f16 v) { return qb::oracle::value(v); }
 
 /// Every bit equal; names the first element that differs.
@@ -330,7 +331,7 @@ TEST_P(QuantizeF16S4, AnyPatternsAreMemorySafe) {
     for (const Against side : {Against::end, Against::begin}) {
       const Guarded<f16> x(qb::test::half_patterns(n, unsigned(n)), side);
       Guarded<std::uint8_t> q(packed_size(n), side);
-      Guarded<f16> inv(1, side);
+      Guarded<f16> inv(std::size_t{1}, side);
       kernel()(x.data(), 1, n, q.data(), inv.data());
     }
 }
