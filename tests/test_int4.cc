@@ -112,8 +112,8 @@ std::vector<std::vector<float>> hard_groups(std::size_t len, float qmax) {
   add([](std::size_t) { return -0.0f; });
   // Both ends of the code range, for absmax values whose inv and product round up; and the largest
   // magnitude with both signs, either first.
-  for (const float most : {1.0f, 3.0f, 0.1f, 1.0000001f, 1.9999999f, 11.7f, 1e30f, 1e-30f, -1.0f,
-                           -0.7f})
+  for (const float most :
+       {1.0f, 3.0f, 0.1f, 1.0000001f, 1.9999999f, 11.7f, 1e30f, 1e-30f, -1.0f, -0.7f})
     for (const std::size_t phase : {0, 1, 2})
       add([&](std::size_t j) {
         const std::size_t k = (j + phase) % 3;
@@ -897,15 +897,23 @@ TEST(Int4Checked, QuantizeRefusesAndWritesNothing) {
   const auto overlay = [](auto& of, std::size_t at) {
     return reinterpret_cast<std::uint8_t*>(of.data()) + at;
   };
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, {overlay(x, 448), 64}, scale); }),
+  EXPECT_EQ(refusal([&] {
+              int4::quantize(x, 64, {overlay(x, 448), 64}, scale);
+            }),
             "int4::quantize: 'x' and 'q' overlap");
   EXPECT_EQ(refusal([&] { int4::quantize(x, 64, q, std::span(x).subspan(100)); }),
             "int4::quantize: 'x' and 'scale' overlap");
-  EXPECT_EQ(refusal([&] { int4::quantize(half, 64, {overlay(half, 0), 64}, half_scale); }),
+  EXPECT_EQ(refusal([&] {
+              int4::quantize(half, 64, {overlay(half, 0), 64}, half_scale);
+            }),
             "int4::quantize: 'x' and 'q' overlap");
-  EXPECT_THAT(refusal([&] { int4::quantize(x, {reinterpret_cast<BlockQ4_0*>(x.data()), 4}); }),
+  EXPECT_THAT(refusal([&] {
+                int4::quantize(x, {reinterpret_cast<BlockQ4_0*>(x.data()), 4});
+              }),
               HasSubstr("'x' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] { int4::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2}); }),
+  EXPECT_THAT(refusal([&] {
+                int4::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2});
+              }),
               HasSubstr("'q' and 'scale' overlap"));
 
   for (const float bad : {kNan, kInf, -kInf}) {
@@ -985,9 +993,13 @@ TEST(Int4Checked, PackAndUnpackRefuseAndWriteNothing) {
   EXPECT_EQ(refusal([&] { int4::unpack(std::span(packed).first(4), q); }),
             "int4::unpack: 'packed' has 4 elements, expected 5");
   auto* const inside = reinterpret_cast<std::uint8_t*>(q.data());
-  EXPECT_EQ(refusal([&] { int4::pack(q, {inside + 4, 5}); }),
+  EXPECT_EQ(refusal([&] {
+              int4::pack(q, {inside + 4, 5});
+            }),
             "int4::pack: 'q' and 'packed' overlap");
-  EXPECT_EQ(refusal([&] { int4::unpack({inside, 5}, q); }),
+  EXPECT_EQ(refusal([&] {
+              int4::unpack({inside, 5}, q);
+            }),
             "int4::unpack: 'packed' and 'q' overlap");
   for (const int bad : {8, -9, 127, -128}) {
     q[5] = q[7] = std::int8_t(bad);

@@ -49,9 +49,7 @@ inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::s
 
 // ---- absmax
 
-inline __m256 magnitude(__m256 v) {
-  return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
-}
+inline __m256 magnitude(__m256 v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
 
 /// [a01 b01 a23 b23] of each 128-bit half, where a01 is the maximum of a's lanes 0 and 2, and so
 /// on: twice more, with four lanes and with halves, and lane i holds the maximum of vector i.
@@ -59,13 +57,13 @@ template <class Op>
 inline __m256 reduce8(const __m256 v[8], Op op) {
   __m256 pair[4];
   for (int i = 0; i < 4; ++i)
-    pair[i] = op(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]),
-                 _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
+    pair[i] =
+        op(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
   __m256 quad[2];
   for (int i = 0; i < 2; ++i) {
     const __m256d a = _mm256_castps_pd(pair[2 * i]), b = _mm256_castps_pd(pair[2 * i + 1]);
-    quad[i] = op(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)),
-                 _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
+    quad[i] =
+        op(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
   }
   return op(_mm256_permute2f128_ps(quad[0], quad[1], 0x20),
             _mm256_permute2f128_ps(quad[0], quad[1], 0x31));
@@ -104,8 +102,7 @@ inline unsigned absmax(const f16* x, std::size_t len) {
   for (; j + 128 <= len; j += 128)
     for (std::size_t i = 0; i < 8; ++i)
       a[i] = _mm256_max_epu16(a[i], _mm256_and_si256(mask, load(x + j + 16 * i)));
-  for (; j + 16 <= len; j += 16)
-    a[0] = _mm256_max_epu16(a[0], _mm256_and_si256(mask, load(x + j)));
+  for (; j + 16 <= len; j += 16) a[0] = _mm256_max_epu16(a[0], _mm256_and_si256(mask, load(x + j)));
   for (std::size_t step = 4; step; step /= 2)
     for (std::size_t i = 0; i < step; ++i) a[i] = _mm256_max_epu16(a[i], a[i + step]);
   const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(a[0]), _mm256_extracti128_si256(a[0], 1));
@@ -177,8 +174,7 @@ struct Factors {
   explicit Factors(__m256 largest) {
     const __m256 seven = _mm256_set1_ps(7.0f);
     const __m256 quotient = _mm256_div_ps(seven, largest);
-    const __m256 finite =
-        _mm256_cmp_ps(quotient, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+    const __m256 finite = _mm256_cmp_ps(quotient, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
     inv = _mm256_and_ps(quotient, finite);
     scale = _mm256_and_ps(_mm256_div_ps(largest, seven), finite);
   }
@@ -267,7 +263,8 @@ inline void decode(const std::uint8_t* q, std::size_t len, __m256 scale, float* 
     std::uint8_t bytes[16] = {};
     float rest[32];
     __builtin_memcpy(bytes, q + j / 2, (len - j + 1) / 2);
-    for (std::size_t i = 0; i < 4; ++i) _mm256_storeu_ps(rest + 8 * i, decode8(bytes + 4 * i, scale));
+    for (std::size_t i = 0; i < 4; ++i)
+      _mm256_storeu_ps(rest + 8 * i, decode8(bytes + 4 * i, scale));
     __builtin_memcpy(y + j, rest, (len - j) * sizeof(float));
   }
 }
@@ -310,8 +307,8 @@ struct HalfTable {
       result[i] = _mm256_cvtps_ph(quotient, _MM_FROUND_TO_NEAREST_INT);
     }
     const __m128i low_bytes = _mm_set1_epi16(0xff);
-    low = _mm256_broadcastsi128_si256(_mm_packus_epi16(_mm_and_si128(result[0], low_bytes),
-                                                       _mm_and_si128(result[1], low_bytes)));
+    low = _mm256_broadcastsi128_si256(
+        _mm_packus_epi16(_mm_and_si128(result[0], low_bytes), _mm_and_si128(result[1], low_bytes)));
     high = _mm256_broadcastsi128_si256(
         _mm_packus_epi16(_mm_srli_epi16(result[0], 8), _mm_srli_epi16(result[1], 8)));
   }
@@ -449,8 +446,8 @@ struct FactorsQ4_0 {
     const __m256 high = reduce8(highest, max_of), low = reduce8(lowest, min_of);
     const __m256 low_size = _mm256_xor_ps(low, sign);
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m256 extreme = _mm256_add_ps(
-        _mm256_blendv_ps(high, low, _mm256_cmp_ps(low_size, high, _CMP_GT_OQ)), zero);
+    __m256 extreme =
+        _mm256_add_ps(_mm256_blendv_ps(high, low, _mm256_cmp_ps(low_size, high, _CMP_GT_OQ)), zero);
     int ties = _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(low_size, high, _CMP_EQ_OQ),
                                                 _mm256_cmp_ps(high, zero, _CMP_NEQ_OQ)));
     if (__builtin_expect(ties != 0, 0)) {
@@ -475,8 +472,7 @@ inline __m256i words_q4_0(const float* x, __m256 id) {
   const __m256 half = _mm256_set1_ps(8.5f);
   __m256i c[4];
   for (int i = 0; i < 4; ++i)
-    c[i] = _mm256_cvttps_epi32(
-        _mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), id), half));
+    c[i] = _mm256_cvttps_epi32(_mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), id), half));
   const __m256i most = _mm256_set1_epi16(15);
   const __m256i low = _mm256_min_epu16(_mm256_packus_epi32(c[0], c[1]), most);
   const __m256i high = _mm256_min_epu16(_mm256_packus_epi32(c[2], c[3]), most);

@@ -148,8 +148,8 @@ void pack(std::span<const std::int8_t> q, std::span<std::uint8_t> packed) {
   check::disjoint(kPack, "q", bytes(q), "packed", bytes(packed));
   for (std::size_t i = 0; i < q.size(); ++i)
     if (q[i] < -8 || q[i] > 7)
-      check::refuse(kPack, "'q'[" + std::to_string(i) + "] is " + std::to_string(q[i]) +
-                               ", outside [-8, 7]");
+      check::refuse(
+          kPack, "'q'[" + std::to_string(i) + "] is " + std::to_string(q[i]) + ", outside [-8, 7]");
   kernel(q.data(), q.size(), packed.data());
 }
 

@@ -14,8 +14,8 @@ using quantize_f32_s4_fn = void(const float* x, std::size_t groups, std::size_t 
                                 std::uint8_t* q, float* scale);
 using quantize_f32_s4g_fn = void(const float* x, std::size_t groups, std::size_t len,
                                  std::uint8_t* q, f16* scale);
-using quantize_f16_s4_fn = void(const f16* x, std::size_t groups, std::size_t len,
-                                std::uint8_t* q, f16* inv);
+using quantize_f16_s4_fn = void(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                                f16* inv);
 using dequantize_s4_f32_fn = void(const std::uint8_t* q, std::size_t groups, std::size_t len,
                                   const float* scale, float* y);
 using dequantize_s4g_f32_fn = void(const std::uint8_t* q, std::size_t groups, std::size_t len,

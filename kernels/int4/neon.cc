@@ -64,8 +64,8 @@ inline float absmax(const f16* x, std::size_t len) {
   return widen(f16(largest));
 }
 
-/// Two codes a byte: 16 bytes of 32 codes, the even ones from `even`. SLI keeps the low four bits of
-/// its destination, so neither input needs a mask.
+/// Two codes a byte: 16 bytes of 32 codes, the even ones from `even`. SLI keeps the low four bits
+/// of its destination, so neither input needs a mask.
 inline uint8x16_t merge(int8x16_t even, int8x16_t odd) {
   return vsliq_n_u8(vreinterpretq_u8_s8(even), vreinterpretq_u8_s8(odd), 4);
 }
@@ -104,9 +104,7 @@ inline void encode(const T* x, std::size_t len, float inv, std::uint8_t* q) {
 }
 
 /// x, or 0 where it is not finite.
-inline float finite_or_zero(float x) {
-  return __builtin_fabsf(x) <= 0x1.fffffep127f ? x : 0.0f;
-}
+inline float finite_or_zero(float x) { return __builtin_fabsf(x) <= 0x1.fffffep127f ? x : 0.0f; }
 
 /// Codes of one f32 group; returns its scale in f32.
 inline float quantize(const float* x, std::size_t len, std::uint8_t* q) {
@@ -207,8 +205,7 @@ inline float signed_extreme(const float* x) {
 /// min(15, trunc(x*id + 8.5)) of 16 elements.
 inline uint8x16_t nibbles16(const float* x, float id) {
   const auto four = [=](const float* at) {
-    return vmovn_u32(
-        vcvtq_u32_f32(vaddq_f32(vmulq_n_f32(vld1q_f32(at), id), vdupq_n_f32(8.5f))));
+    return vmovn_u32(vcvtq_u32_f32(vaddq_f32(vmulq_n_f32(vld1q_f32(at), id), vdupq_n_f32(8.5f))));
   };
   const uint16x8_t low = vcombine_u16(four(x), four(x + 4));
   const uint16x8_t high = vcombine_u16(four(x + 8), four(x + 12));

@@ -36,8 +36,8 @@ inline Word narrow(const Int& a, const Int& b) {
 #elif defined(QB_XSIMD_sse4_2)
   return Word(_mm_packus_epi32(a, b));
 #elif defined(QB_XSIMD_neon)
-  return Word(vcombine_u16(vmovn_u32(vreinterpretq_u32_s32(a)),
-                           vmovn_u32(vreinterpretq_u32_s32(b))));
+  return Word(
+      vcombine_u16(vmovn_u32(vreinterpretq_u32_s32(a)), vmovn_u32(vreinterpretq_u32_s32(b))));
 #else
   std::int32_t wide[2 * kLanes];
   a.store_unaligned(wide);
@@ -216,8 +216,7 @@ template <class T>
 inline Byte codes(const T* x, const Float& inv) {
   Word word[4];
   for (std::size_t i = 0; i < 4; ++i)
-    word[i] =
-        narrow(code(x + 2 * i * kLanes, inv), code(x + (2 * i + 1) * kLanes, inv));
+    word[i] = narrow(code(x + 2 * i * kLanes, inv), code(x + (2 * i + 1) * kLanes, inv));
   return narrow(merge(narrow(word[0], word[1])), merge(narrow(word[2], word[3])));
 }
 
