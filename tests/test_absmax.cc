@@ -1,9 +1,11 @@
 #include "absmax/absmax.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "core/check.h"
+#include "core/stream.h"
 #include "support/absmax_checks.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
@@ -18,6 +20,66 @@ using qb::test::Guarded;
 
 QB_VARIANT_TEST_SUITE(AbsmaxF32, qb::absmax::f32);
 QB_VARIANT_TEST_SUITE(AbsmaxF16, qb::absmax::f16);
+
+template <class T, class Fn, class Make>
+void expect_groups(Fn* kernel, const Make& make) {
+  for (const std::size_t len :
+       {1, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 100, 128, 200, 256, 300, 600})
+    for (const std::size_t groups : {1, 7, 8, 9, 11, 16, 35})
+      for (const Against side : {Against::end, Against::begin}) {
+        const Guarded<T> x(make(groups * len), side);
+        Guarded<float> y(groups, side);
+        kernel(x.data(), groups, len, y.data());
+        for (std::size_t i = 0; i < groups; ++i) expect_absmax<T>({x.data() + i * len, len}, y[i]);
+      }
+}
+
+template <class T, class Fn>
+void expect_largest_anywhere_in_groups(Fn* kernel, T largest) {
+  constexpr std::size_t kGroups = 19;
+  for (const std::size_t len : {8, 16, 24, 32, 40, 64, 128}) {
+    std::vector<T> x(kGroups * len, T{});
+    std::vector<float> y(kGroups);
+    for (std::size_t at = 0; at < x.size(); ++at) {
+      x[at] = largest;
+      kernel(x.data(), kGroups, len, y.data());
+      x[at] = T{};
+      for (std::size_t i = 0; i < kGroups; ++i)
+        ASSERT_EQ(y[i], i == at / len ? 4.0f : 0.0f) << "length " << len << " element " << at;
+    }
+  }
+}
+
+/// Large enough for kernels that read several streams: every part of every stream counts.
+template <class T, class Fn>
+void expect_beyond_the_caches(Fn* kernel, T usual, std::initializer_list<T> specials) {
+  const std::size_t n = qb::kStreamBytes / sizeof(T) + 77;
+  Guarded<T> x(n);
+  std::fill(x.begin(), x.end(), usual);
+  Guarded<float> y(1);
+  std::vector<std::size_t> places = {0, 1, n - 1, n - 2, n - 70, n - 2500};
+  for (std::size_t part = 1; part < 16; ++part)
+    for (const std::size_t at : {n / 16 * part - 1000 * part, n / 16 * part + 3})
+      places.push_back(at);
+  for (const T special : specials)
+    for (const std::size_t at : places) {
+      x[at] = special;
+      kernel(x.data(), 1, n, y.data());
+      x[at] = usual;
+      expect_absmax<T>(std::span<const T>(&special, 1), y[0]);
+    }
+  for (const std::size_t len : {32u, 48u, 4096u}) {
+    const std::size_t groups = n / len;
+    Guarded<float> each(groups);
+    for (std::size_t i = 0; i < groups; ++i)
+      x[i * len + i % len] = T(i % 3 == 0 ? *specials.begin() : usual);
+    kernel(x.data(), groups, len, each.data());
+    for (std::size_t i = 0; i < groups; ++i) {
+      ASSERT_EQ(each[i], i % 3 == 0 ? 3.0f : 1.0f) << "length " << len << " group " << i;
+      x[i * len + i % len] = usual;
+    }
+  }
+}
 
 TEST_P(AbsmaxF32, EveryLengthBetweenGuardPages) { qb::test::check_absmax_every_length(kernel()); }
 
@@ -71,13 +133,15 @@ TEST_P(AbsmaxF16, EveryPatternAlone) {
 }
 
 TEST_P(AbsmaxF16, Groups) {
-  for (const std::size_t len : {1, 5, 32, 64, 128, 200}) {
-    const std::size_t groups = 11;
-    const Guarded<f16> x(qb::test::half_patterns(groups * len, 3), Against::end);
-    Guarded<float> y(groups);
-    kernel()(x.data(), groups, len, y.data());
-    for (std::size_t i = 0; i < groups; ++i) expect_absmax<f16>({x.data() + i * len, len}, y[i]);
-  }
+  expect_groups<f16>(kernel(), [](std::size_t n) { return qb::test::half_patterns(n, 3); });
+}
+
+TEST_P(AbsmaxF16, LargestAnywhereInEveryGroup) {
+  expect_largest_anywhere_in_groups<f16>(kernel(), f16(0xc400));
+}
+
+TEST_P(AbsmaxF16, BeyondTheCaches) {
+  expect_beyond_the_caches<f16>(kernel(), f16(0x3c00), {f16(0xc200), f16(0xfc01)});
 }
 
 TEST(AbsmaxChecked, TensorAndGroups) {
