@@ -9,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/types.h"
@@ -79,7 +78,7 @@ class Fixtures {
     bytes_.assign(std::istreambuf_iterator<char>(bin), {});
   }
 
-  static std::size_t element_bytes(std::string_view type) {
+  static std::size_t element_bytes(const std::string& type) {
     if (type == "int8" || type == "uint8") return 1;
     if (type == "float16" || type == "uint16") return 2;
     if (type == "float32" || type == "int32") return 4;
