@@ -1,0 +1,127 @@
+// Matmul with f32 activations, AVX2.
+//
+//   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's
+//   8 loads for 12 FMAs fit two load ports
+//   f16 VCVTPH2PS, s8 VPMOVSXBD + VCVTDQ2PS, s4 VPSLLD + VPSRAD + VCVTDQ2PS for 8 weights
+#include <immintrin.h>
+
+#include "matmul/a32_panels.h"
+
+#if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
+#error "compile with the flags of cmake/Isa.cmake for avx2"
+#endif
+
+namespace qb::matmul {
+namespace {
+
+struct Avx2 {
+  using V = __m256;
+  static constexpr size_t kLanes = 8;
+  static constexpr size_t kRows = 6;
+
+  static V zero() { return _mm256_setzero_ps(); }
+  static V load(const float* p) { return _mm256_loadu_ps(p); }
+  static V load_bytes(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }
+  static V load_half(const void* p) {
+    return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+  static V set1(const float* p) { return _mm256_broadcast_ss(p); }
+  static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+  static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+  static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+
+  template <int R>
+  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
+                                                         const float* x) {
+    Unroll<R>::run([&](auto r) {
+      const V xr = set1(x + r.value);
+      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
+      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
+    });
+  }
+
+  static void widen(const f16* x, size_t n, float* y) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) store(y + i, load_half(x + i));
+    for (; i < n; ++i) y[i] = _cvtsh_ss(static_cast<unsigned short>(x[i]));
+  }
+  static void narrow(const float* x, size_t n, f16* y) {
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8)
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i),
+                       _mm256_cvtps_ph(load(x + i), _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; ++i) y[i] = f16(_cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT));
+  }
+};
+
+// get<i, half>: k i of a step, in the panel's first or second vector of outputs.
+
+struct CodesF32 {
+  using Code = float;
+  static constexpr size_t kBits = 32;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    return Avx2::load_bytes(p + (i * 2 + half) * 32);
+  }
+};
+
+struct CodesF16 {
+  using Code = f16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    return Avx2::load_half(p + (i * 2 + half) * 16);
+  }
+};
+
+struct Codes8 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 8;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    const __m128i q = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 8));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+  }
+};
+
+struct Codes4 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + half * 32));
+    if constexpr (i < 7) q = _mm256_slli_epi32(q, 28 - 4 * i);
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(q, 28));
+  }
+};
+
+template <class Codes, class From, Scales scales>
+struct Codec : Codes {
+  using Source = From;
+  static constexpr Scales kScales = scales;
+};
+
+}  // namespace
+
+constinit const Kernel matmul_a32_f32_avx2 =
+    kernel<Avx2, Codec<CodesF32, CanonicalF32, Scales::none>>();
+constinit const Kernel matmul_a32_f16_avx2 =
+    kernel<Avx2, Codec<CodesF16, CanonicalF16, Scales::none>>();
+constinit const Kernel matmul_a32_s8_avx2 =
+    kernel<Avx2, Codec<Codes8, CanonicalS8, Scales::channel>>();
+constinit const Kernel matmul_a32_s4_avx2 =
+    kernel<Avx2, Codec<Codes4, CanonicalS4, Scales::channel>>();
+constinit const Kernel matmul_a32_s8g_avx2 =
+    kernel<Avx2, Codec<Codes8, CanonicalS8g, Scales::group>>();
+constinit const Kernel matmul_a32_s4g_avx2 =
+    kernel<Avx2, Codec<Codes4, CanonicalS4g, Scales::group>>();
+constinit const Kernel matmul_a32_q8_0_avx2 =
+    kernel<Avx2, Codec<Codes8, CanonicalQ8_0, Scales::group>>();
+constinit const Kernel matmul_a32_q4_0_avx2 =
+    kernel<Avx2, Codec<Codes4, CanonicalQ4_0, Scales::group>>();
+constinit const Kernel matmul_f16_f16_avx2 =
+    kernel_f16<Avx2, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+}  // namespace qb::matmul

@@ -1,0 +1,505 @@
+// Matmul with f32 sums, as every vector variant does it: packed panels, blocking, and the two ways
+// through them. The variant's file brings the vectors (a class S) and how codes become floats.
+//
+// Packed weights: panels of kPanel = 2 vectors of outputs, each contiguous, k by k, so that a
+// vector holds one k of neighbouring outputs and sums never leave their lanes. Codes of 4 bits
+// stand eight k's of an output in a 32-bit lane, lowest k in the lowest bits. Group scales stand
+// before their group's codes, channel scales before the panel's.
+//
+// Few rows (up to four, GEMV above all) are bound by reading and decoding the weights: codes
+// are decoded in registers, multiplied, and forgotten. More rows are bound by FMAs: kDepth k's of a
+// panel are decoded into 16 KiB that stay in L1, and every tile of kRows rows is multiplied with
+// them. The sums of kBlockRows x kBlockOutputs wait in L2, beside the block of activations that
+// these panels share, until all of k has passed; so y is written once, and the activations are read
+// from beyond L2 once for every kBlockOutputs outputs.
+//
+// In an anonymous namespace on purpose: each translation unit owns its copy, so that no copy
+// compiled for one instruction set can be linked into another's code (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "matmul/a32_decode.h"
+
+namespace qb::matmul {
+namespace {
+
+using std::size_t;
+using Byte = std::uint8_t;  // std::byte's operators are functions, which would be shared weakly
+
+template <int I>
+struct Int {
+  static constexpr int value = I;
+};
+
+/// f(Int<0>), ..., f(Int<N-1>), unrolled: indices are constants, so arrays become registers.
+template <int N>
+struct Unroll {
+  template <class F>
+  static inline __attribute__((always_inline)) void run(const F& f) {
+    if constexpr (N > 0) {
+      Unroll<N - 1>::run(f);
+      f(Int<N - 1>{});
+    }
+  }
+};
+
+constexpr size_t kStep = 8;         // k's that are decoded together
+constexpr size_t kDepth = 256;      // k's of a panel in L1; a multiple of every group
+constexpr size_t kBlockRows = 192;  // a multiple of every kRows
+constexpr size_t kBlockOutputs = 128;
+constexpr size_t kAhead = 1024;  // bytes that the few-row kernels prefetch ahead
+
+constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
+constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
+enum class Scales { none, channel, group };
+
+/// Where things stand in the packed weights of codec C: Bits per code, Pads if k is filled up to
+/// whole steps (with codes 0).
+template <class S, class C>
+struct Layout {
+  static constexpr size_t kPanel = 2 * S::kLanes;
+  static constexpr size_t kStepBytes = kPanel * C::kBits;  // kStep k's
+  static constexpr bool kPads = C::kBits == 4;
+
+  static size_t depth(size_t k) { return kPads ? padded(k) : k; }
+  static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }
+  static size_t group_bytes(size_t group) { return kPanel * sizeof(f16) + code_bytes(group); }
+  static size_t panel_bytes(size_t k, size_t group) {
+    if (C::kScales == Scales::group) return k / group * group_bytes(group);
+    return (C::kScales == Scales::channel ? kPanel * sizeof(float) : 0) + code_bytes(k);
+  }
+  static size_t packed_bytes(size_t n, size_t k, size_t group) {
+    return (n + kPanel - 1) / kPanel * panel_bytes(k, group);
+  }
+
+  /// Code (k, column) of the codes at p.
+  static void put(Byte* p, size_t k, size_t column, typename C::Code code) {
+    if constexpr (C::kBits == 4) {
+      Byte& byte = p[(k / kStep * kPanel + column) * 4 + k % kStep / 2];
+      const int bits = code & 15;
+      byte = static_cast<Byte>(k % 2 ? byte | bits << 4 : bits);  // the even k comes first
+    } else {
+      __builtin_memcpy(p + (k * kPanel + column) * sizeof code, &code, sizeof code);
+    }
+  }
+  static typename C::Code get(const Byte* p, size_t k, size_t column) {
+    if constexpr (C::kBits == 4) {
+      const Byte* lane = p + (k / kStep * kPanel + column) * 4;
+      return static_cast<std::int8_t>(nibble(lane, k % kStep));
+    } else {
+      typename C::Code code;
+      __builtin_memcpy(&code, p + (k * kPanel + column) * sizeof code, sizeof code);
+      return code;
+    }
+  }
+
+  static void put_codes(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
+    const size_t outputs = least(kPanel, w.n - n), end = k0 + depth(k1 - k0);
+    for (size_t k = k0; k < end; k += kStep) {
+      const size_t stop = least(k + kStep, end);
+      for (size_t column = 0; column < kPanel; ++column)
+        for (size_t i = k; i < stop; ++i)
+          put(p, i - k0, column,
+              column < outputs && i < k1 ? C::Source::code(w, n + column, i) : typename C::Code{});
+    }
+  }
+
+  static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
+    const size_t bytes = panel_bytes(w.k, w.group);
+    for (size_t n = n0; n < n1; n += kPanel) {
+      Byte* p = static_cast<Byte*>(packed) + n / kPanel * bytes;
+      const size_t outputs = least(kPanel, w.n - n);
+      if constexpr (C::kScales == Scales::group) {
+        for (size_t k = 0; k < w.k; k += w.group, p += group_bytes(w.group)) {
+          for (size_t column = 0; column < kPanel; ++column) {
+            const f16 scale = column < outputs ? C::Source::stored(w, n + column, k) : f16{};
+            __builtin_memcpy(p + column * sizeof scale, &scale, sizeof scale);
+          }
+          put_codes(w, n, k, k + w.group, p + kPanel * sizeof(f16));
+        }
+      } else {
+        if constexpr (C::kScales == Scales::channel) {
+          for (size_t column = 0; column < kPanel; ++column) {
+            const float scale = column < outputs ? C::Source::scale(w, n + column, 0) : 0.0f;
+            __builtin_memcpy(p + column * sizeof scale, &scale, sizeof scale);
+          }
+          p += kPanel * sizeof(float);
+        }
+        put_codes(w, n, 0, w.k, p);
+      }
+    }
+  }
+
+  static void unpack(const void* packed, size_t n, size_t k, size_t group, size_t n0, size_t n1,
+                     void* codes) {
+    const size_t bytes = panel_bytes(k, group);
+    for (size_t i = n0; i < n1 && i < n; ++i) {
+      const Byte* panel = static_cast<const Byte*>(packed) + i / kPanel * bytes;
+      for (size_t j = 0; j < k; ++j) {
+        const Byte* p = panel;
+        size_t at = j;
+        if constexpr (C::kScales == Scales::group) {
+          p += j / group * group_bytes(group) + kPanel * sizeof(f16);
+          at = j % group;
+        } else if constexpr (C::kScales == Scales::channel) {
+          p += kPanel * sizeof(float);
+        }
+        const auto code = get(p, at, i % kPanel);
+        if constexpr (C::kBits == 32)
+          static_cast<float*>(codes)[i * k + j] = code;
+        else if constexpr (C::kBits == 16)
+          static_cast<float*>(codes)[i * k + j] = f16_to_f32(code);
+        else
+          static_cast<std::int8_t*>(codes)[i * k + j] = code;
+      }
+    }
+  }
+};
+
+// Workspace: for every kDepth k's, tiles of kRows rows (the last may be lower), in each k by k the
+// rows side by side. k is filled up with zeros to whole steps.
+
+inline size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
+  return m * padded(k) * sizeof(float);
+}
+
+template <class S, class T>
+void prepare(const void* activations, size_t m, size_t k, size_t, size_t m0, size_t m1,
+             void* workspace) {
+  constexpr size_t rows_of_tile = S::kRows;
+  const T* x = static_cast<const T*>(activations);
+  for (size_t k0 = 0; k0 < k; k0 += kDepth) {
+    const size_t depth = least(kDepth, padded(k) - k0), there = least(depth, k - k0);
+    float* block = static_cast<float*>(workspace) + k0 * m;
+    for (size_t row = m0; row < m1; ++row) {
+      const size_t first = row / rows_of_tile * rows_of_tile;
+      const size_t rows = least(rows_of_tile, m - first);
+      float* out = block + first * depth + (row - first);
+      float widened[kDepth];
+      const float* in;
+      if constexpr (sizeof(T) == sizeof(f16)) {
+        S::widen(x + row * k + k0, there, widened);
+        in = widened;
+      } else {
+        in = x + row * k + k0;
+      }
+      if (rows == 1) {
+        __builtin_memcpy(out, in, there * sizeof(float));
+      } else {
+        for (size_t i = 0; i < there; ++i) out[i * rows] = in[i];
+      }
+      for (size_t i = there; i < depth; ++i) out[i * rows] = 0;
+    }
+  }
+}
+
+/// One row of a panel's sums to y; the last panel may have fewer outputs than columns.
+template <class S>
+inline void write(const float* sums, size_t outputs, float* y) {
+  if (outputs == 2 * S::kLanes) {
+    S::store(y, S::load(sums));
+    S::store(y + S::kLanes, S::load(sums + S::kLanes));
+  } else {
+    for (size_t j = 0; j < outputs; ++j) y[j] = sums[j];
+  }
+}
+template <class S>
+inline void write(const float* sums, size_t outputs, f16* y) {
+  S::narrow(sums, outputs, y);
+}
+
+// ---- few rows: decode in registers ----
+
+/// acc[u][p][r][half] += the codes of `depth` k's times R rows of x, for P panels `stride` bytes
+/// apart. k's take turns over U accumulators, which hide the latency of the sum.
+template <class S, class C, int R, int P, int U>
+inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t depth,
+                                                     const float* x,
+                                                     typename S::V (&acc)[U][P][R][2]) {
+  using V = typename S::V;
+  constexpr size_t step_bytes = Layout<S, C>::kStepBytes;
+  size_t k = 0;
+  for (; k + kStep <= depth; k += kStep, p += step_bytes, x += kStep * R)
+    Unroll<int(kStep)>::run([&](auto i) {
+      constexpr int u = i.value % U;
+      Unroll<P>::run([&](auto q) {
+        if constexpr (i.value == 0) S::prefetch(p + q.value * stride + kAhead);
+        const V w0 = C::template get<i.value, 0>(p + q.value * stride);
+        const V w1 = C::template get<i.value, 1>(p + q.value * stride);
+        Unroll<R>::run([&](auto r) {
+          const V xr = S::set1(x + i.value * R + r.value);
+          acc[u][q.value][r.value][0] = S::fma(xr, w0, acc[u][q.value][r.value][0]);
+          acc[u][q.value][r.value][1] = S::fma(xr, w1, acc[u][q.value][r.value][1]);
+        });
+      });
+    });
+  if constexpr (!Layout<S, C>::kPads)
+    for (; k < depth; ++k, p += step_bytes / kStep, x += R)
+      Unroll<P>::run([&](auto q) {
+        const V w0 = C::template get<0, 0>(p + q.value * stride);
+        const V w1 = C::template get<0, 1>(p + q.value * stride);
+        Unroll<R>::run([&](auto r) {
+          const V xr = S::set1(x + r.value);
+          acc[0][q.value][r.value][0] = S::fma(xr, w0, acc[0][q.value][r.value][0]);
+          acc[0][q.value][r.value][1] = S::fma(xr, w1, acc[0][q.value][r.value][1]);
+        });
+      });
+}
+
+template <class S, int R, int P, int U>
+inline __attribute__((always_inline)) void clear(typename S::V (&acc)[U][P][R][2]) {
+  Unroll<U * P * R * 2>::run([&](auto i) {
+    constexpr int j = i.value;
+    acc[j / (P * R * 2)][j / (R * 2) % P][j / 2 % R][j % 2] = S::zero();
+  });
+}
+
+/// acc[0] += the other turns' sums.
+template <class S, int R, int P, int U>
+inline __attribute__((always_inline)) void join(typename S::V (&acc)[U][P][R][2]) {
+  Unroll<(U - 1) * P * R * 2>::run([&](auto i) {
+    constexpr int j = i.value % (P * R * 2);
+    auto& to = acc[0][j / (R * 2)][j / 2 % R][j % 2];
+    to = S::add(to, acc[1 + i.value / (P * R * 2)][j / (R * 2)][j / 2 % R][j % 2]);
+  });
+}
+
+/// R rows of P panels from outputs n, to y[m,n] of Out.
+template <class S, class C, int R, int P, int U, class Out>
+void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y) {
+  using V = typename S::V;
+  using L = Layout<S, C>;
+  const size_t stride = L::panel_bytes(w.k, w.group);
+  V acc[U][P][R][2];
+  alignas(64) float sums[P][R][L::kPanel];
+  if constexpr (C::kScales == Scales::group) {
+    V total[1][P][R][2];
+    clear<S, R, P, 1>(total);
+    const Byte* p = panel;
+    for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
+      clear<S, R, P, U>(acc);
+      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, acc);
+      join<S, R, P, U>(acc);
+      Unroll<P * 2>::run([&](auto i) {
+        constexpr int q = i.value / 2, half = i.value % 2;
+        const V scale = S::load_half(p + q * stride + half * S::kLanes * sizeof(f16));
+        Unroll<R>::run([&](auto r) {
+          total[0][q][r.value][half] =
+              S::fma(scale, acc[0][q][r.value][half], total[0][q][r.value][half]);
+        });
+      });
+    }
+    Unroll<P * R * 2>::run([&](auto i) {
+      constexpr int j = i.value;
+      S::store(&sums[j / (R * 2)][j / 2 % R][j % 2 * int(S::kLanes)],
+               total[0][j / (R * 2)][j / 2 % R][j % 2]);
+    });
+  } else {
+    constexpr size_t header = C::kScales == Scales::channel ? L::kPanel * sizeof(float) : 0;
+    clear<S, R, P, U>(acc);
+    add_codes<S, C, R, P, U>(panel + header, stride, L::depth(w.k), x, acc);
+    join<S, R, P, U>(acc);
+    Unroll<P * R * 2>::run([&](auto i) {
+      constexpr int j = i.value, q = j / (R * 2), half = j % 2;
+      V v = acc[0][q][j / 2 % R][half];
+      if constexpr (C::kScales == Scales::channel)
+        v = S::mul(v, S::load_bytes(panel + q * stride + half * S::kLanes * sizeof(float)));
+      S::store(&sums[q][j / 2 % R][half * int(S::kLanes)], v);
+    });
+  }
+  for (int q = 0; q < P; ++q)
+    for (int r = 0; r < R; ++r) {
+      const size_t first = n + size_t(q) * L::kPanel;
+      write<S>(sums[q][r], least(L::kPanel, w.n - first), y + size_t(r) * w.n + first);
+    }
+}
+
+/// Outputs [n0, n1) of R rows. P panels at a time, then one by one.
+template <class S, class C, int R, int P, int U, class Out>
+void fused_range(const Weights& w, const Byte* packed, const float* x, size_t n0, size_t n1,
+                 Out* y) {
+  using L = Layout<S, C>;
+  const size_t bytes = L::panel_bytes(w.k, w.group);
+  size_t n = n0;
+  if constexpr (P > 1)
+    for (; n + (P - 1) * L::kPanel < n1; n += P * L::kPanel)
+      fused<S, C, R, P, U>(w, packed + n / L::kPanel * bytes, x, n, y);
+  for (; n < n1; n += L::kPanel) fused<S, C, R, 1, U>(w, packed + n / L::kPanel * bytes, x, n, y);
+}
+
+// ---- many rows: decode a panel's block once ----
+
+/// depth k's from k0 (a multiple of kDepth) of a panel as f32[depth][kPanel], scaled; f32 weights
+/// are used where they are.
+template <class S, class C>
+inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_t depth,
+                           float* out) {
+  using V = typename S::V;
+  using L = Layout<S, C>;
+  const auto codes = [](const Byte* p, size_t count, V s0, V s1, float* to) {
+    size_t k = 0;
+    for (; k + kStep <= count; k += kStep, p += L::kStepBytes, to += kStep * L::kPanel)
+      Unroll<int(kStep)>::run([&](auto i) {
+        V w0 = C::template get<i.value, 0>(p), w1 = C::template get<i.value, 1>(p);
+        if constexpr (C::kScales != Scales::none) {
+          w0 = S::mul(w0, s0);
+          w1 = S::mul(w1, s1);
+        }
+        S::store(to + size_t(i.value) * L::kPanel, w0);
+        S::store(to + size_t(i.value) * L::kPanel + S::kLanes, w1);
+      });
+    if constexpr (!L::kPads)
+      for (; k < count; ++k, p += L::kStepBytes / kStep, to += L::kPanel) {
+        V w0 = C::template get<0, 0>(p), w1 = C::template get<0, 1>(p);
+        if constexpr (C::kScales != Scales::none) {
+          w0 = S::mul(w0, s0);
+          w1 = S::mul(w1, s1);
+        }
+        S::store(to, w0);
+        S::store(to + S::kLanes, w1);
+      }
+  };
+  if constexpr (C::kBits == 32) {
+    return reinterpret_cast<const float*>(panel + k0 * L::kPanel * sizeof(float));
+  } else if constexpr (C::kScales == Scales::group) {
+    const Byte* p = panel + k0 / w.group * L::group_bytes(w.group);
+    for (size_t k = 0; k < depth; k += w.group, p += L::group_bytes(w.group))
+      codes(p + L::kPanel * sizeof(f16), w.group, S::load_half(p),
+            S::load_half(p + S::kLanes * sizeof(f16)), out + k * L::kPanel);
+    return out;
+  } else if constexpr (C::kScales == Scales::channel) {
+    codes(panel + L::kPanel * sizeof(float) + k0 * L::kPanel * C::kBits / 8, depth,
+          S::load_bytes(panel), S::load_bytes(panel + S::kLanes * sizeof(float)), out);
+    return out;
+  } else {
+    codes(panel + k0 * L::kPanel * C::kBits / 8, depth, S::zero(), S::zero(), out);
+    return out;
+  }
+}
+
+/// sums[R][kPanel] += x[depth][R] times b[depth][kPanel], in k order; `first`: starts at zero.
+template <class S, int R>
+inline void tile(const float* x, const float* b, size_t depth, bool first, float* sums) {
+  using V = typename S::V;
+  constexpr size_t panel = 2 * S::kLanes;
+  V acc[R][2];
+  Unroll<R>::run([&](auto r) {
+    acc[r.value][0] = first ? S::zero() : S::load(sums + r.value * panel);
+    acc[r.value][1] = first ? S::zero() : S::load(sums + r.value * panel + S::kLanes);
+  });
+  for (size_t k = 0; k < depth; ++k, x += R, b += panel)
+    S::template step<R>(acc, S::load(b), S::load(b + S::kLanes), x);
+  Unroll<R>::run([&](auto r) {
+    S::store(sums + r.value * panel, acc[r.value][0]);
+    S::store(sums + r.value * panel + S::kLanes, acc[r.value][1]);
+  });
+}
+
+/// The last, lower tile: R rows or fewer.
+template <class S, int R>
+inline void low_tile(size_t rows, const float* x, const float* b, size_t depth, bool first,
+                     float* sums) {
+  if constexpr (R > 0) {
+    if (rows == R) return tile<S, R>(x, b, depth, first, sums);
+    low_tile<S, R - 1>(rows, x, b, depth, first, sums);
+  }
+}
+
+template <class S, class C, class Out>
+void blocked(const Weights& w, const Byte* packed, const float* x, size_t m, size_t n0, size_t n1,
+             Out* y) {
+  using L = Layout<S, C>;
+  constexpr size_t panel = L::kPanel, rows_of_tile = S::kRows;
+  const size_t bytes = L::panel_bytes(w.k, w.group);
+  alignas(64) float sums[kBlockRows * kBlockOutputs];
+  alignas(64) float decoded[kDepth * panel];
+  for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {
+    const size_t m1 = least(m0 + kBlockRows, m);
+    for (size_t nb = n0; nb < n1; nb += kBlockOutputs) {
+      const size_t nb1 = least(nb + kBlockOutputs, n1);
+      if (w.k == 0) {
+        for (float& v : sums) v = 0;
+      }
+      for (size_t k0 = 0; k0 < w.k; k0 += kDepth) {
+        const size_t stride = least(kDepth, padded(w.k) - k0);  // of the workspace's tiles
+        const size_t depth = L::kPads ? stride : least(kDepth, w.k - k0);
+        for (size_t n = nb; n < nb1; n += panel) {
+          const float* b = decode<S, C>(w, packed + n / panel * bytes, k0, depth, decoded);
+          float* to = sums + (n - nb) / panel * kBlockRows * panel;
+          size_t row = m0;
+          for (; row + rows_of_tile <= m1; row += rows_of_tile)
+            tile<S, int(rows_of_tile)>(x + k0 * m + row * stride, b, depth, k0 == 0,
+                                       to + (row - m0) * panel);
+          low_tile<S, int(rows_of_tile) - 1>(m1 - row, x + k0 * m + row * stride, b, depth, k0 == 0,
+                                             to + (row - m0) * panel);
+        }
+      }
+      for (size_t row = m0; row < m1; ++row)
+        for (size_t n = nb; n < nb1; n += panel)
+          write<S>(sums + (n - nb) / panel * kBlockRows * panel + (row - m0) * panel,
+                   least(panel, w.n - n), y + row * w.n + n);
+    }
+  }
+}
+
+template <class S, class C>
+void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
+         size_t n0, size_t n1, void* out) {
+  const auto* p = static_cast<const Byte*>(packed);
+  const auto* x = static_cast<const float*>(workspace);
+  auto* y = static_cast<float*>(out);
+  switch (m) {
+    case 0:
+      return;
+    case 1:
+      return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
+    case 2:
+      return fused_range<S, C, 2, 1, 2>(w, p, x, n0, n1, y);
+    case 3:
+      return fused_range<S, C, 3, 1, 1>(w, p, x, n0, n1, y);
+    case 4:
+      return fused_range<S, C, 4, 1, 1>(w, p, x, n0, n1, y);
+    default:
+      return blocked<S, C>(w, p, x, m, n0, n1, y);
+  }
+}
+
+/// The notebook's product: every sum in k order, so only panels can hide the latency.
+template <class S, class C>
+void run_f16(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
+             size_t n0, size_t n1, void* out) {
+  const auto* p = static_cast<const Byte*>(packed);
+  const auto* x = static_cast<const float*>(workspace);
+  auto* y = static_cast<f16*>(out);
+  switch (m) {
+    case 0:
+      return;
+    case 1:
+      return fused_range<S, C, 1, 4, 1>(w, p, x, n0, n1, y);
+    case 2:
+      return fused_range<S, C, 2, 2, 1>(w, p, x, n0, n1, y);
+    case 3:
+      return fused_range<S, C, 3, 1, 1>(w, p, x, n0, n1, y);
+    case 4:
+      return fused_range<S, C, 4, 1, 1>(w, p, x, n0, n1, y);
+    default:
+      return blocked<S, C>(w, p, x, m, n0, n1, y);
+  }
+}
+
+/// The record of codec C. A constant expression: no dynamic initialisation.
+template <class S, class C>
+constexpr Kernel kernel() {
+  using L = Layout<S, C>;
+  return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
+          workspace_bytes, S::kRows,        prepare<S, float>, run<S, C>};
+}
+template <class S, class C>
+constexpr Kernel kernel_f16() {
+  using L = Layout<S, C>;
+  return {L::kPanel,       L::packed_bytes, L::pack,         L::unpack,
+          workspace_bytes, S::kRows,        prepare<S, f16>, run_f16<S, C>};
+}
+
+}  // namespace
+}  // namespace qb::matmul
