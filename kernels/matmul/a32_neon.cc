@@ -1,0 +1,139 @@
+// Matmul with f32 activations, NEON. 32 registers hold an 8x8 tile's 16 accumulators; FMLA by
+// element takes the activations from a register's lanes, four rows to a load, so that a k costs
+// four loads for 16 FMLAs.
+#include <arm_neon.h>
+
+#include "matmul/a32_panels.h"
+
+#if !defined(__aarch64__) || !defined(__ARM_NEON)
+#error "compile for AArch64"
+#endif
+
+namespace qb::matmul {
+namespace {
+
+struct Neon {
+  using V = float32x4_t;
+  static constexpr size_t kLanes = 4;
+  static constexpr size_t kRows = 8;
+
+  static V zero() { return vdupq_n_f32(0.0f); }
+  static V load(const float* p) { return vld1q_f32(p); }
+  static V load_bytes(const void* p) { return vreinterpretq_f32_u8(vld1q_u8(bytes(p))); }
+  static V load_half(const void* p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(bytes(p)))); }
+  static void store(float* p, V v) { vst1q_f32(p, v); }
+  static V set1(const float* p) { return vld1q_dup_f32(p); }
+  static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
+  static V mul(V a, V b) { return vmulq_f32(a, b); }
+  static V add(V a, V b) { return vaddq_f32(a, b); }
+  static void prefetch(const void* p) { __builtin_prefetch(p); }
+
+  template <int R>
+  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
+                                                         const float* x) {
+    Unroll<R / 4>::run([&](auto four) {
+      constexpr int r = four.value * 4;
+      const V xr = vld1q_f32(x + r);
+      acc[r][0] = vfmaq_laneq_f32(acc[r][0], b0, xr, 0);
+      acc[r][1] = vfmaq_laneq_f32(acc[r][1], b1, xr, 0);
+      acc[r + 1][0] = vfmaq_laneq_f32(acc[r + 1][0], b0, xr, 1);
+      acc[r + 1][1] = vfmaq_laneq_f32(acc[r + 1][1], b1, xr, 1);
+      acc[r + 2][0] = vfmaq_laneq_f32(acc[r + 2][0], b0, xr, 2);
+      acc[r + 2][1] = vfmaq_laneq_f32(acc[r + 2][1], b1, xr, 2);
+      acc[r + 3][0] = vfmaq_laneq_f32(acc[r + 3][0], b0, xr, 3);
+      acc[r + 3][1] = vfmaq_laneq_f32(acc[r + 3][1], b1, xr, 3);
+    });
+    Unroll<R % 4>::run([&](auto i) {
+      constexpr int r = R / 4 * 4 + i.value;
+      const V xr = set1(x + r);
+      acc[r][0] = fma(xr, b0, acc[r][0]);
+      acc[r][1] = fma(xr, b1, acc[r][1]);
+    });
+  }
+
+  static void widen(const f16* x, size_t n, float* y) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) store(y + i, load_half(x + i));
+    for (; i < n; ++i) y[i] = f16_to_f32(x[i]);
+  }
+  static void narrow(const float* x, size_t n, f16* y) {
+    size_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+      const uint16x4_t h = vreinterpret_u16_f16(vcvt_f16_f32(load(x + i)));
+      vst1_u8(reinterpret_cast<std::uint8_t*>(y + i), vreinterpret_u8_u16(h));
+    }
+    for (; i < n; ++i) y[i] = f32_to_f16(x[i]);
+  }
+
+ private:
+  static const std::uint8_t* bytes(const void* p) { return static_cast<const std::uint8_t*>(p); }
+};
+
+struct CodesF32 {
+  using Code = float;
+  static constexpr size_t kBits = 32;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    return Neon::load_bytes(p + (i * 2 + half) * 16);
+  }
+};
+
+struct CodesF16 {
+  using Code = f16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    return Neon::load_half(p + (i * 2 + half) * 8);
+  }
+};
+
+struct Codes8 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 8;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    // Both halves of k i are the eight bytes of one load, which the compiler shares.
+    const int16x8_t q = vmovl_s8(vreinterpret_s8_u8(vld1_u8(p + i * 8)));
+    return vcvtq_f32_s32(half ? vmovl_high_s16(q) : vmovl_s16(vget_low_s16(q)));
+  }
+};
+
+struct Codes4 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    int32x4_t q = vreinterpretq_s32_u8(vld1q_u8(p + half * 16));
+    if constexpr (i < 7) q = vshlq_n_s32(q, 28 - 4 * i);
+    return vcvtq_f32_s32(vshrq_n_s32(q, 28));
+  }
+};
+
+template <class Codes, class From, Scales scales>
+struct Codec : Codes {
+  using Source = From;
+  static constexpr Scales kScales = scales;
+};
+
+}  // namespace
+
+constinit const Kernel matmul_a32_f32_neon =
+    kernel<Neon, Codec<CodesF32, CanonicalF32, Scales::none>>();
+constinit const Kernel matmul_a32_f16_neon =
+    kernel<Neon, Codec<CodesF16, CanonicalF16, Scales::none>>();
+constinit const Kernel matmul_a32_s8_neon =
+    kernel<Neon, Codec<Codes8, CanonicalS8, Scales::channel>>();
+constinit const Kernel matmul_a32_s4_neon =
+    kernel<Neon, Codec<Codes4, CanonicalS4, Scales::channel>>();
+constinit const Kernel matmul_a32_s8g_neon =
+    kernel<Neon, Codec<Codes8, CanonicalS8g, Scales::group>>();
+constinit const Kernel matmul_a32_s4g_neon =
+    kernel<Neon, Codec<Codes4, CanonicalS4g, Scales::group>>();
+constinit const Kernel matmul_a32_q8_0_neon =
+    kernel<Neon, Codec<Codes8, CanonicalQ8_0, Scales::group>>();
+constinit const Kernel matmul_a32_q4_0_neon =
+    kernel<Neon, Codec<Codes4, CanonicalQ4_0, Scales::group>>();
+constinit const Kernel matmul_f16_f16_neon =
+    kernel_f16<Neon, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+}  // namespace qb::matmul

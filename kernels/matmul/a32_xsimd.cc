@@ -1,0 +1,157 @@
+// Matmul with f32 activations, portable: the panels of a32_panels.h on xsimd's batches. Where xsimd
+// widens lane by lane, or has no halves at all, one instruction's intrinsic stands in.
+#include "core/xsimd.h"
+
+#include "matmul/a32_panels.h"
+
+namespace qb::matmul {
+namespace {
+
+struct Portable {
+  using V = batch<float>;
+  using I = batch<std::int32_t>;
+  using U = batch<std::uint32_t>;
+  static constexpr size_t kLanes = V::size;
+  static constexpr size_t kRows = 6;
+
+  static V zero() { return V(0.0f); }
+  static V load(const float* p) { return V::load_unaligned(p); }
+  static V load_bytes(const void* p) { return load(static_cast<const float*>(p)); }
+  static void store(float* p, V v) { v.store_unaligned(p); }
+  static V set1(const float* p) { return V(*p); }
+  static V fma(V a, V b, V c) { return xsimd::fma(a, b, c); }
+  static V mul(V a, V b) { return a * b; }
+  static V add(V a, V b) { return a + b; }
+  static void prefetch(const void* p) { __builtin_prefetch(p); }
+
+  static V load_half(const void* p) {
+#if defined(__F16C__)
+    return V(_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+#else
+    // As f16_to_f32 in core/scalar_half.h, on unsigned lanes.
+    U h;
+#if defined(__SSE4_1__)
+    h = U(_mm_cvtepu16_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+#else
+    std::uint16_t bits[kLanes];
+    std::uint32_t wide[kLanes];
+    __builtin_memcpy(bits, p, sizeof bits);
+    for (size_t i = 0; i < kLanes; ++i) wide[i] = bits[i];
+    h = U::load_unaligned(wide);
+#endif
+    const U m = h & U(0x7fffu), shifted = m << 13;
+    const U normal = shifted + U(0x38000000u);
+    const U subnormal =
+        bitwise<std::uint32_t>(bitwise<float>(shifted + U(0x38800000u)) - V(0x1p-14f));
+    const U quiet = xsimd::select(m > U(0x7c00u), U(0x400000u), U(0u));
+    const U special = (normal + U(0x38000000u)) | quiet;
+    const U magnitude =
+        xsimd::select(m < U(0x400u), subnormal, xsimd::select(m < U(0x7c00u), normal, special));
+    return bitwise<float>(magnitude | ((h & U(0x8000u)) << 16));
+#endif
+  }
+
+  /// kLanes bytes, sign-extended, as floats.
+  static V load_s8(const void* p) {
+#if defined(__AVX2__)
+    return xsimd::to_float(
+        I(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)))));
+#elif defined(__SSE4_1__)
+    std::int32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    return xsimd::to_float(I(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(four))));
+#else
+    std::int8_t bytes[kLanes];
+    std::int32_t wide[kLanes];
+    __builtin_memcpy(bytes, p, sizeof bytes);
+    for (size_t i = 0; i < kLanes; ++i) wide[i] = bytes[i];
+    return xsimd::to_float(I::load_unaligned(wide));
+#endif
+  }
+
+  template <int R>
+  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
+                                                         const float* x) {
+    Unroll<R>::run([&](auto r) {
+      const V xr = set1(x + r.value);
+      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
+      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
+    });
+  }
+
+  static void widen(const f16* x, size_t n, float* y) {
+    size_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) store(y + i, load_half(x + i));
+    for (; i < n; ++i) y[i] = f16_to_f32(x[i]);
+  }
+  static void narrow(const float* x, size_t n, f16* y) {
+    for (size_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
+  }
+};
+
+struct CodesF32 {
+  using Code = float;
+  static constexpr size_t kBits = 32;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    return Portable::load_bytes(p + (i * 2 + half) * Portable::kLanes * 4);
+  }
+};
+
+struct CodesF16 {
+  using Code = f16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    return Portable::load_half(p + (i * 2 + half) * Portable::kLanes * 2);
+  }
+};
+
+struct Codes8 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 8;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    return Portable::load_s8(p + (i * 2 + half) * Portable::kLanes);
+  }
+};
+
+struct Codes4 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    using I = Portable::I;
+    std::int32_t lanes[Portable::kLanes];
+    __builtin_memcpy(lanes, p + half * sizeof lanes, sizeof lanes);
+    I q = I::load_unaligned(lanes);
+    if constexpr (i < 7) q = q << (28 - 4 * i);
+    return xsimd::to_float(q >> 28);
+  }
+};
+
+template <class Codes, class From, Scales scales>
+struct Codec : Codes {
+  using Source = From;
+  static constexpr Scales kScales = scales;
+};
+
+using S = Portable;
+
+}  // namespace
+
+#define QB_KERNEL(op, codes, from, scales) \
+  constinit const Kernel QB_SYMBOL(op) = kernel<S, Codec<codes, from, Scales::scales>>()
+
+QB_KERNEL(matmul_a32_f32, CodesF32, CanonicalF32, none);
+QB_KERNEL(matmul_a32_f16, CodesF16, CanonicalF16, none);
+QB_KERNEL(matmul_a32_s8, Codes8, CanonicalS8, channel);
+QB_KERNEL(matmul_a32_s4, Codes4, CanonicalS4, channel);
+QB_KERNEL(matmul_a32_s8g, Codes8, CanonicalS8g, group);
+QB_KERNEL(matmul_a32_s4g, Codes4, CanonicalS4g, group);
+QB_KERNEL(matmul_a32_q8_0, Codes8, CanonicalQ8_0, group);
+QB_KERNEL(matmul_a32_q4_0, Codes4, CanonicalQ4_0, group);
+constinit const Kernel QB_SYMBOL(matmul_f16_f16) =
+    kernel_f16<S, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+}  // namespace qb::matmul
