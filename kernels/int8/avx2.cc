@@ -39,6 +39,9 @@ inline __m256 load8(const f16* x) {
 inline float load1(const float* x) { return *x; }
 inline float load1(const f16* x) { return _cvtsh_ss(static_cast<std::uint16_t>(*x)); }
 
+// The loops below are functions of their own on purpose: inlined together they run out of
+// registers.
+
 // ---- absmax, on the bits with the sign cleared: NaN is the largest and needs no care
 
 inline __m256i magnitude32(const float* x) {
@@ -49,7 +52,7 @@ inline __m256i magnitude16(const f16* x) {
                           _mm256_set1_epi16(0x7fff));
 }
 
-inline float absmax(const float* x, std::size_t len) {
+[[gnu::noinline]] float absmax(const float* x, std::size_t len) {
   std::uint32_t largest = 0;
   if (len >= 8) {
     __m256i a[8];
@@ -74,7 +77,7 @@ inline float absmax(const float* x, std::size_t len) {
   return __builtin_bit_cast(float, largest);
 }
 
-inline float absmax(const f16* x, std::size_t len) {
+[[gnu::noinline]] float absmax(const f16* x, std::size_t len) {
   std::uint16_t largest = 0;
   if (len >= 16) {
     __m256i a[8];
@@ -148,9 +151,9 @@ struct ThroughF16 {
 /// (the sum rounds) and nothing under them.
 struct HalfAway {
   static __m256i round(__m256 v) {
-    const __m256 sign = _mm256_and_ps(v, _mm256_set1_ps(-0.0f));
-    return _mm256_cvttps_epi32(
-        _mm256_add_ps(v, _mm256_or_ps(sign, _mm256_set1_ps(0x1.fffffep-2f))));
+    const __m256 half = _mm256_set1_ps(0x1.fffffep-2f),
+                 minus_half = _mm256_set1_ps(-0x1.fffffep-2f);
+    return _mm256_cvttps_epi32(_mm256_add_ps(v, _mm256_blendv_ps(half, minus_half, v)));
   }
 };
 
@@ -177,7 +180,8 @@ inline void codes8(const T* x, __m256 inv, std::int8_t* q) {
 
 /// Codes of one run. A tail is done by the last whole vector once more, at the very end.
 template <class Rounding, class T>
-inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q, bool stream) {
+[[gnu::noinline]] void codes(const T* x, std::size_t len, float factor, std::int8_t* q,
+                             bool stream) {
   const __m256 inv = _mm256_set1_ps(factor);
   std::size_t j = 0;
   if (len >= 32) {
@@ -224,7 +228,7 @@ inline __m256 factors_of_8(const float* x, S* scale) {
 }
 
 template <std::size_t kLen, bool kStream, class S>
-inline void groups_of(const float* x, std::size_t eights, std::int8_t* q, S* scale) {
+[[gnu::noinline]] void groups_of(const float* x, std::size_t eights, std::int8_t* q, S* scale) {
   __m256 next = factors_of_8<kLen>(x, scale);
   for (std::size_t e = 1; e <= eights; ++e) {
     alignas(32) float factor[8];
@@ -286,7 +290,7 @@ inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) 
   }
 }
 
-inline void blocks_by_eights(const float* x, std::size_t eights, BlockQ8_0* y) {
+[[gnu::noinline]] void blocks_by_eights(const float* x, std::size_t eights, BlockQ8_0* y) {
   alignas(16) std::uint16_t d[2][8];
   __m256 next = block_factors_of_8(x, d[0]);
   for (std::size_t e = 1; e <= eights; ++e) {
