@@ -1,0 +1,361 @@
+// Int8 quantization, portable. As many groups as a vector has lanes are reduced at once by a
+// transpose of zips, so that one division serves them all; codes are narrowed and widened by the
+// one instruction that xsimd has no name for, through memory elsewhere.
+//
+// No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
+// 127 after rounding to an integer. (A non-finite input gives some code or other.)
+#include "core/xsimd.h"
+
+#include "core/scalar_half.h"
+#include "int8/kernels.h"
+
+namespace qb::int8 {
+namespace {
+
+using F = batch<float>;
+using I = batch<std::int32_t>;
+using U = batch<std::uint32_t>;
+constexpr std::size_t kLanes = F::size;
+constexpr std::size_t kStep = 4 * kLanes;  ///< codes of four vectors
+constexpr float kMost = 0x1.fffffep127f;
+
+inline U bits_of(const F& v) { return xsimd::bitwise_cast<U>(v); }
+inline F floats(const U& v) { return xsimd::bitwise_cast<F>(v); }
+inline F absolute(const F& v) { return floats(bits_of(v) & U(0x7fffffffu)); }
+
+// ---- narrowing and widening
+
+/// The codes of a, b, c and d, each in [-128, 127], in order.
+inline void store_codes(std::int8_t* q, const I& a, const I& b, const I& c, const I& d) {
+#if defined(QB_XSIMD_avx2)
+  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d));
+  _mm256_storeu_si256(
+      reinterpret_cast<__m256i*>(q),
+      _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+#elif defined(QB_XSIMD_sse4_2)
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q),
+                   _mm_packs_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d)));
+#elif defined(QB_XSIMD_neon)
+  const int16x8_t low = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
+  const int16x8_t high = vcombine_s16(vqmovn_s32(c), vqmovn_s32(d));
+  vst1q_s8(q, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+#else
+  alignas(64) std::int32_t words[kStep];
+  a.store_aligned(words), b.store_aligned(words + kLanes);
+  c.store_aligned(words + 2 * kLanes), d.store_aligned(words + 3 * kLanes);
+  for (std::size_t j = 0; j < kStep; ++j) q[j] = std::int8_t(words[j]);
+#endif
+}
+
+/// One vector's codes as floats.
+inline F widened(const std::int8_t* q) {
+#if defined(QB_XSIMD_avx2)
+  const __m128i codes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(q));
+  return xsimd::to_float(I(_mm256_cvtepi8_epi32(codes)));
+#elif defined(QB_XSIMD_sse4_2)
+  std::int32_t codes;
+  __builtin_memcpy(&codes, q, sizeof codes);
+  return xsimd::to_float(I(_mm_cvtepi8_epi32(_mm_cvtsi32_si128(codes))));
+#elif defined(QB_XSIMD_neon)
+  std::int32_t codes;
+  __builtin_memcpy(&codes, q, sizeof codes);
+  const int8x8_t bytes = vreinterpret_s8_s32(vdup_n_s32(codes));
+  return xsimd::to_float(I(vmovl_s16(vget_low_s16(vmovl_s8(bytes)))));
+#else
+  alignas(64) float values[kLanes];
+  for (std::size_t j = 0; j < kLanes; ++j) values[j] = float(q[j]);
+  return F::load_aligned(values);
+#endif
+}
+
+/// One vector's halves as integers.
+inline U widened(const f16* x) {
+#if defined(QB_XSIMD_avx2)
+  return U(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+#elif defined(QB_XSIMD_sse4_2)
+  return U(_mm_cvtepu16_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x))));
+#elif defined(QB_XSIMD_neon)
+  return U(vmovl_u16(vreinterpret_u16_u8(vld1_u8(reinterpret_cast<const std::uint8_t*>(x)))));
+#else
+  alignas(64) std::uint32_t words[kLanes];
+  for (std::size_t j = 0; j < kLanes; ++j) words[j] = std::uint16_t(x[j]);
+  return U::load_aligned(words);
+#endif
+}
+
+inline F load(const float* x) { return F::load_unaligned(x); }
+
+/// Finite halves as floats.
+inline F load(const f16* x) {
+  const U h = widened(x), m = h & U(0x7fffu), shifted = m << 13;
+  const F subnormal = floats(shifted + U(0x38800000u)) - F(0x1p-14f);
+  const F normal = floats(shifted + U(0x38000000u));
+  const F magnitude = xsimd::select(normal < F(0x1p-14f), subnormal, normal);
+  return floats(bits_of(magnitude) | ((h & U(0x8000u)) << 16));
+}
+
+inline void store(float* y, const F& v) { v.store_unaligned(y); }
+
+/// Rounds to f16: nearest, ties to even, overflow to infinity. Not for NaN.
+inline void store(f16* y, const F& v) {
+  const U b = bits_of(v), a = b & U(0x7fffffffu);
+  const U normal = (a - U(0x38000000u) + U(0xfffu) + ((a >> 13) & U(1u))) >> 13;
+  const U subnormal = bits_of(floats(a) + F(0.5f)) - U(0x3f000000u);
+  const F size = floats(a);
+  // The bits are small non-negative integers, so they compare as floats do.
+  const F chosen = xsimd::select(size < F(0x1p-14f), floats(subnormal), floats(normal));
+  const F magnitude = xsimd::select(size < F(65520.0f), chosen, floats(U(0x7c00u)));
+  const U half = bits_of(magnitude) | ((b >> 16) & U(0x8000u));
+#if defined(QB_XSIMD_avx2)
+  const __m256i packed = _mm256_packus_epi32(half, half);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(y),
+                   _mm256_castsi256_si128(_mm256_permute4x64_epi64(packed, 0x08)));
+#elif defined(QB_XSIMD_sse4_2)
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm_packus_epi32(half, half));
+#elif defined(QB_XSIMD_neon)
+  vst1_u8(reinterpret_cast<std::uint8_t*>(y), vreinterpret_u8_u16(vmovn_u32(half)));
+#else
+  alignas(64) std::uint32_t words[kLanes];
+  half.store_aligned(words);
+  for (std::size_t j = 0; j < kLanes; ++j) y[j] = f16(std::uint16_t(words[j]));
+#endif
+}
+
+inline float load1(const float* x) { return *x; }
+inline float load1(const f16* x) { return f16_to_f32(*x); }
+inline void store1(float* y, float v) { *y = v; }
+inline void store1(f16* y, float v) { *y = f32_to_f16(v); }
+
+// ---- absmax
+
+/// Integer maximum over the bits with the sign cleared, NaN above all.
+template <class Word>
+inline Word largest_magnitude(const void* data, std::size_t len) {
+  using B = batch<Word>;
+  constexpr std::size_t lanes = B::size;
+  constexpr Word keep = Word(~Word{0}) >> 1;
+  const auto* x = static_cast<const Word*>(data);
+  const B mask(keep);
+  B a[8];
+  for (auto& v : a) v = B(Word{0});
+  std::size_t j = 0;
+  for (; j + 8 * lanes <= len; j += 8 * lanes)
+    for (std::size_t i = 0; i < 8; ++i)
+      a[i] = xsimd::max(a[i], B::load_unaligned(x + j + i * lanes) & mask);
+  for (; j + lanes <= len; j += lanes) a[0] = xsimd::max(a[0], B::load_unaligned(x + j) & mask);
+  for (std::size_t step = 4; step; step /= 2)
+    for (std::size_t i = 0; i < step; ++i) a[i] = xsimd::max(a[i], a[i + step]);
+  Word largest = reduce_max(a[0]);
+  for (; j < len; ++j) {
+    Word m;
+    __builtin_memcpy(&m, x + j, sizeof m);
+    m &= keep;
+    largest = m > largest ? m : largest;
+  }
+  return largest;
+}
+
+inline float absmax(const float* x, std::size_t len) {
+  return float_of(largest_magnitude<std::uint32_t>(x, len));
+}
+inline float absmax(const f16* x, std::size_t len) {
+  return f16_to_f32(f16(largest_magnitude<std::uint16_t>(x, len)));
+}
+
+/// Lanes a0 b0 a1 b1... of the lower and of the upper half, whichever are larger.
+inline F zip_max(const F& a, const F& b) {
+#if defined(QB_XSIMD_avx2)
+  return xsimd::max(F(_mm256_unpacklo_ps(a, b)), F(_mm256_unpackhi_ps(a, b)));
+#else
+  return xsimd::max(xsimd::zip_lo(a, b), xsimd::zip_hi(a, b));
+#endif
+}
+
+/// The absmax of kLanes runs of len elements, a multiple of kStep; lane i for run i.
+inline F absmax_of_lanes(const float* x, std::size_t len) {
+  F m[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i, x += len) {
+    F a = absolute(load(x)), b = absolute(load(x + kLanes));
+    for (std::size_t j = 2 * kLanes; j < len; j += 2 * kLanes) {
+      a = xsimd::max(a, absolute(load(x + j)));
+      b = xsimd::max(b, absolute(load(x + j + kLanes)));
+    }
+    m[i] = xsimd::max(a, b);
+  }
+  // A transpose that keeps only maxima. Zipping i with i + half each time leaves run i in lane i.
+  std::size_t half = kLanes / 2;
+#if defined(QB_XSIMD_avx2)
+  // What a zip of 256 bits means changed between xsimd's versions: join the halves first, then zip
+  // within them.
+  for (std::size_t i = 0; i < half; ++i)
+    m[i] = xsimd::max(F(_mm256_permute2f128_ps(m[i], m[i + half], 0x20)),
+                      F(_mm256_permute2f128_ps(m[i], m[i + half], 0x31)));
+  half /= 2;
+#endif
+  for (; half; half /= 2)
+    for (std::size_t i = 0; i < half; ++i) m[i] = zip_max(m[i], m[i + half]);
+  return m[0];
+}
+
+// ---- rounding to integers, |v| < 2^22: a sum with 1.5 * 2^23 has no fraction bits left
+
+constexpr float kMagic = 0x1.8p23f;
+
+struct HalfToEven {
+  static I round(const F& v) {
+    return xsimd::bitwise_cast<I>(v + F(kMagic)) - xsimd::bitwise_cast<I>(F(kMagic));
+  }
+  static std::int8_t round(float v) { return std::int8_t(qb::bits_of(v + kMagic)); }
+};
+
+/// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits;
+/// below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
+struct ThroughF16 {
+  static I round(const F& v) {
+    const F power = floats(bits_of(v) & U(0xff800000u)) * F(0x1p13f);
+    return HalfToEven::round((v + power) - power);
+  }
+  static std::int8_t round(float v) { return HalfToEven::round(f16_to_f32(f32_to_f16(v))); }
+};
+
+/// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
+/// (the sum rounds) and nothing under them; the conversion truncates.
+struct HalfAway {
+  static I round(const F& v) {
+    const U half = (bits_of(v) & U(0x80000000u)) | bits_of(F(0x1.fffffep-2f));
+    return xsimd::to_int(v + floats(half));
+  }
+};
+
+// ---- codes
+
+template <class Rounding, class T>
+inline void codes_of_step(const T* x, const F& inv, std::int8_t* q) {
+  const auto word = [&](std::size_t i) { return Rounding::round(load(x + i * kLanes) * inv); };
+  store_codes(q, word(0), word(1), word(2), word(3));
+}
+
+template <class Rounding, class T>
+inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
+  const F inv(factor);
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep) codes_of_step<Rounding>(x + j, inv, q + j);
+  for (; j < len; ++j) q[j] = Rounding::round(load1(x + j) * factor);
+}
+
+inline F finite_or_zero(const F& v) { return xsimd::select(v <= F(kMost), v, F(0.0f)); }
+
+template <class S>
+inline void store_scales(S* to, const F& scale) {
+  alignas(64) float values[kLanes];
+  scale.store_aligned(values);
+  for (std::size_t i = 0; i < kLanes; ++i) store1(to + i, values[i]);
+}
+
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                     S* scale) {
+  const F qmax(127.0f);
+  if (len && len % kStep == 0 && len <= 256)
+    for (; groups >= kLanes; groups -= kLanes, scale += kLanes) {
+      const F largest = absmax_of_lanes(x, len);
+      const F inv = finite_or_zero(qmax / largest);
+      store_scales(scale, xsimd::select(inv != F(0.0f), largest / qmax, F(0.0f)));
+      alignas(64) float factor[kLanes];
+      inv.store_aligned(factor);
+      for (std::size_t i = 0; i < kLanes; ++i, x += len, q += len)
+        codes<HalfToEven>(x, len, factor[i], q);
+    }
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
+    const float largest = absmax(x, len);
+    float inv = 127.0f / largest;
+    inv = inv <= kMost ? inv : 0.0f;
+    store1(scale + i, inv != 0.0f ? largest / 127.0f : 0.0f);
+    codes<HalfToEven>(x, len, inv, q);
+  }
+}
+
+inline void block(const float* x, BlockQ8_0* y, float d, float id) {
+  y->d = f32_to_f16(d);
+  for (std::size_t j = 0; j < kBlock; j += kStep) codes_of_step<HalfAway>(x + j, F(id), y->qs + j);
+}
+
+// ---- back
+
+template <class Y>
+inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y) {
+  const F scale(factor);
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep)
+    for (std::size_t i = 0; i < kStep; i += kLanes) store(y + j + i, widened(q + j + i) * scale);
+  for (; j < len; ++j) store1(y + j, float(q[j]) * factor);
+}
+
+}  // namespace
+
+void QB_SYMBOL(quantize_f32_s8)(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                                float* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void QB_SYMBOL(quantize_f32_s8g)(const float* x, std::size_t groups, std::size_t len,
+                                 std::int8_t* q, f16* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void QB_SYMBOL(quantize_f16_s8)(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                                f16* inv) {
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
+    const float largest = absmax(x, len);
+    float wide = 127.0f / largest;
+    wide = wide < 65504.0f ? wide : 65504.0f;
+    inv[i] = f32_to_f16(largest == 0.0f ? 0.0f : wide);
+    codes<ThroughF16>(x, len, f16_to_f32(inv[i]), q);
+  }
+}
+
+void QB_SYMBOL(dequantize_s8_f32)(const std::int8_t* q, std::size_t groups, std::size_t len,
+                                  const float* scale, float* y) {
+  for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y);
+}
+
+void QB_SYMBOL(dequantize_s8g_f32)(const std::int8_t* q, std::size_t groups, std::size_t len,
+                                   const f16* scale, float* y) {
+  for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
+    back(q, len, f16_to_f32(scale[i]), y);
+}
+
+void QB_SYMBOL(dequantize_s8_f16)(const std::int8_t* q, std::size_t groups, std::size_t len,
+                                  const f16* inv, f16* y) {
+  for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
+    // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
+    // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
+    // divide Q) and differs from it by more than 2^-23 of itself; the product is nearer than that.
+    const float divisor = f16_to_f32(inv[i]);
+    if (divisor == 0.0f)
+      for (std::size_t j = 0; j < len; ++j) y[j] = f16(0);
+    else
+      back(q, len, 1.0f / divisor, y);
+  }
+}
+
+void QB_SYMBOL(quantize_f32_q8_0)(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  for (; blocks >= kLanes; blocks -= kLanes) {
+    const F d = absmax_of_lanes(x, kBlock) / F(127.0f);
+    alignas(64) float scale[kLanes], factor[kLanes];
+    d.store_aligned(scale);
+    finite_or_zero(F(1.0f) / d).store_aligned(factor);
+    for (std::size_t i = 0; i < kLanes; ++i, x += kBlock) block(x, y++, scale[i], factor[i]);
+  }
+  for (; blocks; --blocks, x += kBlock) {
+    const float d = absmax(x, kBlock) / 127.0f, id = 1.0f / d;
+    block(x, y++, d, id <= kMost ? id : 0.0f);
+  }
+}
+
+void QB_SYMBOL(dequantize_q8_0_f32)(const BlockQ8_0* x, std::size_t blocks, float* y) {
+  for (std::size_t i = 0; i < blocks; ++i, y += kBlock)
+    back(x[i].qs, kBlock, f16_to_f32(x[i].d), y);
+}
+
+}  // namespace qb::int8
