@@ -1,0 +1,116 @@
+"""quantbench-choose: rankings, crossovers, formats, and the tuning file."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import entries, sample
+from quantbench_results import choose
+from quantbench_results.load import ResultsError, load
+
+
+def rows_file(write, *rows, **context):
+    data = sample(context)
+    data["benchmarks"] = [entry for row in rows for entry in row]
+    return load(write(data))
+
+
+def array(variant, n, ns, op="absmax", format_="f32", **counters):
+    return entries(f"{op}/{format_}/{variant}/n:{n}", [ns * 1.01, ns, ns * 1.005], **counters)
+
+
+def test_ranks_by_median_and_marks_ties(write):
+    results = rows_file(write, array("scalar", 64, 100), array("a", 64, 10), array("b", 64, 10.05))
+    ranked = choose.rank(choose.usable(results))[("absmax", "f32", "n:64", 1)]
+    assert [r.row.variant for r in ranked] == ["a", "b", "scalar"]
+    assert [r.tied for r in ranked] == [True, True, False]
+    assert ranked[2].slowdown == pytest.approx(10)
+
+
+def test_finds_the_crossover(write):
+    results = rows_file(
+        write,
+        array("a", 64, 10), array("b", 64, 20),
+        array("a", 128, 20), array("b", 128, 25),
+        array("a", 256, 60), array("b", 256, 40),
+    )  # fmt: skip
+    found = choose.crossovers(choose.rank(choose.usable(results)))
+    assert found == {"absmax/f32": [choose.Crossover("n", 128, 256, "a", "b")]}
+
+
+def test_a_tie_is_no_crossover(write):
+    results = rows_file(
+        write,
+        array("a", 64, 10), array("b", 64, 20),
+        array("a", 128, 20.05), array("b", 128, 20),
+    )  # fmt: skip
+    assert choose.crossovers(choose.rank(choose.usable(results))) == {}
+
+
+def test_formats_name_their_error(write):
+    found = choose.formats(choose.rank(choose.usable(load(write(sample())))))
+    choices = found["m:1/n:1024/k:1024"]
+    assert {c.format for c in choices} == {"a32.q8_0", "a8.q8_0", "a8.q4_0"}
+    assert {c.error for c in choices} == {1e-13, 3e-5, 5e-3}
+    assert all(not c.variant.startswith("peer:") for c in choices)
+
+
+def test_tuning_takes_the_best_over_all_sizes(write, tmp_path):
+    results_path = write(
+        sample({"operations": {"absmax/f32": "absmax_f32"}}) | {
+            "benchmarks": [
+                *array("a", 64, 10), *array("b", 64, 11),
+                *array("a", 128, 40), *array("b", 128, 20),
+                *array("only_small", 64, 1),
+                *array("peer:x", 64, 0.5), *array("peer:x", 128, 0.5),
+            ]
+        }
+    )  # fmt: skip
+    out = tmp_path / "tuning.json"
+    assert choose.main([str(results_path), "--write-tuning", str(out)]) == 0
+    tuned = json.loads(out.read_text())
+    assert tuned["variants"] == {"absmax_f32": "b"}
+    assert tuned["quantbench_tuning"] == 1
+    assert tuned["cpu"] == {
+        "name": "Example CPU E-5 @ 3.00GHz",
+        "isa_detected": "sse4.2+avx2+fma+f16c",
+    }
+
+
+def test_unverified_and_failed_rows_do_not_count(write):
+    unverified = array("fast", 64, 1)
+    for entry in unverified:
+        del entry["mismatches"]
+    results = rows_file(write, unverified, array("a", 64, 10))
+    assert {row.variant for row in choose.usable(results)} == {"a"}
+
+
+def test_refuses_emulated_results(write):
+    with pytest.raises(ResultsError, match="no timing to choose by"):
+        choose.usable(load(write(sample({"emulated": "yes: timings mean nothing"}))))
+
+
+@pytest.mark.parametrize(
+    ("args", "why"),
+    [
+        (["--shape", "n:7"], "no row has this"),
+        (["--write-tuning", "/nonexistent/dir/t.json"], "operations"),
+    ],
+)
+def test_errors_are_one_line(write, capsys, args, why):
+    assert choose.main([str(write(sample())), *args]) == 2
+    error = capsys.readouterr().err
+    assert why in error and error.count("\n") == 1
+
+
+def test_truncated_file_is_an_error(write, capsys):
+    assert choose.main([str(write('{"context": {'))]) == 2
+    assert "not valid JSON" in capsys.readouterr().err
+
+
+def test_hostile_names_are_harmless(write, capsys):
+    data = sample()
+    data["benchmarks"] += array("a\x1b[31m", 64, 10)
+    assert choose.main([str(write(data))]) == 0
+    assert "\x1b" not in capsys.readouterr().out
