@@ -53,7 +53,8 @@ inline std::uint16_t run(const f16* x, std::size_t len) {
 }  // namespace
 
 void absmax_f32_neon(const float* x, std::size_t groups, std::size_t len, float* out) {
-  for (std::size_t i = 0; i < groups; ++i, x += len) out[i] = __builtin_bit_cast(float, run(x, len));
+  for (std::size_t i = 0; i < groups; ++i, x += len)
+    out[i] = __builtin_bit_cast(float, run(x, len));
 }
 
 void absmax_f16_neon(const f16* x, std::size_t groups, std::size_t len, float* out) {

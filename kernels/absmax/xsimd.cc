@@ -41,7 +41,8 @@ void QB_SYMBOL(absmax_f32)(const float* x, std::size_t groups, std::size_t len, 
 }
 
 void QB_SYMBOL(absmax_f16)(const f16* x, std::size_t groups, std::size_t len, float* out) {
-  for (std::size_t i = 0; i < groups; ++i, x += len) out[i] = f16_to_f32(f16(run<std::uint16_t>(x, len)));
+  for (std::size_t i = 0; i < groups; ++i, x += len)
+    out[i] = f16_to_f32(f16(run<std::uint16_t>(x, len)));
 }
 
 }  // namespace qb::absmax

@@ -10,8 +10,7 @@ namespace qb {
 
 std::vector<const Variant*> all_variants() {
   std::vector<const Variant*> list;
-  for (const auto room :
-       {convert::room, absmax::room, int8::room, int4::room, matmul::room}) {
+  for (const auto room : {convert::room, absmax::room, int8::room, int4::room, matmul::room}) {
     for (const Variant& v : room()) list.push_back(&v);
   }
   return list;

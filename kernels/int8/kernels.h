@@ -13,8 +13,8 @@ namespace qb::int8 {
 
 /// f32 arithmetic: scale[i] = absmax/127 in f32, inv = 127/absmax, q = clip(rne(x*inv)).
 /// absmax == 0, or inv not finite: scale 0 and codes 0.
-using quantize_f32_s8_fn = void(const float* x, std::size_t groups, std::size_t len,
-                                std::int8_t* q, float* scale);
+using quantize_f32_s8_fn = void(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                                float* scale);
 /// The same codes (from the unrounded f32 inv); the scale is stored as f16.
 using quantize_f32_s8g_fn = void(const float* x, std::size_t groups, std::size_t len,
                                  std::int8_t* q, f16* scale);

@@ -34,13 +34,14 @@ struct Weights {
 };
 
 /// One variant of one matmul operation. None of the functions checks its arguments.
-/// Packed weights and workspace are 64-byte aligned; x, y and canonical weights are aligned as their
-/// elements. y overlaps nothing.
+/// Packed weights and workspace are 64-byte aligned; x, y and canonical weights are aligned as
+/// their elements. y overlaps nothing.
 struct Kernel {
-  /// Outputs per tile: ranges given to pack and run start at a multiple of it and end at one or at n.
+  /// Outputs per tile: ranges given to pack and run start at a multiple of it and end at one or at
+  /// n.
   std::size_t n_step;
-  /// Bytes of the packed weights; 0: the variant runs on the canonical weights as they are, pack and
-  /// unpack are null, and run gets no packed pointer.
+  /// Bytes of the packed weights; 0: the variant runs on the canonical weights as they are, pack
+  /// and unpack are null, and run gets no packed pointer.
   std::size_t (*packed_bytes)(std::size_t n, std::size_t k, std::size_t group);
   /// Packs outputs [n0,n1) into their place in `packed`.
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
@@ -55,8 +56,8 @@ struct Kernel {
   /// Rows [m0,m1) of x[m,k] (float, or f16 for the f16 product) into the workspace. Null if unused.
   void (*prepare)(const void* x, std::size_t m, std::size_t k, std::size_t group, std::size_t m0,
                   std::size_t m1, void* workspace);
-  /// Writes y[0..m, n0..n1). w: canonical; packed: null where packed_bytes is 0. y is float[m,n], or
-  /// f16[m,n] for the f16 product. Reads x only if prepare is null.
+  /// Writes y[0..m, n0..n1). w: canonical; packed: null where packed_bytes is 0. y is float[m,n],
+  /// or f16[m,n] for the f16 product. Reads x only if prepare is null.
   void (*run)(const Weights& w, const void* packed, const void* x, const void* workspace,
               std::size_t m, std::size_t n0, std::size_t n1, void* y);
 };

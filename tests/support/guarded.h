@@ -1,5 +1,6 @@
 // Memory that ends (or starts) exactly at an inaccessible page, so that a kernel that touches one
-// byte outside its span dies at once. AddressSanitizer misses masked vector loads; the MMU does not.
+// byte outside its span dies at once. AddressSanitizer misses masked vector loads; the MMU does
+// not.
 #pragma once
 
 #include <sys/mman.h>
@@ -36,7 +37,9 @@ class Guarded {
     if (count_) std::memcpy(data_, values.data(), count_ * sizeof(T));
   }
   Guarded(Guarded&& other) noexcept
-      : base_(std::exchange(other.base_, nullptr)), mapped_(other.mapped_), data_(other.data_),
+      : base_(std::exchange(other.base_, nullptr)),
+        mapped_(other.mapped_),
+        data_(other.data_),
         count_(other.count_) {}
   Guarded& operator=(Guarded&&) = delete;
   ~Guarded() {

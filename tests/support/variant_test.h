@@ -45,10 +45,10 @@ inline std::string variant_test_name(const testing::TestParamInfo<const Variant*
 
 /// Defines fixture `Suite` with `kernel()`, the implementation of operation `operation` under test,
 /// instantiated for every row of its table.
-#define QB_VARIANT_TEST_SUITE(Suite, operation)                                                \
-  class Suite : public ::qb::test::VariantTest<decltype(operation)> {                          \
-   protected:                                                                                  \
-    auto* kernel() const { return (operation).kernel(*GetParam()); }                           \
-  };                                                                                           \
-  INSTANTIATE_TEST_SUITE_P(, Suite, ::testing::ValuesIn(::qb::test::compiled(operation)),      \
+#define QB_VARIANT_TEST_SUITE(Suite, operation)                                           \
+  class Suite : public ::qb::test::VariantTest<decltype(operation)> {                     \
+   protected:                                                                             \
+    auto* kernel() const { return (operation).kernel(*GetParam()); }                      \
+  };                                                                                      \
+  INSTANTIATE_TEST_SUITE_P(, Suite, ::testing::ValuesIn(::qb::test::compiled(operation)), \
                            ::qb::test::variant_test_name)
