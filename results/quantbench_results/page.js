@@ -1,0 +1,240 @@
+// The report's page: draws the charts when they come into view, and redraws them when a filter, a
+// measure, the colour scheme or the medium (paper) changes. The charts arrive as Plotly figures in
+// a JSON block; each trace's meta says which filters it answers to.
+"use strict";
+(() => {
+  const report = JSON.parse(document.getElementById("data").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const narrow = matchMedia("(max-width: 700px)");
+  const coarse = matchMedia("(pointer: coarse)");
+  const FILTERS = ["op", "format", "variant", "machine", "threads"];
+  const MEASURES = {
+    share: "% of the measured limit",
+    items: "Gitems/s",
+    scalar: "times as fast as scalar",
+  };
+  const state = { off: {}, measure: "speed", scale: "log", paper: false };
+  for (const key of FILTERS) state.off[key] = new Set();
+  const drawn = new Set();
+
+  const isOff = (key, value) =>
+    value !== "" && value !== undefined && state.off[key].has(String(value));
+  const selected = (meta) => !FILTERS.some((key) => isOff(key, meta[key]));
+
+  function palette() {
+    return dark.matches && !state.paper
+      ? { mode: "dark", ink: "#e8eaee", soft: "#9aa4b2", grid: "#262c35", line: "#3a424e",
+          limit: "#e8eaee", card: "#171b21" }
+      : { mode: "light", ink: "#16191f", soft: "#596273", grid: "#e8ebf0", line: "#c3c9d3",
+          limit: "#16191f", card: "#ffffff" };
+  }
+
+  function paint(trace, kind, colours) {
+    const meta = trace.meta;
+    if (meta.role === "limit") {
+      trace.line = { ...trace.line, color: colours.limit, width: 1.6, dash: "4px,3px" };
+      trace.marker = { symbol: "line-ew-open", size: 18, color: colours.limit,
+                       line: { width: 2, color: colours.limit } };
+      trace.textfont = { color: colours.soft, size: 11 };
+      return;
+    }
+    if (meta.role === "name") {
+      trace.textfont = { color: colours.ink, size: 11 };
+      return;
+    }
+    let colour, symbol, dash;
+    if (meta.variant) {
+      const style = report.styles[meta.variant];
+      [colour, symbol, dash] = [style[colours.mode], style.symbol, style.dash];
+    } else {
+      const ramp = report.ramp[colours.mode];
+      const at = kind === "machines" ? report.machines.indexOf(meta.machine) : meta.rank;
+      colour = ramp[at % ramp.length];
+      symbol = (trace.marker && trace.marker.symbol) || "circle";
+      dash = "solid";
+    }
+    if (meta.threads > 1 && !symbol.endsWith("-open")) symbol += "-open";
+    trace.marker = { ...trace.marker, color: colour, symbol,
+                     size: (trace.marker && trace.marker.size) || 8,
+                     line: { color: colour, width: symbol.endsWith("-open") ? 2 : 0 } };
+    trace.line = { ...trace.line, color: colour, dash, width: 1.8 };
+    if (trace.error_y) trace.error_y = { ...trace.error_y, color: colour };
+  }
+
+  function figureOf(spec) {
+    const colours = palette();
+    const data = spec.figure.data.map((source) => {
+      const trace = { ...source, visible: selected(source.meta) };
+      if (spec.kind === "speed" && state.measure !== "speed") {
+        const y = source.meta.y[state.measure];
+        if (y) trace.y = y;
+        else trace.visible = false;
+        if (source.meta.role === "limit" && state.measure === "scalar") trace.visible = false;
+      }
+      paint(trace, spec.kind, colours);
+      return trace;
+    });
+    const base = spec.figure.layout;
+    const axis = (source) => ({
+      ...source,
+      title: { ...source.title, font: { size: 12, color: colours.soft } },
+      gridcolor: colours.grid, linecolor: colours.line, zerolinecolor: colours.line,
+      tickfont: { size: 11, color: colours.soft }, tickcolor: colours.line,
+    });
+    const layout = {
+      ...base,
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { family: "system-ui, 'DejaVu Sans', sans-serif", color: colours.ink, size: 12 },
+      hoverlabel: { bgcolor: colours.card, bordercolor: colours.line,
+                    font: { color: colours.ink, size: 12 }, align: "left" },
+      xaxis: axis(base.xaxis),
+      yaxis: axis(base.yaxis),
+      dragmode: coarse.matches ? false : "zoom",
+      autosize: true,
+    };
+    layout.shapes = (base.shapes || []).map((shape) => ({
+      ...shape, layer: "below",
+      line: { ...shape.line, color: shape.name === "cache" ? colours.soft : colours.line },
+    }));
+    layout.annotations = (base.annotations || []).map((note) => ({
+      ...note, font: { ...note.font, color: colours.soft },
+    }));
+    if (spec.kind === "speed") {
+      layout.yaxis.type = state.measure === "share" ? "linear" : state.scale;
+      if (layout.yaxis.type === "linear") layout.yaxis.rangemode = "tozero";
+      if (state.measure !== "speed")
+        layout.yaxis.title = { ...layout.yaxis.title, text: MEASURES[state.measure] };
+    }
+    if (base.yaxis.type === "log" && layout.yaxis.type === "log" && spec.kind !== "error")
+      layout.yaxis = { ...layout.yaxis, minor: { showgrid: false }, tickformat: "~g",
+                       nticks: 7, exponentformat: "none" };
+    if (spec.kind === "overview" && narrow.matches) layout.yaxis.tickfont.size = 10;
+    return { data, layout };
+  }
+
+  function draw(spec) {
+    const node = document.getElementById(spec.id);
+    const { data, layout } = figureOf(spec);
+    drawn.add(spec.id);
+    return Plotly.react(node, data, layout, {
+      responsive: true, displaylogo: false, displayModeBar: coarse.matches ? false : "hover",
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+    });
+  }
+
+  const inView = new IntersectionObserver((entries) => {
+    for (const entry of entries) {
+      const spec = report.charts.find((chart) => chart.id === entry.target.id);
+      if (entry.isIntersecting && !drawn.has(spec.id)) draw(spec);
+    }
+  }, { rootMargin: "600px" });
+
+  // Charts and table rows of what the filters leave out are hidden, then sections without any.
+  function apply() {
+    for (const spec of report.charts) {
+      const rows = spec.figure.data.filter((trace) => trace.meta.role === "row");
+      const any = rows.some((trace) => selected(trace.meta));
+      document.getElementById(spec.id).closest("figure").hidden = !any;
+      if (any && drawn.has(spec.id)) draw(spec);
+    }
+    for (const row of document.querySelectorAll("tr[data-op]"))
+      row.hidden = ["op", "format", "machine", "threads"].some(
+        (key) => isOff(key, row.dataset[key]));
+    for (const part of document.querySelectorAll("[data-part]"))
+      part.hidden = !part.querySelector("figure:not([hidden]), tr[data-op]:not([hidden])");
+    for (const key of FILTERS)
+      for (const box of document.querySelectorAll(`input[name="${key}"]`))
+        box.checked = !state.off[key].has(box.value);
+    const hiddenCount = FILTERS.reduce((sum, key) => sum + state.off[key].size, 0);
+    document.getElementById("hidden-count").textContent =
+      hiddenCount ? `${hiddenCount} hidden` : "";
+  }
+
+  function redraw() {
+    swatches();
+    for (const spec of report.charts) if (drawn.has(spec.id)) draw(spec);
+  }
+
+  // A variant's chip is the legend of every chart: its line, its colour, its symbol.
+  function swatches() {
+    const mode = palette().mode;
+    for (const svg of document.querySelectorAll("svg[data-variant]")) {
+      const style = report.styles[svg.dataset.variant];
+      const dashes = { dot: "2 2", dash: "5 2", dashdot: "5 2 1 2", solid: "none" };
+      const shapes = {
+        circle: "M7 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", square: "M7.5 2.5h7v7h-7z",
+        diamond: "M11 1l5 5l-5 5l-5-5z", "triangle-up": "M11 1.5l5 9h-10z",
+        "x-thin-open": "M7.5 2.5l7 7M14.5 2.5l-7 7",
+      };
+      const [line, mark] = svg.querySelectorAll("path");
+      line.setAttribute("stroke", style[mode]);
+      line.setAttribute("stroke-dasharray", dashes[style.dash]);
+      mark.setAttribute("d", shapes[style.symbol]);
+      mark.setAttribute("stroke", style[mode]);
+      mark.setAttribute("fill", style.symbol === "x-thin-open" ? "none" : style[mode]);
+    }
+    for (const svg of document.querySelectorAll("svg[data-machine]")) {
+      const ramp = report.ramp[mode];
+      const at = report.machines.indexOf(svg.dataset.machine);
+      svg.querySelector("path").setAttribute("fill", ramp[at % ramp.length]);
+    }
+  }
+
+  function set(key, value, on) {
+    state.off[key][on ? "delete" : "add"](String(value));
+    apply();
+  }
+  function all(key, on) {
+    state.off[key] = new Set(on ? [] : report.filters[key].map(String));
+    apply();
+  }
+  function drawAll() {
+    return Promise.all(report.charts.map(draw));
+  }
+
+  document.addEventListener("change", (event) => {
+    const box = event.target;
+    if (FILTERS.includes(box.name)) set(box.name, box.value, box.checked);
+    if (box.name === "measure" || box.name === "scale") {
+      state[box.name] = box.value;
+      redraw();
+    }
+  });
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button[data-all]");
+    if (button) all(button.dataset.key, button.dataset.all === "on");
+  });
+  // Double click on a chip leaves only that one.
+  document.addEventListener("dblclick", (event) => {
+    const box = event.target.closest(".chip")?.querySelector("input[type=checkbox]");
+    if (!box) return;
+    state.off[box.name] = new Set(report.filters[box.name].map(String));
+    set(box.name, box.value, true);
+  });
+  dark.addEventListener("change", redraw);
+
+  function paper(on) {
+    if (state.paper === on) return;
+    state.paper = on;
+    const bar = document.querySelector(".filters");
+    if (on) {
+      bar.dataset.open = bar.open ? "yes" : "";
+      bar.open = true;
+      for (const part of document.querySelectorAll("details.table")) part.open = true;
+    } else {
+      bar.open = Boolean(bar.dataset.open);
+    }
+    swatches();
+    for (const spec of report.charts) draw(spec);
+  }
+  addEventListener("beforeprint", () => paper(true));
+  addEventListener("afterprint", () => paper(false));
+  matchMedia("print").addEventListener("change", (event) => paper(event.matches));
+
+  if (narrow.matches) document.querySelector(".filters").open = false;
+  swatches();
+  apply();
+  for (const spec of report.charts) inView.observe(document.getElementById(spec.id));
+  window.quantbench = { report, state, drawn, set, all, drawAll, paper, redraw };
+})();

@@ -1,0 +1,209 @@
+"""What follows from rows: which variant is best, how far from the limit, how far ahead of what."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from quantbench_results.load import Results, Row
+
+BASELINES = ("scalar", "autovec", "xsimd")
+PERCENT_OF_ERROR = 105  # beyond this share of the limit a row is a measuring error
+
+
+def family(variant: str) -> str:
+    """scalar, autovec, xsimd, peer, or hand for intrinsics."""
+    if variant.startswith("peer:"):
+        return "peer"
+    for name in BASELINES:
+        if variant == name or variant.startswith(name + "_"):
+            return name
+    return "hand"
+
+
+def speed(row: Row) -> float | None:
+    """Operations (matmul) or bytes per second in the best repetition."""
+    key = "ops_per_second" if "ops_per_second" in row.counters else "bytes_per_second"
+    value = row.at_best(key)
+    return value if value and value > 0 else None
+
+
+def is_arithmetic(row: Row) -> bool:
+    return "ops_per_second" in row.counters
+
+
+def share(row: Row) -> float | None:
+    """Percent of the measured limit in the best repetition."""
+    value = row.at_best("roof_pct")
+    return value if value and value > 0 else None
+
+
+def limit(row: Row) -> float | None:
+    """The measured limit that the row is judged by, in the unit of speed()."""
+    rate, percent = speed(row), share(row)
+    return 100 * rate / percent if rate and percent else None
+
+
+def spread(row: Row) -> float:
+    """How far the slowest repetition lies above the fastest: 0.02 is 2 %."""
+    return max(row.times_ns) / row.best_ns - 1 if row.times_ns else math.nan
+
+
+def error_text(row: Row) -> str:
+    """The error on the timed inputs, in a few words."""
+    if not row.verified:
+        return "unverified"
+    nmse, ulp = row.counter("nmse"), row.counter("max_ulp")
+    if nmse is not None:
+        return f"nmse {nmse:.1e}"
+    if ulp:
+        return f"{ulp:g} ulp"
+    return "exact"
+
+
+def timed(rows: Iterable[Row]) -> list[Row]:
+    """The rows with times that mean something."""
+    return [row for row in rows if row.times_ns and row.claims_timing and speed(row)]
+
+
+def group_by_key(rows: Iterable[Row]) -> dict[tuple[str, str, str, int], list[Row]]:
+    """Rows that can replace each other, together; in the order of the file."""
+    groups: dict[tuple[str, str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(row.key, []).append(row)
+    return groups
+
+
+def fastest(rows: Iterable[Row], *families: str) -> Row | None:
+    """The row of the least time among these families (all of them if none is named)."""
+    wanted = [row for row in rows if not families or family(row.variant) in families]
+    return min(wanted, key=lambda row: row.best_ns, default=None)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row beside the others of its key."""
+
+    row: Row
+    over: Mapping[str, float]
+    """Baseline family (scalar, autovec, xsimd, peer) -> how many times as fast as its best row."""
+
+
+def standings(rows: Iterable[Row]) -> list[Standing]:
+    found = []
+    for group in group_by_key(timed(rows)).values():
+        base = {name: fastest(group, name) for name in (*BASELINES, "peer")}
+        for row in group:
+            over = {name: b.best_ns / row.best_ns for name, b in base.items() if b is not None}
+            counted = row.at_best("speedup_vs_scalar")
+            if "scalar" not in over and counted and row.threads == 1:
+                over["scalar"] = counted  # a filtered run times scalar without reporting it
+            found.append(Standing(row, over))
+    return found
+
+
+@dataclass(frozen=True)
+class Best:
+    """The winner of a key among our own variants, and what it left behind."""
+
+    standing: Standing
+    runner_up: Row | None
+
+    @property
+    def row(self) -> Row:
+        return self.standing.row
+
+    @property
+    def margin(self) -> float | None:
+        """How many times as fast as the runner-up."""
+        return self.runner_up.best_ns / self.row.best_ns if self.runner_up else None
+
+
+def best_variants(rows: Iterable[Row]) -> list[Best]:
+    """Per key the fastest of our variants; peers compete only in `over`."""
+    groups: dict[tuple[str, str, str, int], list[Standing]] = {}
+    for standing in standings(rows):
+        if not standing.row.is_peer:
+            groups.setdefault(standing.row.key, []).append(standing)
+    found = []
+    for group in groups.values():
+        group.sort(key=lambda standing: standing.row.best_ns)
+        found.append(Best(group[0], group[1].row if len(group) > 1 else None))
+    return found
+
+
+def working_set(row: Row) -> float | None:
+    """Bytes that one call touches: as reported, or else its compulsory traffic."""
+    reported = row.counter("working_set")
+    if reported:
+        return reported
+    rate = row.at_best("bytes_per_second")
+    return rate * row.best_ns * 1e-9 if rate else None
+
+
+def size_class(row: Row, results: Results) -> str:
+    """The smallest measured cache level that the working set fits in, or "memory"."""
+    touched = working_set(row)
+    for name, capacity, _ in results.caches:
+        if touched is not None and touched <= capacity:
+            return name
+    return "memory"
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    logs = [math.log(value) for value in values if value > 0]
+    return math.exp(statistics.fmean(logs)) if logs else math.nan
+
+
+def scaled(value: float | None, unit: str) -> str:
+    """12.3 GB/s, 456 Mop/s, ..."""
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= factor:
+            break
+    else:
+        factor, prefix = 1.0, ""
+    number = value / factor
+    digits = 0 if number >= 100 else 1 if number >= 10 else 2
+    return f"{number:.{digits}f} {prefix}{unit}"
+
+
+def speed_text(row: Row) -> str:
+    return scaled(speed(row), "op/s" if is_arithmetic(row) else "B/s")
+
+
+def times_text(value: float | None) -> str:
+    """3.4x, 12x."""
+    if value is None or not math.isfinite(value):
+        return "\N{EN DASH}"
+    return f"{value:.0f}×" if value >= 99.5 else f"{value:.1f}×" if value >= 9.95 else f"{value:.2f}×"
+
+
+def time_text(ns: float) -> str:
+    for factor, unit in ((1e9, "s"), (1e6, "ms"), (1e3, "µs")):
+        if ns >= factor:
+            return f"{ns / factor:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def shape_text(row: Row) -> str:
+    """n = 65536 as 64 Ki, m:1/n:4096/k:4096 as 1×4096×4096."""
+    dims = row.dims
+    rest = "".join(
+        f" {part}" for part in row.shape.split("/") if part.split(":")[0] not in dims
+    )
+    if set(dims) == {"n"}:
+        return binary_text(dims["n"]) + rest
+    if dims:
+        return "×".join(str(dims[key]) for key in sorted(dims, key="mnk".find)) + rest
+    return row.shape
+
+
+def binary_text(count: int) -> str:
+    for shift, suffix in ((30, " Gi"), (20, " Mi"), (10, " Ki")):
+        if count >= 1 << shift and count % (1 << (shift - 4)) == 0:
+            return f"{count / (1 << shift):g}{suffix}"
+    return str(count)

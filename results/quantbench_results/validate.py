@@ -1,0 +1,250 @@
+"""Says what is wrong with a results file, and files away those that are sound.
+
+quantbench-validate FILE...           problems, one a line; exit 1 if any file has an error
+quantbench-validate --store FILE...   the same, and copies sound files to results/<machine>/
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from quantbench_results import load
+from quantbench_results.cli import guarded
+from quantbench_results.load import Results, ResultsError, Row, printable
+from quantbench_results.summary import PERCENT_OF_ERROR, share
+
+# Generous ceilings of any one core, to catch figures that no machine reaches.
+MAX_BYTES_PER_SECOND = 1.5e12  # three 64-byte accesses a cycle at 7 GHz are 1.3e12
+MAX_OPS_PER_SECOND = 1.6e13  # AMX int8: 2048 operations a cycle at 7 GHz are 1.4e13
+MAX_F32_OPS_PER_SECOND = 9e11  # two 512-bit FMAs a cycle are 64 operations: 4.5e11 at 7 GHz
+MAX_CLOCK_GHZ = 8.0
+WORK_TOLERANCE = 0.25  # the counters and Google Benchmark's clock are read apart
+
+REQUIRED_CONTEXT = (
+    "date",
+    "num_cpus",
+    "profile",
+    "verify",
+    "seed",
+    "threads",
+    "caches_measured",
+    "limits",
+    "complete",
+    "arch",
+    "cpu_name",
+    "cpu_flags",
+    "isa_detected",
+    "isa_enabled",
+    "compiler",
+    "compiler_flags",
+    "build_type",
+    "git_revision",
+    "git_dirty",
+    "suite_version",
+    "virtualised",
+    "emulated",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One kind of problem, with the rows that have it."""
+
+    level: str
+    """error: the file's claims don't hold; warning: a reader should know."""
+    what: str
+    rows: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        text = f"{self.level}: {printable(self.what)}"
+        if self.rows:
+            shown = "; ".join(printable(row) for row in self.rows[:3])
+            more = f"; and {len(self.rows) - 3} more" if len(self.rows) > 3 else ""
+            text += f" ({len(self.rows)} row{'s'[: len(self.rows) != 1]}: {shown}{more})"
+        return text
+
+
+def validate(results: Results) -> list[Finding]:
+    """Everything found, errors first."""
+    found = [*_context_findings(results), *_row_findings(results)]
+    return sorted(found, key=lambda finding: finding.level != "error")
+
+
+def errors(findings: Iterable[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.level == "error"]
+
+
+def _context_findings(results: Results) -> Iterator[Finding]:
+    context = results.context
+    missing = [key for key in REQUIRED_CONTEXT if context.get(key) in (None, "", "unknown", {}, [])]
+    if not results.claims_timing:  # limits and caches are measured only for timings
+        missing = [key for key in missing if key not in ("limits", "caches_measured")]
+    if missing:
+        yield Finding("error", f"the context lacks {', '.join(missing)}")
+    if "date" not in missing:
+        if results.date is None:
+            yield Finding("error", f"date '{results.text('date')[:40]}' is none (ISO 8601)")
+        elif _aware(results.date) > _now() + datetime.timedelta(days=1):
+            yield Finding("error", f"date {results.text('date')} lies in the future")
+    if "host_name" in context:
+        yield Finding("error", "the context names the host; remove host_name before sharing")
+    if "/" in results.text("executable", ""):
+        yield Finding("warning", "executable holds a path of that machine")
+    if context.get("complete") is False:
+        yield Finding("warning", "the run was interrupted: rows are missing")
+    if results.text("git_dirty", "no") != "no":
+        yield Finding("warning", "built from a changed tree: the revision does not tell what ran")
+    if results.text("build_type", "Release") != "Release":
+        yield Finding("warning", f"build type {results.text('build_type')} is not Release")
+    if results.text("profile") == "smoke":
+        yield Finding("warning", "a smoke run makes no claim about time")
+    if results.emulated:
+        yield Finding("warning", "emulated: no claim about time")
+    elif results.text("arch") == "aarch64" and "sse2" in results.text("cpu_flags").split():
+        yield Finding("error", "says it was not emulated, but the flags are those of an x86 CPU")
+    if not results.rows:
+        yield Finding("error", "there are no rows")
+
+
+def _row_findings(results: Results) -> Iterator[Finding]:
+    problems: dict[tuple[str, str], list[str]] = {}
+    for row in results.rows:
+        for level, what in _row_problems(row, results):
+            problems.setdefault((level, what), []).append(row.name)
+    for (level, what), names in problems.items():
+        yield Finding(level, what, tuple(names))
+
+
+def _row_problems(row: Row, results: Results) -> Iterator[tuple[str, str]]:
+    if row.failed:
+        yield "warning", "failed, and so was not timed"
+        return
+    if not row.verified or "verified:off" in row.label:
+        yield "error", "not verified"
+    elif row.counter("mismatches"):
+        yield "error", "has mismatches and yet a time"
+    of_bound = row.counter("of_bound")
+    if of_bound is not None and of_bound > 1:
+        yield "error", "its error is beyond the contract's bound and yet it has a time"
+    if results.emulated:
+        if row.claims_timing or row.counters.keys() & {"roof_pct", "speedup_vs_scalar"}:
+            yield "error", "claims a timing, but the run was emulated"
+        return
+    if row.emulated:
+        yield "error", "is marked emulated, but the context says otherwise"
+        return
+    if not results.claims_timing:
+        if row.claims_timing:
+            yield "error", "claims a timing in a smoke run"
+        return
+    cpus = results.context.get("num_cpus")
+    if isinstance(cpus, int) and row.threads > cpus:
+        yield "warning", "has more threads than the machine has CPUs"
+    if len(row.times_ns) < 2:
+        yield "warning", "has one repetition: nothing tells its noise"
+    yield from _rate_problems(row)
+
+
+def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:
+    moved, done = row.at_best("bytes_per_second"), row.at_best("ops_per_second")
+    if not moved and not done:
+        yield "error", "has no rate"
+    if any(value < 0 for values in row.counters.values() for value in values):
+        yield "error", "has a negative counter"
+    percent = share(row)
+    if percent is None:
+        yield "warning", "has no share of a measured limit"
+    elif percent > PERCENT_OF_ERROR:
+        yield "error", f"impossible: over {PERCENT_OF_ERROR} % of its measured limit"
+    if moved and moved > MAX_BYTES_PER_SECOND * row.threads:
+        yield "error", "impossible: more bytes a second than any core moves"
+    ceiling = MAX_F32_OPS_PER_SECOND if row.format.startswith("a32") else MAX_OPS_PER_SECOND
+    if done and done > ceiling * row.threads:
+        yield "error", "impossible: more operations a second than any core does"
+    clock = row.counter("clock_ghz")
+    if clock is not None and not 0 < clock < MAX_CLOCK_GHZ:
+        yield "error", f"impossible: a clock beyond {MAX_CLOCK_GHZ:g} GHz"
+    dims = row.dims
+    if done and {"m", "n", "k"} <= dims.keys():
+        work, rate = 2.0 * dims["m"] * dims["n"] * dims["k"], done
+    elif set(dims) == {"n"} and row.at_best("items_per_second"):
+        work, rate = float(dims["n"]), row.at_best("items_per_second") or math.nan
+    else:
+        return
+    ratio = rate * row.best_ns * 1e-9 / work if work else math.nan
+    if not 1 - WORK_TOLERANCE <= ratio <= 1 + WORK_TOLERANCE:
+        yield "error", "contradicts itself: its rate, its time and its shape do not agree"
+
+
+def _aware(date: datetime.datetime) -> datetime.datetime:
+    return date if date.tzinfo else date.replace(tzinfo=datetime.UTC)
+
+
+def _now() -> datetime.datetime:
+    return datetime.datetime.now(datetime.UTC)
+
+
+def store(results: Results, root: Path | str = "results") -> Path:
+    """Copies a sound file to its place under root; ResultsError if it has none."""
+    bad = errors(validate(results))
+    if bad:
+        raise ResultsError(results.path, f"not stored: {bad[0]}")
+    if not results.claims_timing:
+        raise ResultsError(results.path, "not stored: it makes no claim about time")
+    path = load.store_path(results.context, root)
+    text = results.path.read_text(encoding="utf-8")
+    if path.exists() and path.read_text(encoding="utf-8") != text:
+        raise ResultsError(path, f"not overwritten with the different {results.path}")
+    load.write_text(path, text)
+    return path
+
+
+def _main(argv: list[str] | None) -> int:
+    parser = argparse.ArgumentParser(
+        prog="quantbench-validate",
+        description="Says what is wrong with results files: schema, unverified rows, missing "
+        "context, impossible rates. Exit status 1: at least one error; 2: a file can't be read.",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--store", action="store_true",
+        help="copy each sound file to <results>/<cpu>-<context>/<date>-<revision>.json",
+    )  # fmt: skip
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER",
+                        help="where stored files go (default: %(default)s)")  # fmt: skip
+    options = parser.parse_args(argv)
+    status = 0
+    for path in options.files:
+        try:
+            results = load.load(path)
+        except ResultsError as error:
+            print(f"quantbench-validate: {error}", file=sys.stderr)
+            status = 2
+            continue
+        findings = validate(results)
+        for finding in findings:
+            print(f"{printable(str(path))}: {finding}")
+        bad = errors(findings)
+        if not bad:
+            print(f"{printable(str(path))}: valid, {len(results.rows)} rows")
+        status = max(status, 1 if bad else 0)
+        if options.store and not bad:
+            if results.claims_timing:
+                print(f"{printable(str(path))}: stored as {store(results, options.results)}")
+            else:
+                print(f"{printable(str(path))}: not stored: it makes no claim about time")
+    return status
+
+
+def main(argv: list[str] | None = None) -> int:
+    return guarded("quantbench-validate", lambda: _main(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
