@@ -15,16 +15,28 @@ define build_and_test
 endef
 
 .PHONY: help bench test test-clang test-asan test-aarch64 test-results minsize-check format \
-  format-check tidy venv clean
+  format-check tidy report results-of-bench venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
-bench:  ## build, verify and time everything; PROFILE=smoke|quick|full, raw results in RESULT
+bench:  ## build, verify and time everything; PROFILE=smoke|quick|full, raw results in RESULT; report
 	$(DEPS)
 	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target quantbench
-	build/release/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT)
+	@status=0; \
+	build/release/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT) || status=$$?; \
+	if [ -f $(RESULT) ]; then $(MAKE) -s --no-print-directory results-of-bench || \
+	  echo "No report; the results are in $(RESULT), and 'make report' tries again." >&2; fi; \
+	exit $$status
+
+# The file of a run is filed away under its machine and made into a report beside it.
+results-of-bench: venv
+	-.venv/bin/quantbench-validate --store $(RESULT)
+	.venv/bin/quantbench-report $(RESULT) --output $(dir $(RESULT))report
+
+report: venv  ## results/report.html and .md, of the newest results or of FILES="a.json b.json ..."
+	.venv/bin/quantbench-report $(FILES)
 
 test:  ## build and test, as every change must pass
 	$(DEPS)

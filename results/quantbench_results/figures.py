@@ -44,9 +44,7 @@ class Chart:
     @property
     def points(self) -> int:
         """Points of rows (not of limits and caches)."""
-        return sum(
-            len(trace.x) for trace in self.figure.data if trace.meta["role"] == "row"
-        )
+        return sum(len(trace.x) for trace in self.figure.data if trace.meta["role"] == "row")
 
 
 def escape(text: str) -> str:
@@ -56,8 +54,13 @@ def escape(text: str) -> str:
 # Light and dark colour of each variant: a hue per family, darker the wider the vectors.
 _AUTOVEC = (("#d99a2b", "#f2c063"), ("#b4690e", "#e69138"), ("#7a4300", "#c9751a"))
 _XSIMD = (("#6aa5e3", "#a9d0fb"), ("#2563eb", "#6aa3ff"), ("#1c3f94", "#4478e6"))
-_PEERS = (("#b42318", "#ff8a80"), ("#8f3fae", "#dd9bf5"), ("#a0526b", "#e6a1b7"),
-          ("#7b5b3a", "#cfae8b"), ("#5f6f1a", "#b9cc60"))  # fmt: skip
+_PEERS = (
+    ("#b42318", "#ff8a80"),
+    ("#8f3fae", "#dd9bf5"),
+    ("#a0526b", "#e6a1b7"),
+    ("#7b5b3a", "#cfae8b"),
+    ("#5f6f1a", "#b9cc60"),
+)
 _HAND = {
     "sse4_2": ("#5aa469", "#a5d8ae"),
     "avx2": ("#0b7a4b", "#3ddc97"),
@@ -74,8 +77,13 @@ _HAND = {
     "sve": ("#4a5d23", "#bcd35f"),
     "amx": ("#111827", "#f8fafc"),
 }
-_SYMBOLS = {"scalar": "x-thin-open", "autovec": "square", "xsimd": "diamond", "hand": "circle",
-            "peer": "triangle-up"}  # fmt: skip
+_SYMBOLS = {
+    "scalar": "x-thin-open",
+    "autovec": "square",
+    "xsimd": "diamond",
+    "hand": "circle",
+    "peer": "triangle-up",
+}
 _DASHES = {"scalar": "dot", "autovec": "dot", "xsimd": "dash", "hand": "solid", "peer": "dashdot"}
 _FAMILY_ORDER = ("scalar", "autovec", "xsimd", "hand", "peer")
 _WIDTHS = ("sse4_2", "neon", "avx2", "fma", "avx512", "sve")
@@ -117,8 +125,12 @@ def styles(variants: Iterable[str]) -> dict[str, dict[str, str]]:
             light, dark = next(peers)
         else:
             light, dark = _HAND.get(variant) or next(strangers)
-        found[variant] = {"light": light, "dark": dark, "symbol": _SYMBOLS[kind],
-                          "dash": _DASHES[kind]}  # fmt: skip
+        found[variant] = {
+            "light": light,
+            "dark": dark,
+            "symbol": _SYMBOLS[kind],
+            "dash": _DASHES[kind],
+        }
     return found
 
 
@@ -146,14 +158,28 @@ def hover(standing: Standing) -> str:
     return "<br>".join(lines)
 
 
-def _meta(role: str, op: str, format_: str, variant: str, machine: Machine, threads: int,
-          **more: Any) -> dict[str, Any]:  # fmt: skip
-    return {"role": role, "op": op, "format": format_, "variant": variant,
-            "machine": machine.label, "threads": threads, **more}  # fmt: skip
+def _meta(
+    role: str, op: str, format_: str, variant: str, machine: Machine, threads: int, **more: Any
+) -> dict[str, Any]:
+    return {
+        "role": role,
+        "op": op,
+        "format": format_,
+        "variant": variant,
+        "machine": machine.label,
+        "threads": threads,
+        **more,
+    }
 
 
-def _figure(x_title: str, y_title: str, *, x: dict[str, Any] | None = None,
-            y: dict[str, Any] | None = None, height: int = 300) -> go.Figure:  # fmt: skip
+def _figure(
+    x_title: str,
+    y_title: str,
+    *,
+    x: dict[str, Any] | None = None,
+    y: dict[str, Any] | None = None,
+    height: int = 300,
+) -> go.Figure:
     """An empty chart; x and y are further settings of its axes."""
     figure = go.Figure()
     figure.update_layout(
@@ -247,26 +273,36 @@ def speed_charts(machine: Machine, op: str, standings: Sequence[Standing]) -> li
                     hovertext=[hover(standing) for standing in points],
                     hovertemplate="%{hovertext}<extra></extra>",
                     meta=_meta(
-                        "row", op, format_, variant, machine, threads,
+                        "row",
+                        op,
+                        format_,
+                        variant,
+                        machine,
+                        threads,
                         y={
                             "speed": speeds,
                             "share": [summary.share(row) for row in best],
                             "items": [(row.at_best("items_per_second") or 0) / 1e9 for row in best],
                             "scalar": [standing.over.get("scalar") for standing in points],
                         },
-                    ),  # fmt: skip
+                    ),
                 )
         if by_size:
             _add_caches(figure, machine, rows)
         figure.update_layout(meta={"unit": unit})
-        charts.append(
-            Chart("speed", f"{op} {format_}", "", op, figure, [format_], machine.label)
-        )
+        charts.append(Chart("speed", f"{op} {format_}", "", op, figure, [format_], machine.label))
     return charts
 
 
-def _add_limits(figure: go.Figure, machine: Machine, op: str, format_: str,
-                ordered: Sequence[Standing], by_size: bool, divisor: float) -> None:  # fmt: skip
+def _add_limits(
+    figure: go.Figure,
+    machine: Machine,
+    op: str,
+    format_: str,
+    ordered: Sequence[Standing],
+    by_size: bool,
+    divisor: float,
+) -> None:
     """What the machine could do at each size: the highest limit any of the variants has there."""
     highest: dict[tuple[int, Any], float] = {}
     for standing in ordered:
@@ -285,16 +321,21 @@ def _add_limits(figure: go.Figure, machine: Machine, op: str, format_: str,
             line={"shape": "linear"},
             name=f"measured limit{many}",
             hovertemplate=f"measured limit{many}: %{{y:.3~g}}<extra></extra>",
-            meta=_meta(LIMIT, op, format_, "", machine, threads,
-                       y={"speed": y, "share": [100.0] * len(y), "items": None, "scalar": None}),
-        )  # fmt: skip
+            meta=_meta(
+                LIMIT,
+                op,
+                format_,
+                "",
+                machine,
+                threads,
+                y={"speed": y, "share": [100.0] * len(y), "items": None, "scalar": None},
+            ),
+        )
 
 
 def _add_caches(figure: go.Figure, machine: Machine, rows: Sequence[Row]) -> None:
     """A line where the working set outgrows each measured cache level."""
-    per_item = [
-        touched / row.dims["n"] for row in rows if (touched := summary.working_set(row))
-    ]
+    per_item = [touched / row.dims["n"] for row in rows if (touched := summary.working_set(row))]
     if not per_item:
         return
     bytes_per_item = sorted(per_item)[len(per_item) // 2]
@@ -303,28 +344,55 @@ def _add_caches(figure: go.Figure, machine: Machine, rows: Sequence[Row]) -> Non
         at = math.log10(capacity / bytes_per_item)
         if not low < at < high:
             continue
-        figure.add_shape(type="line", xref="x", yref="paper", x0=10**at, x1=10**at, y0=0, y1=1,
-                         name="cache", line={"width": 1, "dash": "dot"})  # fmt: skip
-        figure.add_annotation(x=at, xref="x", y=1, yref="paper", text=f"{name}", name="cache",
-                              showarrow=False, xanchor="right", yanchor="top", xshift=-2,
-                              font={"size": 11})  # fmt: skip
+        figure.add_shape(
+            type="line",
+            xref="x",
+            yref="paper",
+            x0=10**at,
+            x1=10**at,
+            y0=0,
+            y1=1,
+            name="cache",
+            line={"width": 1, "dash": "dot"},
+        )
+        figure.add_annotation(
+            x=at,
+            xref="x",
+            y=1,
+            yref="paper",
+            text=f"{name}",
+            name="cache",
+            showarrow=False,
+            xanchor="right",
+            yanchor="top",
+            xshift=-2,
+            font={"size": 11},
+        )
 
 
 def speedup_charts(machine: Machine, op: str, standings: Sequence[Standing]) -> list[Chart]:
     """How many times as fast as scalar, the compiler and xsimd: mean over shapes, and the range."""
     charts = []
-    names = {"scalar": "scalar", "autovec": "best autovec", "xsimd": "best xsimd", "peer":
-             "best peer"}  # fmt: skip
+    names = {
+        "scalar": "scalar",
+        "autovec": "best autovec",
+        "xsimd": "best xsimd",
+        "peer": "best peer",
+    }
     for (format_,), group in _split(standings, "format").items():
         present = [key for key in names if any(key in s.over for s in group)]
         if not present:
             continue
         figure = _figure(
-            "", "times as fast as",
-            x={"type": "category", "categoryorder": "array",
-               "categoryarray": [names[key] for key in present]},
+            "",
+            "times as fast as",
+            x={
+                "type": "category",
+                "categoryorder": "array",
+                "categoryarray": [names[key] for key in present],
+            },
             y={"type": "log"},
-        )  # fmt: skip
+        )
         figure.update_layout(scattermode="group", scattergap=0.25)
         figure.add_hline(y=1, line={"width": 1.5}, name="one")
         split = _split(group, "variant", "threads")
@@ -352,13 +420,22 @@ def speedup_charts(machine: Machine, op: str, standings: Sequence[Standing]) -> 
                 if not x:
                     continue
                 figure.add_scatter(
-                    x=x, y=y, mode="markers", name=escape(variant), offsetgroup=escape(
-                        f"{variant}/{threads}"),
-                    error_y={"type": "data", "array": up, "arrayminus": down, "thickness": 1.2,
-                             "width": 0},
-                    hovertext=text, hovertemplate="%{hovertext}<extra></extra>",
+                    x=x,
+                    y=y,
+                    mode="markers",
+                    name=escape(variant),
+                    offsetgroup=escape(f"{variant}/{threads}"),
+                    error_y={
+                        "type": "data",
+                        "array": up,
+                        "arrayminus": down,
+                        "thickness": 1.2,
+                        "width": 0,
+                    },
+                    hovertext=text,
+                    hovertemplate="%{hovertext}<extra></extra>",
                     meta=_meta("row", op, format_, variant, machine, threads),
-                )  # fmt: skip
+                )
         charts.append(Chart("speedup", f"{op} {format_}", "", op, figure, [format_], machine.label))
     return charts
 
@@ -369,10 +446,23 @@ def error_charts(machine: Machine, op: str, standings: Sequence[Standing]) -> li
     inexact = [s for s in standings if (s.row.counter("nmse") or 0) > 0]
     for (shape,), group in _split(_in_order(inexact), "shape").items():
         divisor, unit = _unit(summary.is_arithmetic(group[0].row))
+        logs = [math.log10(s.row.counter("nmse") or 1.0) for s in group]
+        low, high = math.floor(min(logs)) - 0.3, math.ceil(max(logs)) + 0.7
         figure = _figure(
-            unit, "normalised mean squared error", x={"type": "log"},
-            y={"type": "log", "exponentformat": "power", "dtick": 1}, height=360,
-        )  # fmt: skip
+            unit,
+            "normalised mean squared error",
+            x={
+                "type": "log",
+                "range": _nice_decades(summary.speed(s.row) / divisor for s in group),
+            },
+            y={
+                "type": "log",
+                "range": [low, high],
+                "dtick": max(1, round((high - low) / 8)),
+                "tickformat": ".0e",
+            },
+            height=360,
+        )
         for (format_, variant, threads), points in _split(
             group, "format", "variant", "threads"
         ).items():
@@ -385,17 +475,38 @@ def error_charts(machine: Machine, op: str, standings: Sequence[Standing]) -> li
                 hovertemplate="%{hovertext}<extra></extra>",
                 meta=_meta("row", op, format_, variant, machine, threads),
             )
-        for (format_,), points in _split(group, "format").items():
-            top = max(points, key=lambda s: summary.speed(s.row) or 0)
+        for near in _clusters(group):
+            top = max(near, key=lambda s: summary.speed(s.row) or 0)
+            names = list(dict.fromkeys(s.row.format for s in near))
+            text = ", ".join(names) if len(names) < 3 else f"{names[0]} \u2026 {names[-1]}"
             figure.add_scatter(
-                x=[(summary.speed(top.row) or 0) / divisor], y=[top.row.counter("nmse")],
-                mode="text", text=[escape(format_)], textposition="top center", hoverinfo="skip",
-                meta=_meta("name", op, format_, "", machine, top.row.threads), cliponaxis=False,
-            )  # fmt: skip
+                x=[(summary.speed(top.row) or 0) / divisor],
+                y=[top.row.counter("nmse")],
+                mode="text",
+                text=[escape(text) + "<br> "],
+                textposition="top left",
+                hoverinfo="skip",
+                cliponaxis=False,
+                meta=_meta(
+                    "name", op, names[0] if len(names) == 1 else "", "", machine, top.row.threads
+                ),
+            )
         title = f"{op} {summary.shape_text(group[0].row)}"
         formats = list(dict.fromkeys(s.row.format for s in group))
         charts.append(Chart("error", title, "", op, figure, formats, machine.label))
     return charts
+
+
+def _clusters(group: Iterable[Standing]) -> list[list[Standing]]:
+    """Rows of about the same error together, so that their formats' names don't overlap."""
+    clusters: list[list[Standing]] = []
+    for standing in sorted(group, key=lambda s: s.row.counter("nmse") or 0):
+        error = standing.row.counter("nmse") or 0
+        if clusters and error < 1.6 * (clusters[-1][-1].row.counter("nmse") or 0):
+            clusters[-1].append(standing)
+        else:
+            clusters.append([standing])
+    return clusters
 
 
 def roofline_charts(machine: Machine, standings: Sequence[Standing]) -> list[Chart]:
@@ -404,8 +515,9 @@ def roofline_charts(machine: Machine, standings: Sequence[Standing]) -> list[Cha
     charts = []
     rows = [s for s in standings if summary.is_arithmetic(s.row) and _intensity(s.row)]
     for (threads,), group in sorted(_split(rows, "threads").items()):
-        figure = _figure("operations per byte", "Gop/s", x={"type": "log"}, y={"type": "log"},
-                         height=460)  # fmt: skip
+        figure = _figure(
+            "operations per byte", "Gop/s", x={"type": "log"}, y={"type": "log"}, height=460
+        )
         xs = [_intensity(s.row) for s in group]
         low, high = 10 ** _nice_decades(xs)[0] / 1.5, 10 ** _nice_decades(xs)[1] * 1.5
         tops = _add_roofs(figure, machine, threads, low, high)
@@ -460,38 +572,77 @@ def _peaks(results: Results, threads: int) -> list[tuple[str, float]]:
     return sorted(found, key=lambda item: item[1])
 
 
-def _add_roofs(figure: go.Figure, machine: Machine, threads: int, low: float,
-               high: float) -> list[float]:  # fmt: skip
+def _add_roofs(
+    figure: go.Figure, machine: Machine, threads: int, low: float, high: float
+) -> list[float]:
     """Slopes for the bandwidths up to the highest peak, flats for the peaks; the peaks' heights."""
     peaks, slopes = _peaks(machine.results, threads), _bandwidths(machine.results, threads)
     top = peaks[-1][1] if peaks else None
-    for name, rate in slopes:
+    for index, (name, rate) in enumerate(slopes):
         end = min(high, top / rate) if top else high
         if end <= low:
             continue
-        _add_roof(figure, machine, threads, [low, end], [low * rate / 1e9, end * rate / 1e9],
-                  f"{name}: {summary.scaled(rate, 'B/s')}", "top right", 0)  # fmt: skip
+        # Levels hardly slower than the next share its label.
+        near = [n for n, other in slopes if 1 <= rate / other < 1.25]
+        hidden = index + 1 < len(slopes) and slopes[index + 1][1] / rate < 1.25
+        label = "" if hidden else f"{', '.join(near[::-1])}: {summary.scaled(rate, 'B/s')}"
+        _add_roof(
+            figure,
+            machine,
+            threads,
+            [low, end],
+            [low * rate / 1e9, end * rate / 1e9],
+            f"{name}: {summary.scaled(rate, 'B/s')}",
+            label,
+            "bottom right",
+            0,
+        )
     fastest = slopes[-1][1] if slopes else None
     for name, rate in peaks:
         start = max(low, rate / fastest) if fastest else low
         if start < high:
-            _add_roof(figure, machine, threads, [start, high], [rate / 1e9] * 2,
-                      f"{name}: {summary.scaled(rate, 'op/s')}", "top left", 1)  # fmt: skip
+            text = f"{name}: {summary.scaled(rate, 'op/s')}"
+            _add_roof(
+                figure, machine, threads, [start, high], [rate / 1e9] * 2, text, text, "top left", 1
+            )
     return [rate / 1e9 for _, rate in peaks]
 
 
-def _add_roof(figure: go.Figure, machine: Machine, threads: int, x: list[float], y: list[float],
-              text: str, where: str, at: int) -> None:  # fmt: skip
-    labels = [escape(text) if index == at else "" for index in range(2)]
+def _add_roof(
+    figure: go.Figure,
+    machine: Machine,
+    threads: int,
+    x: list[float],
+    y: list[float],
+    text: str,
+    label: str,
+    where: str,
+    at: int,
+) -> None:
+    labels = [escape(label) if index == at else "" for index in range(2)]
     figure.add_scatter(
-        x=x, y=y, mode="lines+text", text=labels, textposition=where, name=escape(text),
+        x=x,
+        y=y,
+        mode="lines+text",
+        text=labels,
+        textposition=where,
+        name=escape(text),
         hovertemplate=f"{escape(text)}<extra></extra>",
         meta=_meta(LIMIT, "", "", "", machine, threads),
-    )  # fmt: skip
+    )
 
 
-_CLASS_SYMBOLS = ("circle", "square", "diamond", "star", "triangle-up", "pentagon", "hexagon",
-                  "triangle-down", "cross")  # fmt: skip
+_CLASS_SYMBOLS = (
+    "circle",
+    "square",
+    "diamond",
+    "star",
+    "triangle-up",
+    "pentagon",
+    "hexagon",
+    "triangle-down",
+    "cross",
+)
 
 
 def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | None:
@@ -509,12 +660,18 @@ def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | N
         return None
     names = list(dict.fromkeys(_op_format(s.row) for s in points))
     figure = _figure(
-        "% of the measured limit", "",
+        "% of the measured limit",
+        "",
         x={"range": [0, 108], "dtick": 20, "zeroline": True},
-        y={"type": "category", "categoryorder": "array", "categoryarray": names[::-1],
-           "dtick": 1, "range": [-0.6, len(names) - 0.4]},
+        y={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names[::-1],
+            "dtick": 1,
+            "range": [-0.6, len(names) - 0.4],
+        },
         height=90 + 21 * len(names),
-    )  # fmt: skip
+    )
     figure.add_vline(x=100, line={"width": 1.5}, name="one")
     classes = list(dict.fromkeys(_class(s.row, machine) for s in _by_class(points, machine)))
     for index, name in enumerate(classes):
@@ -526,20 +683,31 @@ def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | N
             figure.add_scatter(
                 x=[summary.share(s.row) for s in group],
                 y=[_op_format(s.row) for s in group],
-                mode="markers", name=escape(name), legendgroup=str(index), showlegend=first,
+                mode="markers",
+                name=escape(name),
+                legendgroup=str(index),
+                showlegend=first,
                 marker={"symbol": symbol, "size": 9},
                 hovertext=[hover(s) for s in group],
                 hovertemplate="%{hovertext}<extra></extra>",
                 meta=_meta("row", op, format_, "", machine, threads, rank=index),
-            )  # fmt: skip
+            )
             first = False
     figure.update_layout(
-        showlegend=True, margin={"l": 56, "r": 14, "t": 40, "b": 44},
-        legend={"orientation": "h", "y": 1, "yanchor": "bottom", "x": 0, "itemclick": False,
-                "itemdoubleclick": False},
-    )  # fmt: skip
-    return Chart("overview", "Best variants: how near to the limit", "", "", figure, [],
-                 machine.label)  # fmt: skip
+        showlegend=True,
+        margin={"l": 56, "r": 14, "t": 40, "b": 44},
+        legend={
+            "orientation": "h",
+            "y": 1,
+            "yanchor": "bottom",
+            "x": 0,
+            "itemclick": False,
+            "itemdoubleclick": False,
+        },
+    )
+    return Chart(
+        "overview", "Best variants: how near to the limit", "", "", figure, [], machine.label
+    )
 
 
 def _op_format(row: Row) -> str:
@@ -554,8 +722,13 @@ def _class(row: Row, machine: Machine) -> str:
 
 
 def _by_class(points: Iterable[Standing], machine: Machine) -> list[Standing]:
-    order = [*(name for name, _, _ in machine.results.caches), "memory", "m = 1", "cold, m = 1",
-             "m > 1"]  # fmt: skip
+    order = [
+        *(name for name, _, _ in machine.results.caches),
+        "memory",
+        "m = 1",
+        "cold, m = 1",
+        "m > 1",
+    ]
     return sorted(points, key=lambda s: order.index(_class(s.row, machine)))
 
 

@@ -204,7 +204,8 @@ class Results:
         return [
             (name, int(kib) << 10, float(ns) if ns else None)
             for name, kib, ns in re.findall(
-                r"(L\d) (\d{1,9})K(?: (\d{1,6}(?:\.\d{1,6})?) ns)?", self.text("caches_measured", "")
+                r"(L\d) (\d{1,9})K(?: (\d{1,6}(?:\.\d{1,6})?) ns)?",
+                self.text("caches_measured", ""),
             )
         ]
 
@@ -265,7 +266,8 @@ def load_many(paths: Iterable[Path | str]) -> list[Results]:
 def find_files(root: Path) -> list[Path]:
     """The results files under a folder: latest.json and <machine>/<date>-<revision>.json."""
     return sorted(
-        path for path in [*root.glob("latest.json"), *root.glob("*/????-??-??*.json")]
+        path
+        for path in [*root.glob("latest.json"), *root.glob("*/????-??-??*.json")]
         if path.is_file()
     )
 
@@ -350,8 +352,9 @@ def _row(name: str, entries: list[dict[str, Any]], path: Path) -> Row:
         if entry.get("error_occurred")
     ]
     if errors:
-        return Row(name, op, format_, variant, shape, threads, label=_label(entries[0]),
-                   error=errors[0])  # fmt: skip
+        return Row(
+            name, op, format_, variant, shape, threads, label=_label(entries[0]), error=errors[0]
+        )
     seen = [entry.get("repetition_index", 0) for entry in entries]
     if len({repr(index) for index in seen}) != len(seen):
         raise ResultsError(path, f"row '{name}': a repetition comes twice")
@@ -411,9 +414,7 @@ def context_hash(context: Mapping[str, Any]) -> str:
 
 def store_path(context: Mapping[str, Any], root: Path | str = "results") -> Path:
     """Where a file with this context is kept: <root>/<cpu>-<hash>/<date>-<revision>.json."""
-    date = re.fullmatch(
-        r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)\S*", str(context.get("date", ""))
-    )
+    date = re.fullmatch(r"(\d{4}-\d\d-\d\d)T(\d\d):(\d\d):(\d\d)\S*", str(context.get("date", "")))
     when = f"{date[1]}T{date[2]}{date[3]}{date[4]}" if date else "0000-00-00"
     revision = re.sub(r"[^0-9A-Za-z._-]", "", str(context.get("git_revision", "")))[:16].strip(".")
     if str(context.get("git_dirty", "no")) == "yes":

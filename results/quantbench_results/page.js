@@ -93,6 +93,9 @@
       dragmode: coarse.matches ? false : "zoom",
       autosize: true,
     };
+    // On A4 with its margins: one chart a line, or two. (While printing is prepared, the page still
+    // has the screen's width.)
+    if (state.paper) layout.width = spec.half ? 325 : 680;
     layout.shapes = (base.shapes || []).map((shape) => ({
       ...shape, layer: "below",
       line: { ...shape.line, color: shape.name === "cache" ? colours.soft : colours.line },
@@ -106,9 +109,9 @@
       if (state.measure !== "speed")
         layout.yaxis.title = { ...layout.yaxis.title, text: MEASURES[state.measure] };
     }
-    if (base.yaxis.type === "log" && layout.yaxis.type === "log" && spec.kind !== "error")
-      layout.yaxis = { ...layout.yaxis, minor: { showgrid: false }, tickformat: "~g",
-                       nticks: 7, exponentformat: "none" };
+    for (const name of ["xaxis", "yaxis"])
+      if (layout[name].type === "log" && !layout[name].tickvals)
+        layout[name] = { dtick: "D2", tickformat: "~g", exponentformat: "none", ...layout[name] };
     if (spec.kind === "overview" && narrow.matches) layout.yaxis.tickfont.size = 10;
     return { data, layout };
   }
@@ -118,8 +121,7 @@
     const { data, layout } = figureOf(spec);
     drawn.add(spec.id);
     return Plotly.react(node, data, layout, {
-      responsive: true, displaylogo: false, displayModeBar: coarse.matches ? false : "hover",
-      modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"],
+      responsive: true, displayModeBar: false, doubleClick: "reset", showTips: false,
     });
   }
 

@@ -34,15 +34,33 @@ ABOUT = {
     "activations; `a8`: activations quantized to int8 inside the timed part.",
     "repack": "Weights into the layout that a matmul kernel reads; done once, never inside a timed "
     "matmul.",
-}  # fmt: skip
+}
 
 # Colours of machines side by side and of size classes: light, dark.
 RAMP = {
-    "light": ["#2563eb", "#b4690e", "#0b7a4b", "#c2255c", "#6d3fc0", "#0e7c86", "#667085",
-              "#7a4300", "#111827"],
-    "dark": ["#6aa3ff", "#f2b04f", "#3ddc97", "#ff7eb0", "#b197fc", "#4fd6e0", "#a3acba",
-             "#cfae8b", "#f8fafc"],
-}  # fmt: skip
+    "light": [
+        "#2563eb",
+        "#b4690e",
+        "#0b7a4b",
+        "#c2255c",
+        "#6d3fc0",
+        "#0e7c86",
+        "#667085",
+        "#7a4300",
+        "#111827",
+    ],
+    "dark": [
+        "#6aa3ff",
+        "#f2b04f",
+        "#3ddc97",
+        "#ff7eb0",
+        "#b197fc",
+        "#4fd6e0",
+        "#a3acba",
+        "#cfae8b",
+        "#f8fafc",
+    ],
+}
 
 DASH = "\N{EN DASH}"
 
@@ -124,11 +142,16 @@ def html_page(machines: Sequence[Machine]) -> str:
         "machines": filters["machine"],
         "filters": filters,
         "charts": [
-            {"id": f"chart-{index}", "kind": chart.kind, "points": chart.points,
-             "figure": chart.figure.to_plotly_json()}
+            {
+                "id": f"chart-{index}",
+                "kind": chart.kind,
+                "points": chart.points,
+                "half": chart.kind in ("speed", "speedup", "machines"),
+                "figure": chart.figure.to_plotly_json(),
+            }
             for index, chart in enumerate(charts)
         ],
-    }  # fmt: skip
+    }
     plotly, page = get_plotlyjs(), _part("page.js")
     policy = (
         f"default-src 'none'; script-src {_hash(plotly)} {_hash(page)}; "
@@ -205,8 +228,12 @@ def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str
     ops = dict.fromkeys(row.op for row in rows)
     links = [("#overview", "overview"), *((f"#op-{_anchor(op)}", op) for op in ops)]
     links += [("#roofline", "roofline")] if any(summary.is_arithmetic(row) for row in rows) else []
-    links += [("#skipped", "skipped"), ("#failed", "failed"), ("#context", "machine"),
-              ("#reading", "how to read")]  # fmt: skip
+    links += [
+        ("#skipped", "skipped"),
+        ("#failed", "failed"),
+        ("#context", "machine"),
+        ("#reading", "how to read"),
+    ]
     parts.append('<nav class="contents" aria-label="Contents">')
     parts += [f'<a href="{e(where)}">{e(text)}</a>' for where, text in links]
     parts.append("</nav></header>")
@@ -218,7 +245,10 @@ def _facts(results: Results, failed: int) -> str:
         ("", results.text("isa_enabled")),
         ("caches", results.text("caches_measured")),
         ("date", results.text("date")[:10]),
-        ("revision", results.revision + (", changed" if results.text("git_dirty") == "yes" else "")),
+        (
+            "revision",
+            results.revision + (", changed" if results.text("git_dirty") == "yes" else ""),
+        ),
         ("compiler", results.text("compiler")),
         ("rows", f"{len(results.rows)}" + (f", {failed} failed" if failed else "")),
     ]
@@ -231,10 +261,17 @@ def _anchor(text: str) -> str:
 
 
 def _filter_bar(filters: dict[str, list[Any]]) -> str:
-    names = {"op": "Operation", "format": "Format", "variant": "Variant", "machine": "Machine",
-             "threads": "Threads"}  # fmt: skip
-    parts = ['<details class="filters" open><summary>Filters and legend'
-             '<span class="soft" id="hidden-count"></span></summary><div class="rows">']
+    names = {
+        "op": "Operation",
+        "format": "Format",
+        "variant": "Variant",
+        "machine": "Machine",
+        "threads": "Threads",
+    }
+    parts = [
+        '<details class="filters" open><summary>Filters and legend'
+        '<span class="soft" id="hidden-count"></span></summary><div class="rows">'
+    ]
     for key, label in names.items():
         if len(filters[key]) < 2 and key != "variant":
             continue
@@ -269,7 +306,7 @@ def _filter_bar(filters: dict[str, list[Any]]) -> str:
         + '<span class="soft">|</span>'
         + _radio("scale", "log", "log", True)
         + _radio("scale", "linear", "linear")
-        + '<span class="soft">a double click on a chip leaves only that one</span></fieldset>'
+        + '<span class="soft">a double click on a chip leaves only that one; drag in a chart to zoom, double click to go back</span></fieldset>'
     )
     parts.append("</div></details>")
     return "\n".join(parts)
@@ -282,8 +319,13 @@ def _radio(name: str, value: str, text: str, checked: bool = False) -> str:
     )
 
 
-def _figures(charts: Sequence[Chart], kind: str, grid: str, op: str | None = None,
-             machine_named: bool = False) -> str:  # fmt: skip
+def _figures(
+    charts: Sequence[Chart],
+    kind: str,
+    grid: str,
+    op: str | None = None,
+    machine_named: bool = False,
+) -> str:
     """A grid of the charts of one kind (and operation)."""
     parts = []
     for index, chart in enumerate(charts):
@@ -330,14 +372,29 @@ def _overview(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
 
 
 def _index_table(machines: Sequence[Machine]) -> str:
-    head = ("machine", "instruction sets", "caches measured", "compiler", "date", "revision", "rows",
-            "failed")  # fmt: skip
+    head = (
+        "machine",
+        "instruction sets",
+        "caches measured",
+        "compiler",
+        "date",
+        "revision",
+        "rows",
+        "failed",
+    )
     lines = [
-        (m.label, m.results.text("isa_enabled"), m.results.text("caches_measured"),
-         m.results.text("compiler"), m.results.text("date")[:10], m.results.revision[:12],
-         len(m.results.rows), sum(row.failed for row in m.results.rows))
+        (
+            m.label,
+            m.results.text("isa_enabled"),
+            m.results.text("caches_measured"),
+            m.results.text("compiler"),
+            m.results.text("date")[:10],
+            m.results.revision[:12],
+            len(m.results.rows),
+            sum(row.failed for row in m.results.rows),
+        )
         for m in machines
-    ]  # fmt: skip
+    ]
     body = "".join("<tr>" + "".join(f"<td>{e(x)}</td>" for x in line) + "</tr>" for line in lines)
     return f'<div class="scroll"><table>{_head(head)}<tbody>{body}</tbody></table></div>'
 
@@ -414,18 +471,27 @@ def _op_section(op: str, machines: Sequence[Machine], charts: Sequence[Chart]) -
         parts.append(f"<p>{about}</p>")
     parts.append(_best_table(op, machines))
     for kind, title, words in (
-        ("speed", "Speed against size",
-         "Dashed in black: the measured limit, the highest that any variant has at that size. Dotted: "
-         "where the working set outgrows a measured cache level. Hollow symbols: more than one "
-         "thread."),
-        ("speedup", "How many times as fast as plain loops, the compiler and portable code",
-         "Geometric mean over the shapes, with the range; each against the best of that family on "
-         "the same shape and threads."),
-        ("error", "Error beside speed",
-         "Error against the exact product of the activations with the dequantized weights: what the "
-         "arithmetic adds, without the weights' own rounding. Lower right is better. A format's "
-         "name stands at its fastest variant."),
-    ):  # fmt: skip
+        (
+            "speed",
+            "Speed against size",
+            "Dashed in black: the measured limit, the highest that any variant has at that size. Dotted: "
+            "where the working set outgrows a measured cache level. Hollow symbols: more than one "
+            "thread.",
+        ),
+        (
+            "speedup",
+            "How many times as fast as plain loops, the compiler and portable code",
+            "Geometric mean over the shapes, with the range; each against the best of that family on "
+            "the same shape and threads.",
+        ),
+        (
+            "error",
+            "Error beside speed",
+            "Error against the exact product of the activations with the dequantized weights: what the "
+            "arithmetic adds, without the weights' own rounding. Lower right is better. A format's "
+            "name stands at its fastest variant.",
+        ),
+    ):
         grid = _figures(charts, kind, "wide" if kind == "error" else "", op, several)
         if grid:
             parts.append(
@@ -442,8 +508,22 @@ def _op_section(op: str, machines: Sequence[Machine], charts: Sequence[Chart]) -
     return "\n".join(parts)
 
 
-_BEST_TITLES = ("format", "shape", "threads", "best variant", "speed", "of limit", "left", "x scalar",
-                "x autovec", "x xsimd", "x peers", "runner-up", "error")  # fmt: skip
+_BEST_TITLES = (
+    "format",
+    "shape",
+    "threads",
+    "best variant",
+    "speed",
+    "of limit",
+    "left",
+    "x scalar",
+    "x autovec",
+    "x xsimd",
+    "x peers",
+    "ahead of",
+    "error",
+)
+_THREADS = 2
 _BEST_NUMBERS = (1, 2, 4, 6, 7, 8, 9, 10)
 
 
@@ -452,9 +532,7 @@ def best_cells(best: Best) -> list[str]:
     row, over = best.row, best.standing.over
     percent = summary.share(row)
     runner = (
-        f"{best.runner_up.variant}, {summary.times_text(best.margin)} slower"
-        if best.runner_up
-        else DASH
+        f"{best.runner_up.variant} {summary.times_text(best.margin)}" if best.runner_up else DASH
     )
     return [
         row.format,
@@ -470,35 +548,50 @@ def best_cells(best: Best) -> list[str]:
     ]
 
 
+def _columns(lines: Sequence[Sequence[str]]) -> list[int]:
+    """Columns of the table of best variants that say anything."""
+    return [
+        index for index in range(len(_BEST_TITLES)) if any(line[index] != DASH for line in lines)
+    ]
+
+
 def _best_table(op: str, machines: Sequence[Machine]) -> str:
     several = len(machines) > 1
-    lines, previous = [], None
-    for machine in machines:
-        for best in summary.best_variants(machine.results.rows):
-            row = best.row
-            if row.op != op:
+    found = [
+        (machine, best)
+        for machine in machines
+        for best in summary.best_variants(machine.results.rows)
+        if best.row.op == op
+    ]
+    columns = _columns([best_cells(best) for _, best in found])
+    lines: list[str] = []
+    previous = None
+    for machine, best in found:
+        row = best.row
+        cells: list[str] = []
+        for index, text in enumerate(best_cells(best)):
+            if index not in columns:
                 continue
-            cells = []
-            for index, text in enumerate(best_cells(best)):
-                style = ' class="number"' if index in _BEST_NUMBERS else ""
-                content = e(text)
-                if index == 3:
-                    content = f"<b>{content}</b>"
-                elif index == 5 and (percent := summary.share(row)):
-                    over = percent > summary.PERCENT_OF_ERROR
-                    content = (
-                        f'<span class="bar" style="--share:{min(percent, 100):.0f}%"></span>'
-                        f"<span{' class=over' if over else ''}>{content}</span>"
-                    )
-                cells.append(f"<td{style}>{content}</td>")
-            if several:
-                cells.insert(0, f"<td>{e(machine.label)}</td>")
-            group = (machine.label, row.format)
-            mark = ' class="group"' if previous not in (None, group) else ""
-            previous = group
-            data = _data(op, row.format, row.threads, machine.label)
-            lines.append(f"<tr{mark} {data}>{''.join(cells)}</tr>")
-    titles, numbers = list(_BEST_TITLES), list(_BEST_NUMBERS)
+            style = ' class="number"' if index in _BEST_NUMBERS else ""
+            content = e(text)
+            if index == 3:
+                content = f"<b>{content}</b>"
+            elif index == 5 and (percent := summary.share(row)):
+                over = percent > summary.PERCENT_OF_ERROR
+                content = (
+                    f'<span class="bar" style="--share:{min(percent, 100):.0f}%"></span>'
+                    f"<span{' class=over' if over else ''}>{content}</span>"
+                )
+            cells.append(f"<td{style}>{content}</td>")
+        if several:
+            cells.insert(0, f"<td>{e(machine.label)}</td>")
+        group = (machine.label, row.format)
+        mark = ' class="group"' if previous not in (None, group) else ""
+        previous = group
+        data = _data(op, row.format, row.threads, machine.label)
+        lines.append(f"<tr{mark} {data}>{''.join(cells)}</tr>")
+    titles = [_BEST_TITLES[index] for index in columns]
+    numbers = [at for at, index in enumerate(columns) if index in _BEST_NUMBERS]
     if several:
         titles.insert(0, "machine")
         numbers = [index + 1 for index in numbers]
@@ -638,15 +731,30 @@ def markdown(machines: Sequence[Machine]) -> str:
     """The summary: machines, best variants, what was skipped and what failed."""
     out = ["# quantbench results", ""]
     out += _md_table(
-        ("machine", "instruction sets", "caches measured", "compiler", "date", "revision", "rows",
-         "failed"),
+        (
+            "machine",
+            "instruction sets",
+            "caches measured",
+            "compiler",
+            "date",
+            "revision",
+            "rows",
+            "failed",
+        ),
         [
-            (m.label, m.results.text("isa_enabled"), m.results.text("caches_measured"),
-             m.results.text("compiler"), m.results.text("date")[:10], m.results.revision[:12],
-             len(m.results.rows), sum(row.failed for row in m.results.rows))
+            (
+                m.label,
+                m.results.text("isa_enabled"),
+                m.results.text("caches_measured"),
+                m.results.text("compiler"),
+                m.results.text("date")[:10],
+                m.results.revision[:12],
+                len(m.results.rows),
+                sum(row.failed for row in m.results.rows),
+            )
             for m in machines
         ],
-    )  # fmt: skip
+    )
     for machine in machines:
         results = machine.results
         out += [f"## {md(machine.label)}", ""]
@@ -706,10 +814,17 @@ def index_markdown(root: Path) -> str:
             broken.append(f"- {md(where)}: {md(error.problem)}")
             continue
         lines.append(
-            (results.text("cpu_name"), results.text("isa_enabled"), results.text("compiler"),
-             results.text("date")[:10], results.revision[:12], len(results.rows),
-             sum(row.failed for row in results.rows), where)
-        )  # fmt: skip
+            (
+                results.text("cpu_name"),
+                results.text("isa_enabled"),
+                results.text("compiler"),
+                results.text("date")[:10],
+                results.revision[:12],
+                len(results.rows),
+                sum(row.failed for row in results.rows),
+                where,
+            )
+        )
     out = ["# Results", ""]
     out += _md_table(
         ("CPU", "instruction sets", "compiler", "date", "revision", "rows", "failed", "file"), lines
@@ -725,15 +840,31 @@ def _main(argv: list[str] | None) -> int:
         description="Turns results files into one HTML page that opens offline, and a Markdown "
         "summary.",
     )
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE",
-                        help="results files or folders of them (default: the newest under "
-                        "--results)")  # fmt: skip
-    parser.add_argument("--output", type=Path, metavar="PREFIX",
-                        help="writes PREFIX.html and PREFIX.md (default: <results>/report)")  # fmt: skip
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER",
-                        help="the folder of results (default: %(default)s)")  # fmt: skip
-    parser.add_argument("--index", action="store_true",
-                        help="only write <results>/index.md, the list of stored files")  # fmt: skip
+    parser.add_argument(
+        "files",
+        nargs="*",
+        type=Path,
+        metavar="FILE",
+        help="results files or folders of them (default: the newest under --results)",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PREFIX",
+        help="writes PREFIX.html and PREFIX.md (default: <results>/report)",
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="the folder of results (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--index",
+        action="store_true",
+        help="only write <results>/index.md, the list of stored files",
+    )
     options = parser.parse_args(argv)
     if options.index:
         path = options.results / "index.md"

@@ -161,11 +161,8 @@ def scaled(value: float | None, unit: str) -> str:
     """12.3 GB/s, 456 Mop/s, ..."""
     if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
-    for factor, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= factor:
-            break
-    else:
-        factor, prefix = 1.0, ""
+    factors = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+    factor, prefix = next((pair for pair in factors if abs(value) >= pair[0]), (1.0, ""))
     number = value / factor
     digits = 0 if number >= 100 else 1 if number >= 10 else 2
     return f"{number:.{digits}f} {prefix}{unit}"
@@ -179,7 +176,9 @@ def times_text(value: float | None) -> str:
     """3.4x, 12x."""
     if value is None or not math.isfinite(value):
         return "\N{EN DASH}"
-    return f"{value:.0f}×" if value >= 99.5 else f"{value:.1f}×" if value >= 9.95 else f"{value:.2f}×"
+    return (
+        f"{value:.0f}×" if value >= 99.5 else f"{value:.1f}×" if value >= 9.95 else f"{value:.2f}×"
+    )
 
 
 def time_text(ns: float) -> str:
@@ -192,9 +191,7 @@ def time_text(ns: float) -> str:
 def shape_text(row: Row) -> str:
     """n = 65536 as 64 Ki, m:1/n:4096/k:4096 as 1×4096×4096."""
     dims = row.dims
-    rest = "".join(
-        f" {part}" for part in row.shape.split("/") if part.split(":")[0] not in dims
-    )
+    rest = "".join(f" {part}" for part in row.shape.split("/") if part.split(":")[0] not in dims)
     if set(dims) == {"n"}:
         return binary_text(dims["n"]) + rest
     if dims:

@@ -213,11 +213,17 @@ def _main(argv: list[str] | None) -> int:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument(
-        "--store", action="store_true",
+        "--store",
+        action="store_true",
         help="copy each sound file to <results>/<cpu>-<context>/<date>-<revision>.json",
-    )  # fmt: skip
-    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER",
-                        help="where stored files go (default: %(default)s)")  # fmt: skip
+    )
+    parser.add_argument(
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="FOLDER",
+        help="where stored files go (default: %(default)s)",
+    )
     options = parser.parse_args(argv)
     status = 0
     for path in options.files:

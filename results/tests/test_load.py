@@ -16,7 +16,12 @@ def test_rows_gather_repetitions(write):
     results = ld.load(write(sample()))
     row = results.by_name["absmax/f32/avx2/n:4096"]
     assert (row.op, row.format, row.variant, row.shape, row.threads) == (
-        "absmax", "f32", "avx2", "n:4096", 1)  # fmt: skip
+        "absmax",
+        "f32",
+        "avx2",
+        "n:4096",
+        1,
+    )
     assert len(row.times_ns) == 3
     assert row.best_ns == pytest.approx(512)
     assert row.median_ns == pytest.approx(512 * 1.01)
@@ -27,7 +32,9 @@ def test_rows_gather_repetitions(write):
 
 
 def test_matmul_row(write):
-    row = ld.load(write(sample())).by_name["matmul/a8.q4_0/peer:example/m:32/n:1024/k:1024/threads:2"]
+    row = ld.load(write(sample())).by_name[
+        "matmul/a8.q4_0/peer:example/m:32/n:1024/k:1024/threads:2"
+    ]
     assert row.threads == 2 and row.is_peer and row.is_matmul and not row.cold
     assert row.dims == {"m": 32, "n": 1024, "k": 1024}
 
@@ -55,7 +62,11 @@ def test_at_best_is_of_the_fastest_repetition(write):
 
 def test_aggregates_only(write):
     entry = entries("absmax/f32/avx2/n:8", [4.0])[0]
-    entry |= {"name": entry["name"] + "_median", "run_type": "aggregate", "aggregate_name": "median"}
+    entry |= {
+        "name": entry["name"] + "_median",
+        "run_type": "aggregate",
+        "aggregate_name": "median",
+    }
     row = ld.load(write({"context": CONTEXT, "benchmarks": [entry]})).rows[0]
     assert row.name == "absmax/f32/avx2/n:8" and row.times_ns == (4.0,)
 
@@ -145,9 +156,14 @@ def test_errors_are_printable(write):
 
 def test_context_of_odd_types_is_harmless(write):
     odd = {
-        "limits": [1], "caches_measured": 7, "emulated": None, "date": 3, "cpu_name": ["<b>"],
-        "git_revision": {"a": 1}, "isa_refused_x": 4,
-    }  # fmt: skip
+        "limits": [1],
+        "caches_measured": 7,
+        "emulated": None,
+        "date": 3,
+        "cpu_name": ["<b>"],
+        "git_revision": {"a": 1},
+        "isa_refused_x": 4,
+    }
     results = ld.load(write(sample(odd)))
     assert results.limits == {} and results.caches == [] and results.date is None
     assert results.refused["x"] == "4"

@@ -1,0 +1,251 @@
+"""figures.py and report.py: every row is drawn, nothing is fetched, hostile names stay text."""
+
+from __future__ import annotations
+
+import html.parser
+import json
+import re
+
+import pytest
+from conftest import CONTEXT, SPEED, entries, failed, sample
+
+from quantbench_results import figures, load, report, summary
+
+EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
+
+
+@pytest.fixture
+def machines(write):
+    return report.label_machines([load.load(write(sample()))])
+
+
+@pytest.fixture
+def pair(write):
+    other = {"cpu_name": "Another CPU", "compiler": "Clang 14.0.6"}
+    return report.label_machines(
+        [load.load(write(sample(), "a.json")), load.load(write(sample(other, 0.5), "b.json"))]
+    )
+
+
+def of_kind(charts, kind):
+    return [chart for chart in charts if chart.kind == kind]
+
+
+def test_every_row_is_a_point(machines):
+    rows = machines[0].results.rows
+    charts = report.charts_of(machines)
+    timed = [row for row in rows if not row.failed]
+    assert sum(chart.points for chart in of_kind(charts, "speed")) == len(timed)
+    matmul = [row for row in timed if row.op == "matmul"]
+    assert sum(chart.points for chart in of_kind(charts, "roofline")) == len(matmul)
+    assert sum(chart.points for chart in of_kind(charts, "error")) == len(matmul)
+    assert {(chart.op, *chart.formats) for chart in of_kind(charts, "speed")} == {
+        ("absmax", "f32"), ("convert", "f16.f32"), ("matmul", "a32.q8_0"), ("matmul", "a8.q8_0"),
+        ("matmul", "a8.q4_0")}  # fmt: skip
+    (overview,) = of_kind(charts, "overview")
+    assert overview.points == 2 * 3 + 3 * 2
+
+
+def test_values_limit_and_caches(machines):
+    (chart,) = [c for c in report.charts_of(machines) if c.title == "absmax f32"
+                and c.kind == "speed"]  # fmt: skip
+    by_variant = {t.meta["variant"]: t for t in chart.figure.data if t.meta["role"] == "row"}
+    assert set(by_variant) == set(SPEED)
+    trace = by_variant["avx2"]
+    assert list(trace.x) == [4096, 131072, 2097152]
+    assert list(trace.y) == pytest.approx([32, 32, 32])
+    assert trace.meta["y"]["share"] == [80, 80, 80]
+    assert trace.meta["y"]["scalar"] == pytest.approx([8, 8, 8])
+    (limit,) = [t for t in chart.figure.data if t.meta["role"] == "limit"]
+    assert list(limit.y) == pytest.approx([40, 40, 40])
+    # 4 bytes an element: L1 ends at 8 Ki elements, L2 at 256 Ki; L3's 8 Mi are off the axis.
+    assert [s.x0 for s in chart.figure.layout.shapes] == pytest.approx([8192, 262144])
+    assert [a.text for a in chart.figure.layout.annotations] == ["L1", "L2"]
+
+
+def test_speedups(machines):
+    (chart,) = [c for c in report.charts_of(machines) if c.title == "absmax f32"
+                and c.kind == "speedup"]  # fmt: skip
+    trace = next(t for t in chart.figure.data if t.meta["variant"] == "avx2")
+    assert list(trace.x) == ["scalar", "best autovec", "best xsimd"]
+    assert list(trace.y) == pytest.approx([8, 8 / 6, 8 / 7])
+
+
+def test_peers_are_in_the_same_pictures(machines):
+    for kind in ("speed", "speedup", "error", "roofline"):
+        charts = [c for c in report.charts_of(machines) if c.kind == kind and c.op == "matmul"]
+        assert charts
+        for chart in charts:
+            assert any(t.meta["variant"] == "peer:example" for t in chart.figure.data), kind
+
+
+def test_roofs(write):
+    limits = {
+        "bandwidth_1r0w/bytes:16384/threads:1": "1e11",
+        "bandwidth_1r1w/bytes:16384/threads:1": "5e10",
+        "bandwidth_1r0w/bytes:999999999/threads:1": "2e10",
+        "bandwidth_1r0w/bytes:16384/threads:2": "4e11",
+        "peak_f32/avx2/threads:1": "1e11",
+        "peak_int8/avx2/threads:1": "2e11",
+        "bandwidth_broken/bytes:x/threads:1": "1",
+        "peak_f32/avx2/threads:2": "nonsense",
+    }
+    machine = report.label_machines([load.load(write(sample({"limits": limits})))])[0]
+    assert figures._bandwidths(machine.results, 1) == [("memory", 2e10), ("L1", 1e11)]
+    assert figures._peaks(machine.results, 1) == [("f32 avx2", 1e11), ("int8 avx2", 2e11)]
+    assert figures._peaks(machine.results, 2) == []
+    charts = figures.roofline_charts(machine, summary.standings(machine.results.rows))
+    assert [chart.title for chart in charts] == ["1 thread", "2 threads"]
+    roofs = [t for t in charts[0].figure.data if t.meta["role"] == "limit"]
+    assert len(roofs) == 4
+    ridge = next(t for t in roofs if t.name.startswith("memory"))
+    assert ridge.y[1] / ridge.x[1] == pytest.approx(20)  # Gop/s over op/byte: GB/s
+
+
+def test_styles_differ_and_families_share_a_symbol():
+    names = ["scalar", "autovec", "autovec_avx2", "autovec_avx512", "xsimd_sse4_2", "xsimd_avx2",
+             "xsimd_avx512", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx",
+             "peer:a", "peer:b"]  # fmt: skip
+    found = figures.styles(reversed(names))
+    assert list(found) == names
+    for mode in ("light", "dark"):
+        assert len({style[mode] for style in found.values()}) == len(names)
+    assert found["peer:a"]["symbol"] == found["peer:b"]["symbol"] != found["avx2"]["symbol"]
+
+
+class Page(html.parser.HTMLParser):
+    """Counts elements and what they would fetch or run."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[str] = []
+        self.fetched: list[str] = []
+        self.ids: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for key, value in attrs:
+            if key in ("src", "href", "action", "data") and not (value or "").startswith(
+                ("#", "data:")
+            ):
+                self.fetched.append(f"{tag} {key}={value}")
+            assert not key.startswith("on"), f"{tag} {key}"
+            if key == "id":
+                self.ids.add(value)
+
+
+def block(page):
+    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+
+
+def test_page_is_self_contained(machines):
+    page = report.html_page(machines)
+    parsed = Page(page)
+    assert parsed.fetched == []
+    assert parsed.tags.count("script") == 3
+    assert page.count("plotly.js v") <= 2  # inlined once
+    data = block(page)
+    assert {chart["id"] for chart in data["charts"]} <= parsed.ids
+    assert data["filters"]["variant"][0] == "scalar"
+    assert data["filters"]["threads"] == [1, 2]
+    assert "the CPU lacks avx512f" in page
+    assert "3 mismatches: y[0] is 0.5, expected 0.25" in page
+    assert "Example CPU E-5 @ 3.00GHz" in page
+
+
+def hostile():
+    rows = entries(f"{EVIL.replace('/', '_')}/a<b>b/avx2</td>/n:8".replace("</td>", "<i>"), [1.0],
+                   bytes_per_second=1e9, items_per_second=8e9, nmse=1e-3)  # fmt: skip
+    rows += entries("matmul/a8.<b>/peer:<a href='http:x'>/m:1/n:8/k:8".replace("http:x", "x"), [1.0],
+                    bytes_per_second=1e9, ops_per_second=1e9, roof_pct=1.0, nmse=1e-3)  # fmt: skip
+    rows.append(failed("a/b/c/n:1", EVIL))
+    context = {**CONTEXT, "cpu_name": EVIL, "compiler": EVIL, "isa_refused_<b>": EVIL,
+               "caches_measured": EVIL, "limits": {f"peak_{EVIL}/threads:1": 1e11},
+               "cpu_flags": EVIL, EVIL: EVIL, "profile": EVIL, "date": EVIL}  # fmt: skip
+    return {"context": context, "benchmarks": rows}
+
+
+def test_hostile_names_stay_text(write):
+    machines = report.label_machines([load.load(write(hostile()))] * 2)
+    page = report.html_page(machines)
+    parsed = Page(page)
+    assert parsed.tags.count("script") == 3 and "img" not in parsed.tags and "i" not in parsed.tags
+    assert parsed.fetched == []
+    for chart in block(page)["charts"]:
+        for trace in chart["figure"]["data"]:
+            for text in (trace["name"] or "" if "name" in trace else "",
+                         *trace.get("hovertext", [])):  # fmt: skip
+                assert not re.search(r"<(?!/?b>|br>|extra>|/extra>)", text), text
+    text = report.markdown(machines)
+    assert "<img" not in text and "<script" not in text
+
+
+def test_markdown(machines):
+    text = report.markdown(machines)
+    assert "| absmax | f32 | 4 Ki | 1 | avx2 | 32.0 GB/s | 80 % | 1.25× | 8.00× |" in text
+    assert "the CPU lacks avx512f" in text and "3 mismatches" in text
+    widths = {}
+    for line in text.splitlines():
+        if line.startswith("|"):
+            columns = len(re.findall(r"(?<!\\)\|", line)) - 1
+            widths.setdefault(columns, 0)
+    assert set(widths) <= {2, 8, 14}
+
+
+def test_machines_side_by_side(pair):
+    charts = of_kind(report.charts_of(pair), "machines")
+    assert len(charts) == 5
+    assert {t.meta["machine"] for t in charts[0].figure.data} == {m.label for m in pair}
+    table = report.side_by_side(pair)
+    best = table["absmax", "f32", "n:4096", 1]
+    assert best[pair[1].label].row.best_ns == pytest.approx(best[pair[0].label].row.best_ns / 2)
+    page = report.html_page(pair)
+    assert "Machines side by side" in page
+    assert "## Side by side" in report.markdown(pair)
+
+
+def test_labels_are_distinct(write):
+    a = load.load(write(sample(), "a.json"))
+    b = load.load(write(sample({"compiler": "Clang"}), "b.json"))
+    c = load.load(write(sample({"git_revision": "fedcba"}), "c.json"))
+    labels = [machine.label for machine in report.label_machines([a, b, c, a])]
+    assert len(set(labels)) == 4
+    assert [m.label for m in report.label_machines([a])] == ["Example CPU E-5 @ 3.00GHz"]
+
+
+def test_file_without_timings(write):
+    rows = entries("absmax/f32/neon/n:8", [1.0], label="verified:quick emulated: no timing claim")
+    data = {"context": {**CONTEXT, "emulated": "yes", "complete": False}, "benchmarks": rows}
+    machines = report.label_machines([load.load(write(data))])
+    page = report.html_page(machines)
+    assert "timings mean nothing" in page and "interrupted" in page
+    assert "no claim about time" in report.markdown(machines)
+
+
+def test_no_rows_at_all(write):
+    machines = report.label_machines([load.load(write({"context": CONTEXT, "benchmarks": []}))])
+    assert "No row claims a timing" in report.html_page(machines)
+    assert report.markdown(machines)
+
+
+def test_main_writes_both_files(write, tmp_path, capsys):
+    path = write(sample(), "results/latest.json")
+    assert report.main(["--results", str(path.parent)]) == 0
+    assert (path.parent / "report.html").stat().st_size > 1e6
+    assert (path.parent / "report.md").read_text().startswith("# quantbench results")
+    assert report.main([str(path), "--output", str(tmp_path / "new/x")]) == 0
+    assert (tmp_path / "new/x.html").exists()
+    capsys.readouterr()
+    assert report.main([str(write("[", "bad.json"))]) == 2
+    assert "bad.json: not valid JSON" in capsys.readouterr().err
+    assert report.main(["--results", str(tmp_path / "none")]) == 2
+
+
+def test_index(write, tmp_path):
+    write(sample(), "r/example-00000000/2026-01-02T030405-abc.json")
+    write("{", "r/broken-00000000/2026-01-02T030405-abc.json")
+    assert report.main(["--index", "--results", str(tmp_path / "r")]) == 0
+    text = (tmp_path / "r/index.md").read_text()
+    assert "example-00000000/2026-01-02T030405-abc.json" in text
+    assert "Unreadable" in text and "broken-00000000" in text
