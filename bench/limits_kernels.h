@@ -11,7 +11,8 @@ struct StreamLoop {
   int reads, writes;
   /// Ordinary stores (or none at all).
   void (*plain)(const void* src, void* dst, std::size_t steps);
-  /// Non-temporal stores, or for a pure read four interleaved streams with prefetch; may be null.
+  /// For large sets: non-temporal stores (if any) and, where reading dominates, several interleaved
+  /// streams with prefetch; may be null.
   void (*streaming)(const void* src, void* dst, std::size_t steps);
 };
 

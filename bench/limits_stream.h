@@ -46,31 +46,45 @@ void loop(const void* src, void* dst, std::size_t steps) {
   keep(join(join(sum[0], sum[1]), join(sum[2], sum[3])));
 }
 
-/// A pure read as four streams a quarter of the buffer apart, prefetched: beyond the caches it
-/// keeps more lines in flight than one stream does.
-void read_interleaved(const void* src, void*, std::size_t steps) {
-  constexpr std::size_t ahead = 1024 / sizeof(V);
-  const std::size_t quarter = steps / 4;
+/// The same as kStreams streams, prefetched: beyond the caches they keep more lines in flight than
+/// one does, where reading dominates. Not whole pages apart, or all would fall into one set of the
+/// first-level cache; what that leaves is done by a single stream.
+template <int R, int W, int kStreams>
+void interleaved(const void* src, void* dst, std::size_t steps) {
+  constexpr int kRound = 128 / int(sizeof(V)) > 4 ? 128 / int(sizeof(V)) : 4;  // steps at a time
+  constexpr std::size_t kShift = 9 * kRound, kAhead = 512;
+  const std::size_t part = steps / kStreams / kRound * kRound;
+  const std::size_t stride = part > 4 * kShift ? part - kShift : 0;
   const V* in = static_cast<const V*>(src);
+  V* out = static_cast<V*>(dst);
   V sum[4] = {};
-  for (std::size_t i = 0; i < quarter; i += 4) {
-    for (int s = 0; s < 4; ++s) {
-      const V* at = in + std::size_t(s) * quarter + i;
-      for (std::size_t line = 0; line < 4 * sizeof(V); line += 64)
-        __builtin_prefetch(reinterpret_cast<const char*>(at + ahead) + line);
-      sum[s] = join(join(join(sum[s], load(at)), join(load(at + 1), load(at + 2))), load(at + 3));
+  for (std::size_t i = 0; i < stride; i += kRound) {
+    for (int s = 0; s < kStreams; ++s) {
+      const std::size_t at = std::size_t(s) * stride + i;
+      for (std::size_t line = 0; line < kRound * R * sizeof(V); line += 64)
+        __builtin_prefetch(reinterpret_cast<const char*>(in + at * R) + kAhead + line);
+      for (int u = 0; u < kRound; ++u)
+        one_step<R, W, W != 0>(in + (at + std::size_t(u)) * R, out + (at + std::size_t(u)) * W, sum,
+                               u);
     }
     __asm__ volatile("" ::: "memory");
   }
+  for (std::size_t at = kStreams * stride; at < steps; ++at)
+    one_step<R, W, W != 0>(in + at * R, out + at * W, sum, 0);
+  if constexpr (W != 0) fence();
   keep(join(join(sum[0], sum[1]), join(sum[2], sum[3])));
 }
 
 constexpr StreamLoop kLoops[] = {
-    {1, 0, loop<1, 0, false>, read_interleaved}, {0, 1, loop<0, 1, false>, loop<0, 1, true>},
-    {1, 1, loop<1, 1, false>, loop<1, 1, true>}, {1, 2, loop<1, 2, false>, loop<1, 2, true>},
-    {1, 4, loop<1, 4, false>, loop<1, 4, true>}, {1, 8, loop<1, 8, false>, loop<1, 8, true>},
-    {2, 1, loop<2, 1, false>, loop<2, 1, true>}, {4, 1, loop<4, 1, false>, loop<4, 1, true>},
-    {8, 1, loop<8, 1, false>, loop<8, 1, true>},
+    {1, 0, loop<1, 0, false>, interleaved<1, 0, 8>},
+    {0, 1, loop<0, 1, false>, loop<0, 1, true>},
+    {1, 1, loop<1, 1, false>, loop<1, 1, true>},
+    {1, 2, loop<1, 2, false>, loop<1, 2, true>},
+    {1, 4, loop<1, 4, false>, loop<1, 4, true>},
+    {1, 8, loop<1, 8, false>, loop<1, 8, true>},
+    {2, 1, loop<2, 1, false>, interleaved<2, 1, 4>},
+    {4, 1, loop<4, 1, false>, interleaved<4, 1, 4>},
+    {8, 1, loop<8, 1, false>, interleaved<8, 1, 4>},
 };
 constexpr std::size_t kLoopCount = sizeof kLoops / sizeof kLoops[0];
 
