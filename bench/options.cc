@@ -1,10 +1,12 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
+#include <fstream>
 #include <iostream>
 #include <limits>
 #include <map>
 #include <regex>
+#include <stdexcept>
 
 namespace qb::bench {
 namespace {
@@ -72,7 +74,9 @@ Options parse_options(int argc, char** argv) {
       ->check(CLI::Range(1, threads_allowed));
   app.add_option("--pin", o.pin, "pin to this CPU (thread t to CPU + t)")
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
-  app.add_option("--seed", o.seed, "seed of the inputs")->capture_default_str();
+  app.add_option("--seed", o.seed, "seed of the inputs")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_option("--shape", shapes, "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated");
   app.add_flag("--resume", o.resume,
                "continue an interrupted run: keep the rows that --benchmark_out's file has");
@@ -109,9 +113,18 @@ Options parse_options(int argc, char** argv) {
     if (const auto v = value_of("--benchmark_format")) o.display = *v;
     o.benchmark_args.push_back(extra);
   }
+  auto check_format = [](const std::string& flag, const std::string& format) {
+    if (format != "json" && format != "csv" && format != "console")
+      throw std::invalid_argument(flag + "=" + format + ": expected json, csv or console");
+  };
+  check_format("--benchmark_out_format", out_format);
+  if (!o.display.empty()) check_format("--benchmark_format", o.display);
   if (out_format == "json") {
     o.out = out;
   } else if (!out.empty()) {
+    // The library would leave with 1, which here means a failed verification.
+    if (!std::ofstream(out, std::ios::app))
+      throw std::invalid_argument("can't write '" + out + "'");
     o.benchmark_args.push_back("--benchmark_out=" + out);
     o.benchmark_args.push_back("--benchmark_out_format=" + out_format);
   }

@@ -3,9 +3,7 @@
 # What NumPy and gguf say, and the notebook's demonstration.
 target_include_directories(test_fixtures PRIVATE ${PROJECT_SOURCE_DIR}/examples)
 target_link_libraries(test_fixtures PRIVATE nlohmann_json::nlohmann_json)
-if(TARGET qb_notebook)
 target_link_libraries(test_notebook PRIVATE qb_notebook nlohmann_json::nlohmann_json)
-endif()
 
 # program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]): the
 # program's exit code and output; check_program.cmake explains the rest.
@@ -22,7 +20,6 @@ function(program_test name target)
                    -P ${PROJECT_SOURCE_DIR}/tests/check_program.cmake)
 endfunction()
 
-if(TARGET qb_notebook)
 set(transcript ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/quantization_demo.txt)
 program_test(quantization_demo.prints_the_notebook quantization_demo STDOUT ${transcript})
 program_test(quantization_demo.scalar quantization_demo ARGS --variant scalar STDOUT ${transcript})
@@ -36,7 +33,6 @@ program_test(quantization_demo.unknown_option quantization_demo RC 2 ARGS --vara
              MATCH "--varaint")
 program_test(quantization_demo.help quantization_demo ARGS --help MATCH "--variant NAME")
 
-endif()
 # A variant that can't run is skipped, unless QB_REQUIRE_ISA asks for it.
 if("avx2" IN_LIST QB_ISAS)
   set(required avx2)

@@ -6,10 +6,7 @@
 
 #include "absmax/absmax.h"
 #include "convert/convert.h"
-#if __has_include("int4/int4.h")
 #include "int4/int4.h"
-#define QB_INT4
-#endif
 #include "int8/int8.h"
 #include "matmul/matmul.h"
 #include "numpy_random.h"
@@ -206,7 +203,6 @@ TEST_P(DequantizeS8gF32, AsNumPy) {
 TEST_P(QuantizeF32Q8_0, AsGguf) { check_quantize_blocks<qb::BlockQ8_0>("q8_0", kernel()); }
 TEST_P(DequantizeQ8_0F32, AsGguf) { check_dequantize_blocks<qb::BlockQ8_0>("q8_0", kernel()); }
 
-#ifdef QB_INT4
 QB_VARIANT_TEST_SUITE(QuantizeF16S4, qb::int4::quantize_f16_s4);
 QB_VARIANT_TEST_SUITE(DequantizeS4F16, qb::int4::dequantize_s4_f16);
 QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::int4::quantize_f32_s4);
@@ -262,7 +258,6 @@ void check_nibbles(const char* from, const char* to, Kernel* kernel) {
 TEST_P(PackS4, AsNumPy) { check_nibbles<std::int8_t, std::uint8_t>("codes", "q", kernel()); }
 TEST_P(UnpackS4, AsNumPy) { check_nibbles<std::uint8_t, std::int8_t>("q", "codes", kernel()); }
 
-#endif
 // ---------------------------------------------------------------- the product of binary16
 
 QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);

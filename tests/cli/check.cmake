@@ -1,0 +1,47 @@
+# Runs quantbench and checks how it leaves and what it says.
+#
+#   cmake -DEXIT=<status> [-DSAYS=<regex>] [-DJSON=<file>] -P check.cmake -- <program> <argument...>
+#
+# SAYS is searched in what is written to either stream. JSON names a results file that must appear,
+# complete, with a verified row for every variant it lists.
+cmake_minimum_required(VERSION 3.22)
+
+if(JSON)
+  file(REMOVE ${JSON})
+endif()
+set(command)
+math(EXPR last "${CMAKE_ARGC} - 1")
+foreach(i RANGE ${last})
+  if(DEFINED command_follows)
+    list(APPEND command "${CMAKE_ARGV${i}}")
+  elseif(CMAKE_ARGV${i} STREQUAL "--")
+    set(command_follows ON)
+  endif()
+endforeach()
+execute_process(COMMAND ${command} OUTPUT_VARIABLE out ERROR_VARIABLE err RESULT_VARIABLE status)
+set(said "${out}${err}")
+if(NOT status STREQUAL EXIT)
+  message(FATAL_ERROR "left with ${status}, expected ${EXIT}:\n${said}")
+endif()
+if(SAYS AND NOT said MATCHES "${SAYS}")
+  message(FATAL_ERROR "did not say '${SAYS}':\n${said}")
+endif()
+
+if(JSON)
+  file(READ ${JSON} text)
+  string(JSON complete GET "${text}" context complete)
+  string(JSON schema GET "${text}" context schema_version)
+  string(JSON rows LENGTH "${text}" benchmarks)
+  if(NOT complete OR NOT schema GREATER_EQUAL 1 OR rows LESS 1)
+    message(FATAL_ERROR "${JSON}: complete ${complete}, schema ${schema}, ${rows} rows")
+  endif()
+  math(EXPR last "${rows} - 1")
+  foreach(i RANGE ${last})
+    string(JSON name GET "${text}" benchmarks ${i} name)
+    string(JSON mismatches ERROR_VARIABLE none GET "${text}" benchmarks ${i} mismatches)
+    if(none OR NOT mismatches EQUAL 0)
+      message(FATAL_ERROR "${JSON}: row ${name} has mismatches '${mismatches}'")
+    endif()
+  endforeach()
+  message(STATUS "${rows} verified rows")
+endif()
