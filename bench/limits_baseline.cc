@@ -55,6 +55,8 @@ double int8_peak(std::size_t rounds) {
 #elif defined(__aarch64__)
 #include <arm_neon.h>
 
+#include <cstdint>
+
 namespace qb::limits {
 namespace {
 using V = uint8x16_t;
