@@ -528,6 +528,95 @@ TEST_P(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
     }
 }
 
+// ---- beyond the caches, where stores may be streamed: aligned or not, in one group or many
+
+constexpr std::size_t kTile = 131 * 32;  ///< long inputs repeat this many values
+
+template <class T>
+std::vector<T> repeated(const std::vector<T>& tile, std::size_t n) {
+  std::vector<T> all(n);
+  for (std::size_t i = 0; i < n; ++i) all[i] = tile[i % tile.size()];
+  return all;
+}
+
+template <class X, class S>
+void check_long_quantize(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
+                         const std::vector<X>& tile, std::size_t groups, std::size_t len) {
+  const std::size_t n = groups * len;
+  const std::vector<X> values = repeated(tile, n);
+  const auto want =
+      groups == 1 ? expected_s8<X, S>(tile, 1, kTile) : expected_s8<X, S>(tile, kTile / len, len);
+  for (const Against side : {Against::end, Against::begin}) {
+    Guarded<std::int8_t> q(n, side);
+    std::vector<S> scale(groups);
+    kernel(values.data(), groups, len, q.data(), scale.data());
+    expect_same(q, repeated(want.q, n), "code of " + label(groups, len));
+    expect_same(scale, repeated(want.scale, groups), "scale of " + label(groups, len));
+  }
+}
+
+template <class S, class Y>
+void check_long_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
+                           std::size_t groups, std::size_t len, S scale) {
+  const std::size_t n = groups * len;
+  const std::vector<std::int8_t> tile = codes(kTile);
+  std::vector<Y> want;
+  for (const std::int8_t c : tile) want.push_back(expected_back<S, Y>(c, scale));
+  const std::vector<std::int8_t> q = repeated(tile, n);
+  const std::vector<S> scales(groups, scale);
+  for (const Against side : {Against::end, Against::begin}) {
+    Guarded<Y> y(n, side);
+    kernel(q.data(), groups, len, scales.data(), y.data());
+    expect_same(y, repeated(want, n), label(groups, len));
+  }
+}
+
+TEST_P(QuantizeF32S8, PastTheCaches) {
+  check_long_quantize(kernel(), qb::test::weights(kTile, 2), 1, 3500007);
+}
+TEST_P(QuantizeF32S8g, PastTheCaches) {
+  check_long_quantize(kernel(), qb::test::weights(kTile, 2), 110003, 32);
+}
+TEST_P(QuantizeF16S8, PastTheCaches) {
+  check_long_quantize(kernel(), halves(qb::test::weights(kTile, 2)), 1, 5700007);
+}
+TEST_P(DequantizeS8F32, PastTheCaches) { check_long_dequantize(kernel(), 1, 3500007, 0.013f); }
+TEST_P(DequantizeS8gF32, PastTheCaches) {
+  check_long_dequantize(kernel(), 110003, 32, f16(0x2345));
+}
+TEST_P(DequantizeS8F16, PastTheCaches) { check_long_dequantize(kernel(), 1, 5700007, f16(0x57f0)); }
+
+TEST_P(QuantizeF32Q8_0, PastTheCaches) {
+  constexpr std::size_t kBlocks = 110003, kTileBlocks = kTile / kBlock;
+  const std::vector<float> tile = qb::test::weights(kTile, 2);
+  const std::vector<float> x = repeated(tile, kBlocks * kBlock);
+  std::vector<BlockQ8_0> want;
+  for (std::size_t i = 0; i < kTileBlocks; ++i)
+    want.push_back(qb::oracle::quantize_q8_0(std::span(tile).subspan(i * kBlock, kBlock)));
+  want = repeated(want, kBlocks);
+  for (const Against side : {Against::end, Against::begin}) {
+    Guarded<BlockQ8_0> y(kBlocks, side);
+    kernel()(x.data(), kBlocks, y.data());
+    if (std::memcmp(y.data(), want.data(), kBlocks * sizeof(BlockQ8_0)) != 0)
+      expect_same_blocks(y.span(), want, "streamed");
+  }
+}
+
+TEST_P(DequantizeQ8_0F32, PastTheCaches) {
+  constexpr std::size_t kBlocks = 110003;
+  const std::vector<BlockQ8_0> tile = blocks_of_codes(131);
+  const std::vector<BlockQ8_0> x = repeated(tile, kBlocks);
+  std::vector<float> want;
+  for (const BlockQ8_0& block : tile)
+    for (const std::int8_t q : block.qs) want.push_back(qb::oracle::dequantized(q, block.d));
+  want = repeated(want, kBlocks * kBlock);
+  for (const Against side : {Against::end, Against::begin}) {
+    Guarded<float> y(kBlocks * kBlock, side);
+    kernel()(x.data(), kBlocks, y.data());
+    expect_same(y, want, "streamed");
+  }
+}
+
 // ---- checked entries
 
 /// The message of the BadArgument that `call` throws; empty if it throws none.

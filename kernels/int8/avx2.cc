@@ -137,10 +137,16 @@ struct HalfToEven {
   static int round(float v) { return _mm_cvtss_si32(_mm_set_ss(v)); }
 };
 
-/// The notebook's: to f16 first.
+/// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits,
+/// ties to even; below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
+/// That product is exact, so the FMAs round only the sum: 3 instructions, against 4
+/// micro-operations of vcvtps2ph and vcvtph2ps on the two busiest ports.
 struct ThroughF16 {
   static __m256i round(__m256 v) {
-    return _mm256_cvtps_epi32(_mm256_cvtph_ps(_mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT)));
+    const __m256 power =
+        _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(std::int32_t(0xff800000u))));
+    const __m256 shift = _mm256_set1_ps(0x1p13f);
+    return _mm256_cvtps_epi32(_mm256_fnmadd_ps(power, shift, _mm256_fmadd_ps(power, shift, v)));
   }
   static int round(float v) {
     return HalfToEven::round(_cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)));
