@@ -27,6 +27,7 @@ struct Neon {
   static V mul(V a, V b) { return vmulq_f32(a, b); }
   static V add(V a, V b) { return vaddq_f32(a, b); }
   static void prefetch(const void* p) { __builtin_prefetch(p); }
+  static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
   template <int R>
   static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,

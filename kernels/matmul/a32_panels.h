@@ -11,7 +11,8 @@
 // panel are decoded into 16 KiB that stay in L1, and every tile of kRows rows is multiplied with
 // them. The sums of kBlockRows x kBlockOutputs wait in L2, beside the block of activations that
 // these panels share, until all of k has passed; so y is written once, and the activations are read
-// from beyond L2 once for every kBlockOutputs outputs.
+// from beyond L2 once for every kBlockOutputs outputs. Where all of them fit in L2 it is one panel
+// at a time, and the weights are read in the order in which they lie.
 //
 // In an anonymous namespace on purpose: each translation unit owns its copy, so that no copy
 // compiled for one instruction set can be linked into another's code (docs/decisions/0002-odr.md).
@@ -46,7 +47,8 @@ constexpr size_t kStep = 8;         // k's that are decoded together
 constexpr size_t kDepth = 256;      // k's of a panel in L1; a multiple of every group
 constexpr size_t kBlockRows = 192;  // a multiple of every kRows
 constexpr size_t kBlockOutputs = 128;
-constexpr size_t kAhead = 1024;  // bytes that the few-row kernels prefetch ahead
+constexpr size_t kStaysInL2 = 256 * 1024;  // bytes
+constexpr size_t kAhead = 1024;            // bytes that the few-row kernels prefetch ahead
 
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -67,6 +69,11 @@ struct Layout {
   static size_t panel_bytes(size_t k, size_t group) {
     if (C::kScales == Scales::group) return k / group * group_bytes(group);
     return (C::kScales == Scales::channel ? kPanel * sizeof(float) : 0) + code_bytes(k);
+  }
+  /// Where k's codes (a group's first: its scales) stand in a panel.
+  static size_t offset(size_t k, size_t group) {
+    if (C::kScales == Scales::group) return k / group * group_bytes(group);
+    return panel_bytes(0, 1) + k * kPanel * C::kBits / 8;
   }
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
     return (n + kPanel - 1) / kPanel * panel_bytes(k, group);
@@ -360,26 +367,28 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
       }
   };
   if constexpr (C::kBits == 32) {
-    return reinterpret_cast<const float*>(panel + k0 * L::kPanel * sizeof(float));
+    return reinterpret_cast<const float*>(panel + L::offset(k0, w.group));
   } else if constexpr (C::kScales == Scales::group) {
-    const Byte* p = panel + k0 / w.group * L::group_bytes(w.group);
+    const Byte* p = panel + L::offset(k0, w.group);
     for (size_t k = 0; k < depth; k += w.group, p += L::group_bytes(w.group))
       codes(p + L::kPanel * sizeof(f16), w.group, S::load_half(p),
             S::load_half(p + S::kLanes * sizeof(f16)), out + k * L::kPanel);
     return out;
   } else if constexpr (C::kScales == Scales::channel) {
-    codes(panel + L::kPanel * sizeof(float) + k0 * L::kPanel * C::kBits / 8, depth,
-          S::load_bytes(panel), S::load_bytes(panel + S::kLanes * sizeof(float)), out);
+    codes(panel + L::offset(k0, w.group), depth, S::load_bytes(panel),
+          S::load_bytes(panel + S::kLanes * sizeof(float)), out);
     return out;
   } else {
-    codes(panel + k0 * L::kPanel * C::kBits / 8, depth, S::zero(), S::zero(), out);
+    codes(panel + L::offset(k0, w.group), depth, S::zero(), S::zero(), out);
     return out;
   }
 }
 
 /// sums[R][kPanel] += x[depth][R] times b[depth][kPanel], in k order; `first`: starts at zero.
-template <class S, int R>
-inline void tile(const float* x, const float* b, size_t depth, bool first, float* sums) {
+/// AheadBytes > 0: meanwhile fetches depth times as many bytes from `ahead`.
+template <class S, int R, size_t AheadBytes = 0>
+inline void tile(const float* x, const float* b, size_t depth, bool first, float* sums,
+                 const Byte* ahead = nullptr) {
   using V = typename S::V;
   constexpr size_t panel = 2 * S::kLanes;
   V acc[R][2];
@@ -387,8 +396,10 @@ inline void tile(const float* x, const float* b, size_t depth, bool first, float
     acc[r.value][0] = first ? S::zero() : S::load(sums + r.value * panel);
     acc[r.value][1] = first ? S::zero() : S::load(sums + r.value * panel + S::kLanes);
   });
-  for (size_t k = 0; k < depth; ++k, x += R, b += panel)
+  for (size_t k = 0; k < depth; ++k, x += R, b += panel) {
+    if constexpr (AheadBytes > 0) S::prefetch_l2(ahead + k * AheadBytes);
     S::template step<R>(acc, S::load(b), S::load(b + S::kLanes), x);
+  }
   Unroll<R>::run([&](auto r) {
     S::store(sums + r.value * panel, acc[r.value][0]);
     S::store(sums + r.value * panel + S::kLanes, acc[r.value][1]);
@@ -411,12 +422,15 @@ void blocked(const Weights& w, const Byte* packed, const float* x, size_t m, siz
   using L = Layout<S, C>;
   constexpr size_t panel = L::kPanel, rows_of_tile = S::kRows;
   const size_t bytes = L::panel_bytes(w.k, w.group);
+  // Where all activations stay in L2 a panel can be read in one go, as it lies in memory.
+  const size_t outputs_of_block =
+      m * padded(w.k) * sizeof(float) <= kStaysInL2 ? panel : kBlockOutputs;
   alignas(64) float sums[kBlockRows * kBlockOutputs];
   alignas(64) float decoded[kDepth * panel];
   for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {
     const size_t m1 = least(m0 + kBlockRows, m);
-    for (size_t nb = n0; nb < n1; nb += kBlockOutputs) {
-      const size_t nb1 = least(nb + kBlockOutputs, n1);
+    for (size_t nb = n0; nb < n1; nb += outputs_of_block) {
+      const size_t nb1 = least(nb + outputs_of_block, n1);
       if (w.k == 0) {
         for (float& v : sums) v = 0;
       }
@@ -424,9 +438,22 @@ void blocked(const Weights& w, const Byte* packed, const float* x, size_t m, siz
         const size_t stride = least(kDepth, padded(w.k) - k0);  // of the workspace's tiles
         const size_t depth = L::kPads ? stride : least(kDepth, w.k - k0);
         for (size_t n = nb; n < nb1; n += panel) {
-          const float* b = decode<S, C>(w, packed + n / panel * bytes, k0, depth, decoded);
+          const Byte* here = packed + n / panel * bytes;
+          const float* b = decode<S, C>(w, here, k0, depth, decoded);
           float* to = sums + (n - nb) / panel * kBlockRows * panel;
           size_t row = m0;
+          if constexpr (C::kBits >= 8) {
+            // Weights this wide arrive in time only if asked for: the first tile asks for the block
+            // that comes next.
+            const Byte* next = n + panel < nb1
+                                   ? here + bytes + L::offset(k0, w.group)
+                                   : packed + nb / panel * bytes + L::offset(k0 + depth, w.group);
+            if (row + rows_of_tile <= m1) {
+              tile<S, int(rows_of_tile), panel * C::kBits / 8>(x + k0 * m + row * stride, b, depth,
+                                                               k0 == 0, to, next);
+              row += rows_of_tile;
+            }
+          }
           for (; row + rows_of_tile <= m1; row += rows_of_tile)
             tile<S, int(rows_of_tile)>(x + k0 * m + row * stride, b, depth, k0 == 0,
                                        to + (row - m0) * panel);

@@ -23,6 +23,7 @@ struct Portable {
   static V mul(V a, V b) { return a * b; }
   static V add(V a, V b) { return a + b; }
   static void prefetch(const void* p) { __builtin_prefetch(p); }
+  static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
   static V load_half(const void* p) {
 #if defined(__F16C__)
