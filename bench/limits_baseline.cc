@@ -49,6 +49,9 @@ double int8_peak(std::size_t rounds) {
   return 8 * 8 * 2;
 }
 
+// SSE2 multiplies no bytes: nibbles cost what bytes cost.
+double int4_peak(std::size_t rounds) { return int8_peak(rounds); }
+
 }  // namespace
 }  // namespace qb::limits
 
@@ -102,6 +105,25 @@ double int8_peak(std::size_t rounds) {
   return 8 * 16 * 2;
 }
 
+// Eight products of nibbles and bytes fit 16 bits: smlal + smlal2 only, sadalp for the eighth.
+double int4_peak(std::size_t rounds) {
+  int32x4_t a[4];
+  for (auto& v : a) v = vdupq_n_s32(0);
+  int8x16_t x = vdupq_n_s8(3);
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      int16x8_t low = vmull_s8(vget_low_s8(x), vget_low_s8(x)), high = vmull_high_s8(x, x);
+      for (int product = 1; product < 8; ++product) {
+        __asm__ volatile("" : "+w"(x));
+        low = vmlal_s8(low, vget_low_s8(x), vget_low_s8(x));
+        high = vmlal_high_s8(high, x, x);
+      }
+      v = vpadalq_s16(vpadalq_s16(v, low), high);
+    }
+  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  return 4 * 8 * 16 * 2;
+}
+
 }  // namespace
 }  // namespace qb::limits
 #else
@@ -109,6 +131,6 @@ double int8_peak(std::size_t rounds) {
 #endif
 
 namespace qb::limits {
-extern const LimitKernels limits_baseline{"baseline", sizeof(V), kLoops,
-                                          kLoopCount, f32_peak,  int8_peak};
+extern const LimitKernels limits_baseline{"baseline", sizeof(V), kLoops,   kLoopCount,
+                                          f32_peak,   int8_peak, int4_peak};
 }  // namespace qb::limits

@@ -24,7 +24,10 @@ struct LimitKernels {
   /// Runs `rounds` rounds of independent multiply-adds in registers; returns the operations of one
   /// round (a multiply and an add count two).
   double (*f32_peak)(std::size_t rounds);
+  /// 8-bit times 8-bit, summed in 32 bits.
   double (*int8_peak)(std::size_t rounds);
+  /// 4-bit times 8-bit: eight products fit a 16-bit sum before it must be widened.
+  double (*int4_peak)(std::size_t rounds);
 };
 
 extern const LimitKernels limits_baseline;

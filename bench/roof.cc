@@ -131,10 +131,12 @@ double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads)
 
 double Limits::peak(Peak unit, FeatureSet needs, int threads) {
   const LimitKernels& kernels = strongest(needs & isa::enabled());
-  const bool f32 = unit == Peak::f32;
-  const auto run = f32 ? kernels.f32_peak : kernels.int8_peak;
-  const std::string label = std::string("peak_") + (f32 ? "f32/" : "int8/") + kernels.isa +
-                            "/threads:" + std::to_string(threads);
+  const auto run = unit == Peak::f32    ? kernels.f32_peak
+                   : unit == Peak::int8 ? kernels.int8_peak
+                                        : kernels.int4_peak;
+  const char* name = unit == Peak::f32 ? "f32" : unit == Peak::int8 ? "int8" : "int4";
+  const std::string label =
+      std::string("peak_") + name + "/" + kernels.isa + "/threads:" + std::to_string(threads);
   return recall(label, [&] {
     constexpr std::size_t rounds = 20000;
     double ops = 0;

@@ -33,7 +33,7 @@ struct Pass {
   double read = 0, written = 0;
 };
 
-enum class Peak { none, f32, int8 };  ///< arithmetic unit a compute-bound row is judged by
+enum class Peak { none, f32, int8, int4 };  ///< arithmetic unit a compute-bound row is judged by
 
 /// What one call must do at the least. The limit of a row is the larger of the sum of its passes'
 /// times at the bandwidth measured at `working_set`, and ops over the measured peak.
