@@ -47,6 +47,15 @@ inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::s
   return traffic >= kStreamBytes && aligned(p) && (groups == 1 || bytes % 32 == 0);
 }
 
+/// The cache lines of `bytes` that will be read a little later. Beyond the last cache only: there
+/// the hardware's own prefetching stops at every page.
+template <std::size_t bytes>
+inline void prefetch_ahead(const void* p) {
+  constexpr std::size_t kAhead = 1024;
+  for (std::size_t i = 0; i < bytes; i += 64)
+    _mm_prefetch(static_cast<const char*>(p) + kAhead + i, _MM_HINT_T0);
+}
+
 // ---- absmax
 
 inline __m256 magnitude(__m256 v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
@@ -76,6 +85,18 @@ inline float absmax(const float* x, std::size_t len) {
   __m256 a[8];
   for (auto& v : a) v = _mm256_setzero_ps();
   std::size_t j = 0;
+  if (len * sizeof(float) >= kStreamBytes) {
+    // Beyond the last cache four streams keep more of the memory's banks busy than one.
+    const std::size_t quarter = len / 64 * 16;
+    for (std::size_t k = 0; k < quarter; k += 16)
+      for (std::size_t i = 0; i < 4; ++i) {
+        const float* const p = x + i * quarter + k;
+        prefetch_ahead<64>(p);
+        a[2 * i] = _mm256_max_ps(a[2 * i], magnitude(_mm256_loadu_ps(p)));
+        a[2 * i + 1] = _mm256_max_ps(a[2 * i + 1], magnitude(_mm256_loadu_ps(p + 8)));
+      }
+    j = 4 * quarter;
+  }
   for (; j + 64 <= len; j += 64)
     for (std::size_t i = 0; i < 8; ++i)
       a[i] = _mm256_max_ps(a[i], magnitude(_mm256_loadu_ps(x + j + 8 * i)));
@@ -99,6 +120,17 @@ inline unsigned absmax(const f16* x, std::size_t len) {
   __m256i a[8];
   for (auto& v : a) v = _mm256_setzero_si256();
   std::size_t j = 0;
+  if (len * sizeof(f16) >= kStreamBytes) {
+    const std::size_t quarter = len / 128 * 32;
+    for (std::size_t k = 0; k < quarter; k += 32)
+      for (std::size_t i = 0; i < 4; ++i) {
+        const f16* const p = x + i * quarter + k;
+        prefetch_ahead<64>(p);
+        a[2 * i] = _mm256_max_epu16(a[2 * i], _mm256_and_si256(mask, load(p)));
+        a[2 * i + 1] = _mm256_max_epu16(a[2 * i + 1], _mm256_and_si256(mask, load(p + 16)));
+      }
+    j = 4 * quarter;
+  }
   for (; j + 128 <= len; j += 128)
     for (std::size_t i = 0; i < 8; ++i)
       a[i] = _mm256_max_epu16(a[i], _mm256_and_si256(mask, load(x + j + 16 * i)));
@@ -158,7 +190,10 @@ inline __m256i codes64(const f16* x, __m256 inv) {
 template <bool streamed, class T>
 inline void encode(const T* x, std::size_t len, __m256 inv, std::uint8_t* q) {
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j, inv));
+  for (; j + kStep <= len; j += kStep) {
+    if constexpr (streamed) prefetch_ahead<kStep * sizeof(T)>(x + j);
+    store<streamed>(q + j / 2, codes64(x + j, inv));
+  }
   if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
     T rest[kStep] = {};
     std::uint8_t bytes[kStep / 2];
@@ -180,19 +215,22 @@ struct Factors {
   }
 };
 
+/// Not _cvtss_sh: clang's warns under -Wpedantic.
+inline std::uint16_t to_half(float v) {
+  const __m128i h = _mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT);
+  return std::uint16_t(_mm_extract_epi16(h, 0));
+}
+
 inline void put_scales(float* scale, __m256 v) { _mm256_storeu_ps(scale, v); }
 inline void put_scales(f16* scale, __m256 v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(scale),
                    _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
 }
 inline void put_scale(float* scale, __m256 v) { *scale = _mm256_cvtss_f32(v); }
-inline void put_scale(f16* scale, __m256 v) {
-  *scale = f16(std::uint16_t(_cvtss_sh(_mm256_cvtss_f32(v), _MM_FROUND_TO_NEAREST_INT)));
-}
+inline void put_scale(f16* scale, __m256 v) { *scale = f16(to_half(_mm256_cvtss_f32(v))); }
 
-/// Eight groups of `len` elements, a multiple of 32 and few enough to be in L1 for the second look.
-template <class S>
-inline void quantize8(const float* x, std::size_t len, std::uint8_t* q, S* scale) {
+/// absmax of eight groups of `len` elements, a multiple of 32.
+inline __m256 absmax8(const float* x, std::size_t len) {
   __m256 m[8];
   for (std::size_t g = 0; g < 8; ++g) {
     const float* const group = x + g * len;
@@ -203,10 +241,13 @@ inline void quantize8(const float* x, std::size_t len, std::uint8_t* q, S* scale
         a[i] = _mm256_max_ps(a[i], magnitude(_mm256_loadu_ps(group + j + 8 * i)));
     m[g] = _mm256_max_ps(_mm256_max_ps(a[0], a[1]), _mm256_max_ps(a[2], a[3]));
   }
-  const Factors factors(reduce8(m, max_of));
-  put_scales(scale, factors.scale);
+  return reduce8(m, max_of);
+}
+
+/// Codes of eight groups.
+inline void encode8(const float* x, std::size_t len, __m256 inv8, std::uint8_t* q) {
   alignas(32) float inv[8];
-  _mm256_store_ps(inv, factors.inv);
+  _mm256_store_ps(inv, inv8);
   if (len == 32) {  // two groups a step
     for (std::size_t g = 0; g < 8; g += 2) {
       __m256i c[8];
@@ -221,14 +262,41 @@ inline void quantize8(const float* x, std::size_t len, std::uint8_t* q, S* scale
     encode<false>(x + g * len, len, _mm256_broadcast_ss(inv + g), q + g * (len / 2));
 }
 
+/// The longest groups taken eight at a time: sixteen of them are in L1 between their two visits.
+constexpr std::size_t kMostOfEight = 256;
+
+/// Eights of groups of `len` elements. The maxima of one eight are taken before the codes of the
+/// eight in front of it: the long way from loads over a transpose tree and a division to a factor
+/// hides behind work that doesn't wait for it.
+template <std::size_t fixed_len, class S>
+inline void quantize_eights(const float* x, std::size_t eights, std::size_t any_len,
+                            std::uint8_t* q, S* scale) {
+  const std::size_t len = fixed_len ? fixed_len : any_len;
+  Factors next(absmax8(x, len));
+  for (std::size_t i = 0; i < eights; ++i) {
+    const Factors factors = next;
+    if (i + 1 < eights) next = Factors(absmax8(x + 8 * len, len));
+    put_scales(scale, factors.scale);
+    encode8(x, len, factors.inv, q);
+    x += 8 * len;
+    q += 4 * len;
+    scale += 8;
+  }
+}
+
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                      S* scale) {
   const std::size_t stride = (len + 1) / 2;
   const bool streamed = streams(q, groups, stride, groups * (len * sizeof(float) + stride));
   std::size_t i = 0;
-  if (len && len % 32 == 0 && len <= 512)
-    for (; i + 8 <= groups; i += 8) quantize8(x + i * len, len, q + i * stride, scale + i);
+  if (groups >= 8 && len && len % 32 == 0 && len <= kMostOfEight) {
+    if (len == 32)
+      quantize_eights<32>(x, groups / 8, len, q, scale);
+    else
+      quantize_eights<0>(x, groups / 8, len, q, scale);
+    i = groups / 8 * 8;
+  }
   for (; i < groups; ++i) {
     const float* const group = x + i * len;
     const Factors factors(_mm256_set1_ps(absmax(group, len)));
@@ -243,43 +311,78 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
 
 // ---- back
 
-/// Eight codes of four bytes, each times the scale.
+/// Eight codes of four bytes, each times the scale. Lane i gets nibble i at its top, as
+/// code * 2^28. A scale that carries the 2^-28 saves the shift that would sign-extend; it does if
+/// that is exact, as for every f16.
+template <bool prescaled>
 inline __m256 decode8(const std::uint8_t* q, __m256 scale) {
   std::int32_t word;
   __builtin_memcpy(&word, q, sizeof word);
   const __m256i to_the_top = _mm256_setr_epi32(28, 24, 20, 16, 12, 8, 4, 0);
-  const __m256i codes =
-      _mm256_srai_epi32(_mm256_sllv_epi32(_mm256_set1_epi32(word), to_the_top), 28);
+  const __m256i top = _mm256_sllv_epi32(_mm256_set1_epi32(word), to_the_top);
+  const __m256i codes = prescaled ? _mm256_and_si256(top, _mm256_set1_epi32(int(0xf0000000u)))
+                                  : _mm256_srai_epi32(top, 28);
   return _mm256_mul_ps(_mm256_cvtepi32_ps(codes), scale);
 }
 
-template <bool streamed>
+template <bool streamed, bool prescaled>
+inline void decode32(const std::uint8_t* q, __m256 scale, float* y) {
+  for (std::size_t i = 0; i < 4; ++i)
+    store<streamed>(y + 8 * i, decode8<prescaled>(q + 4 * i, scale));
+}
+
+template <bool streamed, bool prescaled>
 inline void decode(const std::uint8_t* q, std::size_t len, __m256 scale, float* y) {
   std::size_t j = 0;
-  for (; j + 32 <= len; j += 32)
-    for (std::size_t i = 0; i < 4; ++i)
-      store<streamed>(y + j + 8 * i, decode8(q + j / 2 + 4 * i, scale));
+  for (; j + 64 <= len; j += 64) {
+    decode32<streamed, prescaled>(q + j / 2, scale, y + j);
+    decode32<streamed, prescaled>(q + j / 2 + 16, scale, y + j + 32);
+  }
+  for (; j + 32 <= len; j += 32) decode32<streamed, prescaled>(q + j / 2, scale, y + j);
   if (j < len) {
     std::uint8_t bytes[16] = {};
     float rest[32];
     __builtin_memcpy(bytes, q + j / 2, (len - j + 1) / 2);
-    for (std::size_t i = 0; i < 4; ++i)
-      _mm256_storeu_ps(rest + 8 * i, decode8(bytes + 4 * i, scale));
+    decode32<false, prescaled>(bytes, scale, rest);
     __builtin_memcpy(y + j, rest, (len - j) * sizeof(float));
   }
 }
 
-inline __m256 wide_scale(const float* scale) { return _mm256_broadcast_ss(scale); }
-inline __m256 wide_scale(const f16* scale) {
-  return _mm256_cvtph_ps(_mm_set1_epi16(short(static_cast<std::uint16_t>(*scale))));
+template <bool streamed>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                       const float* scale, float* y) {
+  const std::size_t stride = (len + 1) / 2;
+  for (std::size_t i = 0; i < groups; ++i) {
+    // An ordinary scale takes the way of the f16 ones.
+    if (scale[i] >= 0x1p-90f)
+      decode<streamed, true>(q + i * stride, len, _mm256_set1_ps(scale[i] * 0x1p-28f), y + i * len);
+    else
+      decode<streamed, false>(q + i * stride, len, _mm256_set1_ps(scale[i]), y + i * len);
+  }
+  if (streamed) _mm_sfence();
 }
 
-template <bool streamed, class S>
-inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
+inline __m256 prescaled8(__m128i halves) {
+  return _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_set1_ps(0x1p-28f));
+}
+
+template <bool streamed>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const f16* scale,
                        float* y) {
   const std::size_t stride = (len + 1) / 2;
-  for (std::size_t i = 0; i < groups; ++i)
-    decode<streamed>(q + i * stride, len, wide_scale(scale + i), y + i * len);
+  std::size_t i = 0;
+  if (len == 32)  // the scales of eight groups at once
+    for (; i + 8 <= groups; i += 8) {
+      alignas(32) float factor[8];
+      _mm256_store_ps(factor, prescaled8(load128(scale + i)));
+      for (std::size_t g = 0; g < 8; ++g)
+        decode32<streamed, true>(q + 16 * (i + g), _mm256_broadcast_ss(factor + g),
+                                 y + 32 * (i + g));
+    }
+  for (; i < groups; ++i) {
+    const __m128i half = _mm_set1_epi16(short(static_cast<std::uint16_t>(scale[i])));
+    decode<streamed, true>(q + i * stride, len, prescaled8(half), y + i * len);
+  }
   if (streamed) _mm_sfence();
 }
 
@@ -480,8 +583,7 @@ inline __m256i words_q4_0(const float* x, __m256 id) {
 }
 
 /// Eight blocks.
-inline void quantize8_q4_0(const float* x, BlockQ4_0* y) {
-  const FactorsQ4_0 factors(x);
+inline void encode8_q4_0(const float* x, const FactorsQ4_0& factors, BlockQ4_0* y) {
   alignas(32) float id[8];
   _mm256_store_ps(id, factors.id);
   alignas(16) f16 d[8];
@@ -520,7 +622,7 @@ inline void decode_q4_0(const std::uint8_t* qs, __m256 scale, float* low, float*
 template <bool streamed>
 inline void dequantize_q4_0(const BlockQ4_0* x, std::size_t blocks, float* y) {
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
-    const __m256 scale = _mm256_mul_ps(wide_scale(&x[i].d), _mm256_set1_ps(0x1p-28f));
+    const __m256 scale = prescaled8(_mm_set1_epi16(short(static_cast<std::uint16_t>(x[i].d))));
     decode_q4_0<streamed>(x[i].qs, scale, y, y + 16);
     decode_q4_0<streamed>(x[i].qs + 8, scale, y + 8, y + 24);
   }
@@ -546,7 +648,7 @@ void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std
     float wide = 7.0f / largest;
     wide = wide < 65504.0f ? wide : 65504.0f;
     wide = largest == 0.0f ? 0.0f : wide;
-    const unsigned short stored = _cvtss_sh(wide, _MM_FROUND_TO_NEAREST_INT);
+    const std::uint16_t stored = to_half(wide);
     encode<false>(x, len, _mm256_set1_ps(_cvtsh_ss(stored)), q);
     inv[i] = f16(stored);
   }
@@ -586,13 +688,21 @@ void unpack_s4_avx2(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 }
 
 void quantize_f32_q4_0_avx2(const float* x, std::size_t blocks, BlockQ4_0* y) {
+  const std::size_t eights = blocks / 8;
   std::size_t i = 0;
-  for (; i + 8 <= blocks; i += 8) quantize8_q4_0(x + i * kBlock, y + i);
+  if (eights) {  // as in quantize_eights
+    FactorsQ4_0 next(x);
+    for (; i < 8 * eights; i += 8) {
+      const FactorsQ4_0 factors = next;
+      if (i + 8 < 8 * eights) next = FactorsQ4_0(x + (i + 8) * kBlock);
+      encode8_q4_0(x + i * kBlock, factors, y + i);
+    }
+  }
   if (i < blocks) {
     float rest[8 * kBlock] = {};
     BlockQ4_0 out[8];
     __builtin_memcpy(rest, x + i * kBlock, (blocks - i) * kBlock * sizeof(float));
-    quantize8_q4_0(rest, out);
+    encode8_q4_0(rest, FactorsQ4_0(rest), out);
     __builtin_memcpy(y + i, out, (blocks - i) * sizeof(BlockQ4_0));
   }
 }
