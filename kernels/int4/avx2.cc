@@ -6,6 +6,7 @@
 //                vdivps for all eight
 //   dequantize   vpbroadcastd of four bytes puts eight nibbles into every lane; vpsllvd and vpsrad
 //                leave lane i the i-th of them, sign-extended; vcvtdq2ps + vmulps
+//   long f16     thresholds on the bits, by vpshufb and byte comparisons (see Thresholds)
 //   f16 back     sixteen results at most: vpshufb looks up their low and high bytes
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
@@ -150,6 +151,12 @@ inline unsigned absmax(const f16* x, std::size_t len) {
 
 // ---- codes
 
+/// Not _cvtss_sh: clang's warns under -Wpedantic.
+inline std::uint16_t to_half(float v) {
+  const __m128i h = _mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT);
+  return std::uint16_t(_mm_extract_epi16(h, 0));
+}
+
 /// 64 codes, 8 a register, to 32 bytes.
 inline __m256i pack64(const __m256i c[8]) {
   const __m256i low_nibble = _mm256_set1_epi8(15), weights = _mm256_set1_epi16(0x1001);
@@ -187,8 +194,8 @@ inline __m256i codes64(const f16* x, __m256 inv) {
 }
 
 /// Codes of one group, whatever its length.
-template <bool streamed, class T>
-inline void encode(const T* x, std::size_t len, __m256 inv, std::uint8_t* q) {
+template <bool streamed, class T, class Factor>
+inline void encode(const T* x, std::size_t len, const Factor& inv, std::uint8_t* q) {
   std::size_t j = 0;
   for (; j + kStep <= len; j += kStep) {
     if constexpr (streamed) prefetch_ahead<kStep * sizeof(T)>(x + j);
@@ -214,12 +221,6 @@ struct Factors {
     scale = _mm256_and_ps(_mm256_div_ps(largest, seven), finite);
   }
 };
-
-/// Not _cvtss_sh: clang's warns under -Wpedantic.
-inline std::uint16_t to_half(float v) {
-  const __m128i h = _mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT);
-  return std::uint16_t(_mm_extract_epi16(h, 0));
-}
 
 inline void put_scales(float* scale, __m256 v) { _mm256_storeu_ps(scale, v); }
 inline void put_scales(f16* scale, __m256 v) {
@@ -308,6 +309,81 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
   }
   if (streamed) _mm_sfence();
 }
+
+// ---- codes of a long f16 group, by table
+//
+// With inv given, the code of |x| is the number of thresholds T1..T7 at or below it, and on the
+// bits of binary16 that is integer arithmetic, sixteen to a register: no conversion to f32, back
+// for the rounding, and to f32 again. With d = bits(|x|) - (T1 - 1), saturated at 0, all codes lie
+// in d < 4096 (T1 is less than four binades below absmax): sixteen windows of 256, each with at
+// most two thresholds inside (from 146 apart), so vpshufb by d's high byte looks up the code at the
+// window's start and the two low bytes to compare with.
+struct Thresholds {
+  __m256i offset, start, first, second;
+  bool usable = false;
+
+  Thresholds(unsigned absmax_bits, float inv) {
+    if (absmax_bits == 0 || absmax_bits >= 0x7c00u) return;
+    const auto code = [inv](unsigned bits) {
+      const float product = _cvtsh_ss(static_cast<unsigned short>(bits)) * inv;
+      return _mm_cvtss_si32(_mm_set_ss(_cvtsh_ss(to_half(product))));
+    };
+    unsigned at[7];
+    for (int k = 0; k < 7; ++k) {
+      unsigned bits = to_half((float(k) + 0.5f) / inv);
+      while (bits > 0 && code(bits) > k) --bits;  // a step or two, as the roundings have it
+      while (code(bits) <= k) ++bits;
+      at[k] = bits;
+    }
+    const unsigned below = at[0] - 1;
+    if (absmax_bits - below >= 4096 && absmax_bits > below) return;
+    std::int8_t table[3][16];
+    for (int w = 0; w < 16; ++w) {
+      int codes = 0, inside = 0;
+      table[1][w] = table[2][w] = 127;  // nothing is greater
+      for (const unsigned threshold : at) {
+        const int d = int(threshold - below) - 256 * w;
+        if (d <= 0) ++codes;
+        if (d <= 0 || d > 255) continue;
+        if (inside == 2) return;
+        table[1 + inside++][w] = std::int8_t(d - 1 - 128);
+      }
+      table[0][w] = std::int8_t(codes);
+    }
+    offset = _mm256_set1_epi16(short(below));
+    start = _mm256_broadcastsi128_si256(load128(table[0]));
+    first = _mm256_broadcastsi128_si256(load128(table[1]));
+    second = _mm256_broadcastsi128_si256(load128(table[2]));
+    usable = true;
+  }
+
+  /// 32 codes as words of two nibbles: of elements 0-7 16-23 | 8-15 24-31.
+  __m256i pairs(const f16* x) const {
+    const __m256i a = load(x), b = load(x + 16), no_sign = _mm256_set1_epi16(0x7fff);
+    const __m256i da = _mm256_subs_epu16(_mm256_and_si256(a, no_sign), offset);
+    const __m256i db = _mm256_subs_epu16(_mm256_and_si256(b, no_sign), offset);
+    const __m256i window = _mm256_packus_epi16(_mm256_srli_epi16(da, 8), _mm256_srli_epi16(db, 8));
+    const __m256i low_byte = _mm256_set1_epi16(0xff);
+    const __m256i low = _mm256_xor_si256(  // biased: bytes compare signed
+        _mm256_packus_epi16(_mm256_and_si256(da, low_byte), _mm256_and_si256(db, low_byte)),
+        _mm256_set1_epi8(-128));
+    __m256i code = _mm256_shuffle_epi8(start, window);
+    code = _mm256_sub_epi8(code, _mm256_cmpgt_epi8(low, _mm256_shuffle_epi8(first, window)));
+    code = _mm256_sub_epi8(code, _mm256_cmpgt_epi8(low, _mm256_shuffle_epi8(second, window)));
+    code = _mm256_sign_epi8(code, _mm256_packs_epi16(a, b));
+    return _mm256_maddubs_epi16(_mm256_and_si256(code, _mm256_set1_epi8(15)),
+                                _mm256_set1_epi16(0x1001));
+  }
+};
+
+/// 64 codes; `usable` must hold.
+inline __m256i codes64(const f16* x, const Thresholds& table) {
+  const __m256i bytes = _mm256_packus_epi16(table.pairs(x), table.pairs(x + 32));
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/// From this length on the table (some 400 cycles) pays.
+constexpr std::size_t kLongHalf = 4096;
 
 // ---- back
 
@@ -644,12 +720,18 @@ void quantize_f32_s4g_avx2(const float* x, std::size_t groups, std::size_t len, 
 void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float largest = _cvtsh_ss(static_cast<unsigned short>(absmax(x, len)));
+    const unsigned largest_bits = absmax(x, len);
+    const float largest = _cvtsh_ss(static_cast<unsigned short>(largest_bits));
     float wide = 7.0f / largest;
     wide = wide < 65504.0f ? wide : 65504.0f;
     wide = largest == 0.0f ? 0.0f : wide;
     const std::uint16_t stored = to_half(wide);
-    encode<false>(x, len, _mm256_set1_ps(_cvtsh_ss(stored)), q);
+    const float factor = _cvtsh_ss(stored);
+    const Thresholds table(len < kLongHalf ? 0 : largest_bits, factor);
+    if (table.usable)
+      encode<false>(x, len, table, q);
+    else
+      encode<false>(x, len, _mm256_set1_ps(factor), q);
     inv[i] = f16(stored);
   }
 }
