@@ -5,17 +5,17 @@ target_include_directories(test_fixtures PRIVATE ${PROJECT_SOURCE_DIR}/examples)
 target_link_libraries(test_fixtures PRIVATE nlohmann_json::nlohmann_json)
 target_link_libraries(test_notebook PRIVATE qb_notebook nlohmann_json::nlohmann_json)
 
-# program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]): the
-# program's exit code and output; check_program.cmake explains the rest.
+# program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]
+# [JSON <file>]): the program's exit code and output; check_program.cmake explains the rest.
 function(program_test name target)
-  cmake_parse_arguments(arg "REPRODUCE" "RC;STDOUT" "ARGS;MATCH;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(arg "REPRODUCE" "RC;STDOUT;JSON" "ARGS;MATCH;ENVIRONMENT" ${ARGN})
   if(NOT DEFINED arg_RC)
     set(arg_RC 0)
   endif()
   add_test(NAME ${name}
            COMMAND ${CMAKE_COMMAND} -DPROGRAM=$<TARGET_FILE:${target}> -DRC=${arg_RC}
                    "-DEMULATOR=${CMAKE_CROSSCOMPILING_EMULATOR}" "-DARGS=${arg_ARGS}"
-                   "-DSTDOUT=${arg_STDOUT}" "-DMATCH=${arg_MATCH}" -DREPRODUCE=${arg_REPRODUCE}
+                   "-DSTDOUT=${arg_STDOUT}" "-DJSON=${arg_JSON}" "-DMATCH=${arg_MATCH}" -DREPRODUCE=${arg_REPRODUCE}
                    "-DENVIRONMENT=${arg_ENVIRONMENT}"
                    -P ${PROJECT_SOURCE_DIR}/tests/check_program.cmake)
 endfunction()
@@ -40,7 +40,7 @@ elseif("neon" IN_LIST QB_ISAS)
   set(required neon)
 endif()
 if(required)
-  program_test(require_isa.skips test_absmax ENVIRONMENT QB_ISA=baseline
+  program_test(require_isa.skips test_absmax ENVIRONMENT QB_ISA=baseline QB_REQUIRE_ISA=
                MATCH "SKIPPED.*capped by QB_ISA=baseline|capped by QB_ISA=baseline.*SKIPPED")
   program_test(require_isa.fails test_absmax RC 1
                ENVIRONMENT QB_ISA=baseline QB_REQUIRE_ISA=${required}
