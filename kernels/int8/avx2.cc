@@ -36,6 +36,11 @@ inline __m256 load8(const float* x) { return _mm256_loadu_ps(x); }
 inline __m256 load8(const f16* x) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
 }
+/// vcvtps2ph of one value. clang's _cvtss_sh is a macro that warns.
+inline std::uint16_t narrowed(float v) {
+  return std::uint16_t(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT)));
+}
+
 inline float load1(const float* x) { return *x; }
 inline float load1(const f16* x) { return _cvtsh_ss(static_cast<std::uint16_t>(*x)); }
 
@@ -148,9 +153,7 @@ struct ThroughF16 {
     const __m256 shift = _mm256_set1_ps(0x1p13f);
     return _mm256_cvtps_epi32(_mm256_fnmadd_ps(power, shift, _mm256_fmadd_ps(power, shift, v)));
   }
-  static int round(float v) {
-    return HalfToEven::round(_cvtsh_ss(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)));
-  }
+  static int round(float v) { return HalfToEven::round(_cvtsh_ss(narrowed(v))); }
 };
 
 /// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
@@ -219,9 +222,7 @@ inline void store_scale(f16* to, __m256 scale) {
                    _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
 }
 inline void store_scale(float* to, float scale) { *to = scale; }
-inline void store_scale(f16* to, float scale) {
-  *to = f16(_cvtss_sh(scale, _MM_FROUND_TO_NEAREST_INT));
-}
+inline void store_scale(f16* to, float scale) { *to = f16(narrowed(scale)); }
 
 /// Stores the scales of eight groups and returns their factors.
 template <std::size_t kLen, class S>
@@ -291,8 +292,7 @@ inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) 
   for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
     const float d = absmax(x, kBlock) / 127.0f;
     const float id = 1.0f / d;
-    block(x, y + i, _cvtss_sh(d, _MM_FROUND_TO_NEAREST_INT),
-          _mm256_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f));
+    block(x, y + i, narrowed(d), _mm256_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f));
   }
 }
 
@@ -324,7 +324,7 @@ inline void store8(f16* y, __m256 v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(y), halves);
 }
 inline void store1(float* y, float v) { *y = v; }
-inline void store1(f16* y, float v) { *y = f16(_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)); }
+inline void store1(f16* y, float v) { *y = f16(narrowed(v)); }
 
 template <bool kStream, class Y>
 inline void back8(const std::int8_t* q, __m256 scale, Y* y) {
@@ -397,8 +397,7 @@ void quantize_f16_s8_avx2(const f16* x, std::size_t groups, std::size_t len, std
     const float largest = absmax(x, len);
     float wide = 127.0f / largest;
     wide = wide < 65504.0f ? wide : 65504.0f;
-    const auto stored =
-        std::uint16_t(_cvtss_sh(largest == 0.0f ? 0.0f : wide, _MM_FROUND_TO_NEAREST_INT));
+    const auto stored = narrowed(largest == 0.0f ? 0.0f : wide);
     inv[i] = f16(stored);
     codes<ThroughF16>(x, len, _cvtsh_ss(stored), q, stream);
   }

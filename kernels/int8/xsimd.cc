@@ -239,7 +239,7 @@ template <class Rounding, class T>
 inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
   const F inv(factor);
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) codes_of_step<Rounding>(x + j, inv, q + j);
+  for (; len - j >= kStep; j += kStep) codes_of_step<Rounding>(x + j, inv, q + j);
   for (; j < len; ++j) q[j] = Rounding::round(load1(x + j) * factor);
 }
 
@@ -286,7 +286,7 @@ template <class Y>
 inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y) {
   const F scale(factor);
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep)
+  for (; len - j >= kStep; j += kStep)
     for (std::size_t i = 0; i < kStep; i += kLanes) store(y + j + i, widened(q + j + i) * scale);
   for (; j < len; ++j) store1(y + j, float(q[j]) * factor);
 }

@@ -54,7 +54,9 @@ struct Avx2 {
     for (; i + 8 <= n; i += 8)
       _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i),
                        _mm256_cvtps_ph(load(x + i), _MM_FROUND_TO_NEAREST_INT));
-    for (; i < n; ++i) y[i] = f16(_cvtss_sh(x[i], _MM_FROUND_TO_NEAREST_INT));
+    for (; i < n; ++i)  // not _cvtss_sh: clang's is a macro that warns
+      y[i] = f16(static_cast<unsigned short>(
+          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT))));
   }
 };
 

@@ -341,7 +341,8 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
       const Scaling scaling =
           block_scaling(reduce_max(_mm256_max_ps(_mm256_max_ps(magnitude(v[0]), magnitude(v[1])),
                                                  _mm256_max_ps(magnitude(v[2]), magnitude(v[3])))));
-      scales[b] = _cvtsh_ss(_cvtss_sh(scaling.scale, _MM_FROUND_TO_NEAREST_INT));
+      scales[b] = _mm_cvtss_f32(
+          _mm_cvtph_ps(_mm_cvtps_ph(_mm_set_ss(scaling.scale), _MM_FROUND_TO_NEAREST_INT)));
       const __m256i codes = quantize_block<true>(v, scaling.inverse);
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + b * kBlock), codes);
       const auto start = static_cast<std::uint16_t>(-4 * reduce_add(sums(codes)));
