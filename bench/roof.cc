@@ -19,7 +19,7 @@ namespace {
 using limits::LimitKernels;
 using limits::StreamLoop;
 
-constexpr double kMaxAge = 5.0;  // seconds that a limit stays near in time
+constexpr double kMaxAge = 8.0;  // seconds that a limit stays near in time
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -62,7 +62,7 @@ double best_seconds(int threads, const Body& body) {
   };
   double best = timed(1);
   const std::size_t calls = std::size_t(std::clamp(1e-3 / std::max(best, 1e-9), 1.0, 1e6));
-  const double deadline = now() + 0.06;
+  const double deadline = now() + 0.04;
   for (int i = 0; i < 12 && (i < 4 || now() < deadline); ++i) best = std::min(best, timed(calls));
   return best;
 }

@@ -41,7 +41,7 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches) {
           if (n * 5 <= level.bytes) fits = n;
         if (fits && (plan.sizes.empty() || fits > plan.sizes.back())) plan.sizes.push_back(fits);
       }
-      std::size_t beyond = 32 * Mi;
+      std::size_t beyond = 16 * Mi;
       while (beyond * 2 < 2 * caches.back().bytes && beyond < 64 * Mi) beyond *= 2;
       plan.sizes.push_back(beyond);
       plan.matmul = {{1, 4096, 4096}, {12, 4096, 512}, {32, 1024, 4096}};
