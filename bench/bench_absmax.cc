@@ -2,6 +2,7 @@
 #include "absmax/absmax.h"
 
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 
 #include "data.h"
@@ -10,6 +11,13 @@
 
 namespace qb::bench {
 namespace {
+
+/// Enough digits to tell two neighbouring floats apart.
+std::string text(float value) {
+  char digits[24];
+  std::snprintf(digits, sizeof digits, "%.9g", double(value));
+  return digits;
+}
 
 template <class T>
 struct Problem {
@@ -54,8 +62,8 @@ class AbsmaxInstance : public Instance {
     for (std::size_t i = 0; i < y_.size(); ++i) {
       if (std::memcmp(&y_[i], &problem_->expected[i], sizeof(float)) == 0) continue;
       if (error.mismatches++ == 0)
-        error.first = "y[" + std::to_string(i) + "] is " + std::to_string(y_[i]) + ", expected " +
-                      std::to_string(problem_->expected[i]);
+        error.first = "y[" + std::to_string(i) + "] is " + text(y_[i]) + ", expected " +
+                      text(problem_->expected[i]);
     }
     return error;
   }

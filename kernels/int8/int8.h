@@ -1,10 +1,12 @@
 // Int8 quantization: symmetric, no zero-point (contract, section 3).
 //
-//   format                  input  stored beside the codes         arithmetic
-//   s8 tensor, channel      f32    f32 scale = absmax/127          x*inv, rne; back q*scale
-//   s8 group 32, 64, 128    f32    the same scale rounded to f16   the same codes; back
-//   q*f32(scale) s8 of the notebook      f16    f16 inv = 127/absmax            every step rounded
-//   to f16 q8_0                    f32    f16 d in each 34-byte block     ggml's; back f32(d)*q
+// clang-format off
+//   format                  input  stored beside the codes           arithmetic
+//   s8 tensor, channel      f32    f32 scale = absmax/127            x*inv, rne; back q*scale
+//   s8 group 32, 64, 128    f32    the same scale, rounded to f16    the same codes; back q*f32(scale)
+//   s8 of the notebook      f16    f16 inv = 127/absmax              every step rounded to f16
+//   q8_0                    f32    f16 d in each 34-byte block       ggml's; back f32(d)*q
+// clang-format on
 //
 // s8 codes are row-major int8 like the weights they stand for; groups follow each other along K.
 #pragma once
