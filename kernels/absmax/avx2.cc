@@ -1,11 +1,9 @@
-// Absmax, AVX2. Loads bind it: two 32-byte loads a cycle, an AND and a maximum each. Shares of the
-// limit on Zen 3, bytes read per second over those of a loop that only reads:
-//   one group       the limit in L1, L2, L3, and beyond (there eight streams read 1.3 times as much
-//                   as one, and are the limit).
-//   groups of 32    reducing eight of them takes 21 (f32) or 25 (f16) operations on top of 56 or
-//   24,
-//                   so that the vector pipes bind in L1, at 0.75 and 0.55; 0.95 and 0.87 in L2, 0.9
-//                   in L3, 0.8 beyond.
+// Absmax, AVX2. What binds; the shares of the limit that are reached are in results/.
+//
+//   one group       the loads, two of 32 bytes a cycle with an AND and a maximum each; beyond the
+//                   caches memory, read as eight interleaved streams.
+//   groups of 32    the vector pipes in L1: reducing eight groups takes 21 (f32) or 25 (f16)
+//                   operations on top of 56 or 24.
 #include <immintrin.h>
 
 #include "absmax/kernels.h"

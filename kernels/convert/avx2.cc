@@ -1,20 +1,15 @@
-// Float conversions, AVX2 and F16C. Shares of the limit on Zen 3: bytes read and written per second
-// over those of a loop that only loads and stores as much, with whatever stores and number of
-// streams are best at that size.
-//   f16 -> f32   a load that converts and a store per eight elements. The store binds in L1; 0.95
-//   of
-//                the limit or more at every size.
-//   f32 -> f16   the conversion (two operations on two pipes) binds in L1, at 0.55; 0.9 or more
-//   from
-//                L2 outward.
+// Float conversions, AVX2 and F16C. What binds each loop; the shares of the limit that are reached
+// are in results/.
+//
+//   f16 -> f32   a load that converts and a store per eight elements: the store in L1, then memory.
+//   f32 -> f16   the conversion, two operations on two pipes, in L1; memory from L2 outward.
 //   bf16 -> f32  two stores a vector, beside four operations to quiet NaN and four to interleave
-//                with zeros: 0.8 in L1, 0.9 or more from L2 outward.
-//   f32 -> bf16  the vector pipes: sixteen elements take thirteen operations, eight of them to
-//   round
-//                and two to look for NaN, which has a branch of its own. 0.3 in L1, 0.8 in L2, 0.9
-//                or more from L3 outward.
-// Beyond the caches non-temporal stores double what widening reaches; narrowing gains a third from
-// four interleaved, prefetched streams on top of them.
+//                with zeros: the vector pipes in L1, memory from L2 outward.
+//   f32 -> bf16  the vector pipes as far as L2: sixteen elements take thirteen operations, eight of
+//                them to round and two to look for NaN, which has a branch of its own.
+//
+// Beyond the caches stores are non-temporal, and narrowing reads four interleaved, prefetched
+// streams.
 #include <immintrin.h>
 
 #include "convert/kernels.h"
