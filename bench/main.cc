@@ -48,7 +48,7 @@ int run(int argc, char** argv) {
       options.benchmark_args[0],
       smoke  ? "--benchmark_min_time=0.0001"
       : full ? "--benchmark_min_time=0.1"
-             : "--benchmark_min_time=0.01",
+             : "--benchmark_min_time=0.005",
       smoke ? "--benchmark_repetitions=1" : "--benchmark_repetitions=3"};
   args.insert(args.end(), options.benchmark_args.begin() + 1, options.benchmark_args.end());
   std::vector<char*> pointers;
