@@ -83,6 +83,16 @@ inline U widened(const f16* x) {
 #endif
 }
 
+/// The correctly rounded quotient: xsimd 8.1 divides floats on NEON by an estimate and Newton
+/// steps.
+inline F quotient(const F& a, const F& b) {
+#if defined(QB_XSIMD_neon)
+  return F(vdivq_f32(a, b));
+#else
+  return a / b;
+#endif
+}
+
 inline F load(const float* x) { return F::load_unaligned(x); }
 
 /// Finite halves as floats.
@@ -259,8 +269,8 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
   if (len && len % kStep == 0 && len <= 256)
     for (; groups >= kLanes; groups -= kLanes, scale += kLanes) {
       const F largest = absmax_of_lanes(x, len);
-      const F inv = finite_or_zero(qmax / largest);
-      store_scales(scale, xsimd::select(inv != F(0.0f), largest / qmax, F(0.0f)));
+      const F inv = finite_or_zero(quotient(qmax, largest));
+      store_scales(scale, xsimd::select(inv != F(0.0f), quotient(largest, qmax), F(0.0f)));
       alignas(64) float factor[kLanes];
       inv.store_aligned(factor);
       for (std::size_t i = 0; i < kLanes; ++i, x += len, q += len)
@@ -341,10 +351,10 @@ void QB_SYMBOL(dequantize_s8_f16)(const std::int8_t* q, std::size_t groups, std:
 
 void QB_SYMBOL(quantize_f32_q8_0)(const float* x, std::size_t blocks, BlockQ8_0* y) {
   for (; blocks >= kLanes; blocks -= kLanes) {
-    const F d = absmax_of_lanes(x, kBlock) / F(127.0f);
+    const F d = quotient(absmax_of_lanes(x, kBlock), F(127.0f));
     alignas(64) float scale[kLanes], factor[kLanes];
     d.store_aligned(scale);
-    finite_or_zero(F(1.0f) / d).store_aligned(factor);
+    finite_or_zero(quotient(F(1.0f), d)).store_aligned(factor);
     for (std::size_t i = 0; i < kLanes; ++i, x += kBlock) block(x, y++, scale[i], factor[i]);
   }
   for (; blocks; --blocks, x += kBlock) {
