@@ -13,7 +13,7 @@
 
 namespace qb {
 
-/// One implementation of one operation. A constant-initialised table of these per room.
+/// One implementation of one operation. Each room has one table of these.
 struct Variant {
   std::string_view op;    ///< symbol stem: "absmax_f32"
   std::string_view name;  ///< "avx2", "xsimd_avx2", "scalar"
