@@ -176,6 +176,7 @@ class MatmulInstance : public Instance {
                         " within " + std::to_string(want.bound[i]);
       }
     error.nmse = square > 0 ? square_error / square : square_error;
+    error.weights_nmse = problem_->weights.nmse();
     error.of_bound = worst;
     return error;
   }

@@ -51,23 +51,21 @@ void parse_shape(const std::string& text, Options& options) {
 Options parse_options(int argc, char** argv) {
   Options o;
   std::vector<std::string> shapes;
-  std::optional<Verify> verify;
+  std::string profile, verify;
   int threads_allowed = 4096;
   CLI::App app(
       "quantbench: verifies, then times the kernels under quantized inference.\n"
       "All --benchmark_* flags of Google Benchmark work (--benchmark_filter, --benchmark_out, "
       "...).",
       "quantbench");
-  app.add_option("--profile", o.profile,
+  app.add_option("--profile", profile,
                  "how much to run: quick, full, or smoke (a check, no timing claim)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Profile>{
-          {"quick", Profile::quick}, {"full", Profile::full}, {"smoke", Profile::smoke}}));
+      ->check(CLI::IsMember({"quick", "full", "smoke"}));
   app.add_option(
          "--verify", verify,
          "check before timing: full (every output), quick (matmul: a sample), off; default: "
          "full with --profile=full, otherwise quick")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, Verify>{
-          {"full", Verify::full}, {"quick", Verify::quick}, {"off", Verify::off}}));
+      ->check(CLI::IsMember({"full", "quick", "off"}));
   app.add_flag("--list", o.list, "list every operation and variant, and whether it runs here");
   app.add_option("--threads", o.threads, "thread counts, as in --threads=1,2")
       ->delimiter(',')
@@ -90,7 +88,10 @@ Options parse_options(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     throw UsageError{app.exit(e) == 0 ? 0 : 2};
   }
-  o.verify = verify.value_or(o.profile == Profile::full ? Verify::full : Verify::quick);
+  if (profile == "full") o.profile = Profile::full;
+  if (profile == "smoke") o.profile = Profile::smoke;
+  if (verify.empty()) verify = o.profile == Profile::full ? "full" : "quick";
+  o.verify = verify == "full" ? Verify::full : verify == "off" ? Verify::off : Verify::quick;
 
   // Google Benchmark's flags, but for a JSON --benchmark_out: that file we write ourselves, beside
   // and renamed, so that an interrupted run keeps its rows.
@@ -110,6 +111,9 @@ Options parse_options(int argc, char** argv) {
       continue;
     }
     if (const auto v = value_of("--benchmark_filter")) o.filter = *v;
+    if (const auto v = value_of("--benchmark_repetitions");
+        v && !std::regex_match(*v, std::regex("[1-9][0-9]{0,5}")))
+      throw std::invalid_argument("--benchmark_repetitions=" + *v + ": expected 1 to 999999");
     if (const auto v = value_of("--benchmark_format")) o.display = *v;
     o.benchmark_args.push_back(extra);
   }

@@ -214,6 +214,8 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
     if (values.count("nmse")) {
       row.error = value("nmse");
       row.error_name = "nmse " + format("%.1e", row.error);
+      if (const double lost = value("weights_nmse"); lost > 0)
+        row.error_name += ", weights " + format("%.1e", lost);
     } else if (!values.count("mismatches")) {
       row.error_name = "unverified";
     }

@@ -152,6 +152,7 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     counters["mismatches"] = double(error.mismatches);
     if (error.max_ulp) counters["max_ulp"] = *error.max_ulp;
     if (error.nmse) counters["nmse"] = *error.nmse;
+    if (error.weights_nmse) counters["weights_nmse"] = *error.weights_nmse;
     if (error.of_bound) counters["of_bound"] = *error.of_bound;
   }
   std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");

@@ -4,11 +4,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <numeric>
 #include <string>
+#include <vector>
 
 #include "core/scalar_half.h"
 #include "data.h"
 #include "matmul/matmul.h"
+#include "oracle/matmul.h"
 
 namespace qb::bench {
 
@@ -26,13 +29,21 @@ class QuantizedWeights {
         group_(group_of(format, k, group)),
         values_(n * row_bytes(format, k)),
         scales_(n * scale_bytes_of_row(format, k, group)) {
+    std::vector<double> lost(n), square(n);
     parallel_ranges(omp_get_max_threads(), n, 16, [&](std::size_t begin, std::size_t end) {
       Array<float> row(k);
       for (std::size_t i = begin; i < end; ++i) {
         fill_normal(row.span(), seed, 1 + i);
         quantize_row(row.data(), i);
+        const std::vector<double> back = oracle::weights_of_output(view(), i);
+        for (std::size_t j = 0; j < k; ++j) {
+          const double x = row.data()[j];
+          lost[i] += (back[j] - x) * (back[j] - x);
+          square[i] += x * x;
+        }
       }
     });
+    nmse_ = std::reduce(lost.begin(), lost.end()) / std::reduce(square.begin(), square.end());
   }
 
   matmul::WeightView view() const { return view_of(values_.data(), scales_.data()); }
@@ -47,6 +58,9 @@ class QuantizedWeights {
   const Bytes& values() const { return values_; }
   const Bytes& scales() const { return scales_; }
   std::size_t bytes() const { return values_.size() + scales_.size(); }
+
+  /// What quantization lost: sum (w - w')^2 / sum w^2, with w' dequantized.
+  double nmse() const { return nmse_; }
 
   /// Canonical bytes of n x k weights, without making them.
   static std::size_t bytes_of(matmul::Format format, std::size_t n, std::size_t k,
@@ -166,6 +180,7 @@ class QuantizedWeights {
   Format format_;
   std::size_t n_, k_, group_;
   Bytes values_, scales_;
+  double nmse_ = 0;
 };
 
 }  // namespace qb::bench

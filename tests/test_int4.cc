@@ -13,21 +13,32 @@
 #include "oracle/int4.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
+#include "support/quantize_checks.h"
 #include "support/variant_test.h"
+
+namespace qb::test {
+
+template <>
+struct Layout<std::uint8_t> {
+  static std::size_t bytes(std::size_t len) { return (len + 1) / 2; }
+  template <class X, class S>
+  static auto quantized(std::span<const X> x, std::size_t groups, std::size_t len) {
+    if constexpr (sizeof(X) == sizeof(float))
+      return oracle::quantize_s4<S>(x, groups, len);
+    else
+      return oracle::quantize_s4(x, groups, len);
+  }
+};
+
+}  // namespace qb::test
 
 namespace {
 
 using qb::BlockQ4_0;
 using qb::f16;
 using qb::kBlock;
-using qb::test::Against;
-using qb::test::Guarded;
+using namespace qb::test;
 using testing::HasSubstr;
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kMost = std::numeric_limits<float>::max();
-constexpr float kLeast = std::numeric_limits<float>::denorm_min();
 
 QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::int4::quantize_f32_s4);
 QB_VARIANT_TEST_SUITE(QuantizeF32S4g, qb::int4::quantize_f32_s4g);
@@ -40,53 +51,7 @@ QB_VARIANT_TEST_SUITE(UnpackS4, qb::int4::unpack_s4);
 QB_VARIANT_TEST_SUITE(QuantizeF32Q4_0, qb::int4::quantize_f32_q4_0);
 QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::int4::dequantize_q4_0_f32);
 
-double shown(float v) { return v; }
-double shown(std::int8_t v) { return v; }
-double shown(std::uint8_t v) { return v; }
-double shown(f16 v) { return qb::oracle::value(v); }
-
-/// Every bit equal; names the first element that differs.
-template <class Got, class Want>
-void expect_same(const Got& got, const Want& want, const std::string& what) {
-  ASSERT_EQ(got.size(), want.size()) << what;
-  using T = std::remove_cvref_t<decltype(want[0])>;
-  if (got.size() == 0 || std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0) return;
-  for (std::size_t i = 0; i < want.size(); ++i)
-    if (std::memcmp(&got[i], &want[i], sizeof(T)) != 0) {
-      ADD_FAILURE() << what << ": [" << i << "] of " << want.size() << " is " << shown(got[i])
-                    << ", expected " << shown(want[i]);
-      return;
-    }
-}
-
-std::string label(std::size_t groups, std::size_t len) {
-  return std::to_string(groups) + " groups of " + std::to_string(len);
-}
-
-constexpr std::size_t packed_size(std::size_t len) { return (len + 1) / 2; }
-
-template <class X, class S>
-auto expected_s4(std::span<const X> x, std::size_t groups, std::size_t len) {
-  if constexpr (sizeof(X) == sizeof(float))
-    return qb::oracle::quantize_s4<S>(x, groups, len);
-  else
-    return qb::oracle::quantize_s4(x, groups, len);
-}
-
-/// Runs a quantizer with everything between guard pages and compares codes and scales.
-template <class X, class S>
-void check_quantize(void kernel(const X*, std::size_t, std::size_t, std::uint8_t*, S*),
-                    const std::vector<X>& values, std::size_t groups, std::size_t len,
-                    Against side = Against::end) {
-  ASSERT_EQ(values.size(), groups * len);
-  const Guarded<X> x(values, side);
-  Guarded<std::uint8_t> q(groups * packed_size(len), side);
-  Guarded<S> scale(groups, side);
-  kernel(x.data(), groups, len, q.data(), scale.data());
-  const auto want = expected_s4<X, S>(values, groups, len);
-  expect_same(scale, want.scale, "scale of " + label(groups, len));
-  expect_same(q, want.q, "codes of " + label(groups, len));
-}
+constexpr auto packed_size = Layout<std::uint8_t>::bytes;
 
 /// The groups that a quantizer has trouble with, each of `len` >= 4 elements, for codes up to qmax
 /// (7, or 8 for q4_0).
@@ -136,18 +101,6 @@ std::vector<std::vector<float>> hard_groups(std::size_t len, float qmax) {
   return list;
 }
 
-std::vector<float> joined(const std::vector<std::vector<float>>& groups) {
-  std::vector<float> all;
-  for (const auto& g : groups) all.insert(all.end(), g.begin(), g.end());
-  return all;
-}
-
-std::vector<f16> halves(const std::vector<float>& x) {
-  std::vector<f16> h;
-  for (const float v : x) h.push_back(qb::oracle::to_f16(v));
-  return h;
-}
-
 constexpr std::size_t kGroupLengths[] = {1,  2,  5,  8,   31,  32,  33,  63,  64,
                                          65, 96, 97, 128, 160, 200, 256, 257, 544};
 constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
@@ -192,30 +145,6 @@ TEST_P(QuantizeF32S4, EveryStart) {
     EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
                             [](std::uint8_t c) { return c == 0x55; }));
     EXPECT_EQ(q[start + 278], 0x55);
-  }
-}
-
-/// A value that is not finite spoils its own group at most, and touches nothing outside.
-template <class X, class S>
-void check_non_finite(void kernel(const X*, std::size_t, std::size_t, std::uint8_t*, S*),
-                      const std::vector<X>& values, const std::vector<X>& specials) {
-  for (const std::size_t len : {1, 5, 32, 64, 100, 128}) {
-    const std::size_t groups = values.size() / len, stride = packed_size(len);
-    const auto want = expected_s4<X, S>({values.data(), groups * len}, groups, len);
-    for (const X special : specials) {
-      Guarded<X> x(std::span<const X>(values).first(groups * len), Against::end);
-      Guarded<std::uint8_t> q(groups * stride);
-      Guarded<S> scale(groups);
-      const std::size_t hit = groups / 3;
-      for (std::size_t j = 0; j < len; j += 3) x[hit * len + j] = special;
-      kernel(x.data(), groups, len, q.data(), scale.data());
-      for (std::size_t i = 0; i < groups; ++i)
-        if (i != hit) {
-          ASSERT_EQ(std::memcmp(&scale[i], &want.scale[i], sizeof(S)), 0) << i << " of " << groups;
-          ASSERT_EQ(std::memcmp(&q[i * stride], &want.q[i * stride], stride), 0)
-              << i << " of " << groups;
-        }
-    }
   }
 }
 
@@ -416,11 +345,6 @@ void check_large(void kernel(const std::uint8_t*, std::size_t, std::size_t, cons
       EXPECT_EQ(wrong, 0u) << label(groups, len) << " from " << start;
     }
 }
-
-const std::vector<float> kScales = {0.013f,    1.0f,      0.0f, kLeast, 77 * kLeast,
-                                    0x1p-126f, kMost / 8, 0.3f, 1e10f,  kMost};
-const std::vector<f16> kHalfScales = {f16(0x2345), f16(0x3c00), f16(0),      f16(1), f16(0x3ff),
-                                      f16(0x400),  f16(0x7bff), f16(0x57f0), f16(77)};
 
 TEST_P(DequantizeS4F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
 TEST_P(DequantizeS4gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
@@ -784,17 +708,6 @@ TEST_P(DequantizeQ4_0F32, NonFiniteScaleStaysInItsBlock) {
 }
 
 // ---- checked entries
-
-/// The message of the BadArgument that `call` throws; empty if it throws none.
-template <class Call>
-std::string refusal(Call call) {
-  try {
-    call();
-  } catch (const qb::BadArgument& e) {
-    return e.what();
-  }
-  return {};
-}
 
 namespace int4 = qb::int4;
 

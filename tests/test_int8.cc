@@ -13,21 +13,32 @@
 #include "oracle/int8.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
+#include "support/quantize_checks.h"
 #include "support/variant_test.h"
+
+namespace qb::test {
+
+template <>
+struct Layout<std::int8_t> {
+  static std::size_t bytes(std::size_t len) { return len; }
+  template <class X, class S>
+  static auto quantized(std::span<const X> x, std::size_t groups, std::size_t len) {
+    if constexpr (sizeof(X) == sizeof(float))
+      return oracle::quantize_s8<S>(x, groups, len);
+    else
+      return oracle::quantize_s8(x, groups, len);
+  }
+};
+
+}  // namespace qb::test
 
 namespace {
 
 using qb::BlockQ8_0;
 using qb::f16;
 using qb::kBlock;
-using qb::test::Against;
-using qb::test::Guarded;
+using namespace qb::test;
 using testing::HasSubstr;
-
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kMost = std::numeric_limits<float>::max();
-constexpr float kLeast = std::numeric_limits<float>::denorm_min();
 
 QB_VARIANT_TEST_SUITE(QuantizeF32S8, qb::int8::quantize_f32_s8);
 QB_VARIANT_TEST_SUITE(QuantizeF32S8g, qb::int8::quantize_f32_s8g);
@@ -37,51 +48,6 @@ QB_VARIANT_TEST_SUITE(DequantizeS8gF32, qb::int8::dequantize_s8g_f32);
 QB_VARIANT_TEST_SUITE(DequantizeS8F16, qb::int8::dequantize_s8_f16);
 QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::int8::quantize_f32_q8_0);
 QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::int8::dequantize_q8_0_f32);
-
-double shown(float v) { return v; }
-double shown(std::int8_t v) { return v; }
-double shown(f16 v) { return qb::oracle::value(v); }
-
-/// Every bit equal; names the first element that differs.
-template <class Got, class Want>
-void expect_same(const Got& got, const Want& want, const std::string& what) {
-  ASSERT_EQ(got.size(), want.size()) << what;
-  using T = std::remove_cvref_t<decltype(want[0])>;
-  if (got.size() == 0 || std::memcmp(got.data(), want.data(), want.size() * sizeof(T)) == 0) return;
-  for (std::size_t i = 0; i < want.size(); ++i)
-    if (std::memcmp(&got[i], &want[i], sizeof(T)) != 0) {
-      ADD_FAILURE() << what << ": [" << i << "] of " << want.size() << " is " << shown(got[i])
-                    << ", expected " << shown(want[i]);
-      return;
-    }
-}
-
-std::string label(std::size_t groups, std::size_t len) {
-  return std::to_string(groups) + " groups of " + std::to_string(len);
-}
-
-template <class X, class S>
-auto expected_s8(std::span<const X> x, std::size_t groups, std::size_t len) {
-  if constexpr (sizeof(X) == sizeof(float))
-    return qb::oracle::quantize_s8<S>(x, groups, len);
-  else
-    return qb::oracle::quantize_s8(x, groups, len);
-}
-
-/// Runs a quantizer with everything between guard pages and compares codes and scales.
-template <class X, class S>
-void check_quantize(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
-                    const std::vector<X>& values, std::size_t groups, std::size_t len,
-                    Against side = Against::end) {
-  ASSERT_EQ(values.size(), groups * len);
-  const Guarded<X> x(values, side);
-  Guarded<std::int8_t> q(values.size(), side);
-  Guarded<S> scale(groups, side);
-  kernel(x.data(), groups, len, q.data(), scale.data());
-  const auto want = expected_s8<X, S>(values, groups, len);
-  expect_same(scale, want.scale, "scale of " + label(groups, len));
-  expect_same(q, want.q, "code of " + label(groups, len));
-}
 
 /// The groups that a quantizer has trouble with, each of `len` >= 4 elements.
 std::vector<std::vector<float>> hard_groups(std::size_t len) {
@@ -116,18 +82,6 @@ std::vector<std::vector<float>> hard_groups(std::size_t len) {
   // Subnormal elements beside an ordinary one.
   add([](std::size_t j) { return j == 3 ? 1.0f : float(j) * kLeast; });
   return list;
-}
-
-std::vector<float> joined(const std::vector<std::vector<float>>& groups) {
-  std::vector<float> all;
-  for (const auto& g : groups) all.insert(all.end(), g.begin(), g.end());
-  return all;
-}
-
-std::vector<f16> halves(const std::vector<float>& x) {
-  std::vector<f16> h;
-  for (const float v : x) h.push_back(qb::oracle::to_f16(v));
-  return h;
 }
 
 constexpr std::size_t kGroupLengths[] = {1, 4, 5, 8, 31, 32, 33, 64, 96, 128, 160, 200, 256, 257};
@@ -173,29 +127,6 @@ TEST_P(QuantizeF32S8, EveryStart) {
     EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
                             [](std::int8_t c) { return c == 55; }));
     EXPECT_EQ(q[start + 555], 55);
-  }
-}
-
-/// A value that is not finite spoils its own group at most, and touches nothing outside.
-template <class X, class S>
-void check_non_finite(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
-                      const std::vector<X>& values, const std::vector<X>& specials) {
-  for (const std::size_t len : {1, 5, 32, 64, 100, 128}) {
-    const std::size_t groups = values.size() / len;
-    const auto want = expected_s8<X, S>({values.data(), groups * len}, groups, len);
-    for (const X special : specials) {
-      Guarded<X> x(std::span<const X>(values).first(groups * len), Against::end);
-      Guarded<std::int8_t> q(groups * len);
-      Guarded<S> scale(groups);
-      const std::size_t hit = groups / 3;
-      for (std::size_t j = 0; j < len; j += 3) x[hit * len + j] = special;
-      kernel(x.data(), groups, len, q.data(), scale.data());
-      for (std::size_t i = 0; i < groups; ++i)
-        if (i != hit) {
-          ASSERT_EQ(std::memcmp(&scale[i], &want.scale[i], sizeof(S)), 0) << i << " of " << groups;
-          ASSERT_EQ(std::memcmp(&q[i * len], &want.q[i * len], len), 0) << i << " of " << groups;
-        }
-    }
   }
 }
 
@@ -323,11 +254,6 @@ void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, 
     check_dequantize(kernel, 3, 0, scales, side);
   }
 }
-
-const std::vector<float> kScales = {0.013f,    1.0f,        0.0f, kLeast, 77 * kLeast,
-                                    0x1p-126f, kMost / 127, 0.3f, 1e10f,  kMost};
-const std::vector<f16> kHalfScales = {f16(0x2345), f16(0x3c00), f16(0),      f16(1), f16(0x3ff),
-                                      f16(0x400),  f16(0x7bff), f16(0x57f0), f16(77)};
 
 TEST_P(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
 TEST_P(DequantizeS8gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
@@ -544,8 +470,8 @@ void check_long_quantize(void kernel(const X*, std::size_t, std::size_t, std::in
                          const std::vector<X>& tile, std::size_t groups, std::size_t len) {
   const std::size_t n = groups * len;
   const std::vector<X> values = repeated(tile, n);
-  const auto want =
-      groups == 1 ? expected_s8<X, S>(tile, 1, kTile) : expected_s8<X, S>(tile, kTile / len, len);
+  const auto want = groups == 1 ? Layout<std::int8_t>::quantized<X, S>(tile, 1, kTile)
+                                : Layout<std::int8_t>::quantized<X, S>(tile, kTile / len, len);
   for (const Against side : {Against::end, Against::begin}) {
     Guarded<std::int8_t> q(n, side);
     std::vector<S> scale(groups);
@@ -618,17 +544,6 @@ TEST_P(DequantizeQ8_0F32, PastTheCaches) {
 }
 
 // ---- checked entries
-
-/// The message of the BadArgument that `call` throws; empty if it throws none.
-template <class Call>
-std::string refusal(Call call) {
-  try {
-    call();
-  } catch (const qb::BadArgument& e) {
-    return e.what();
-  }
-  return {};
-}
 
 namespace int8 = qb::int8;
 

@@ -57,7 +57,8 @@ def error_text(row: Row) -> str:
         return "unverified"
     nmse, ulp = row.counter("nmse"), row.counter("max_ulp")
     if nmse is not None:
-        return f"nmse {nmse:.1e}"
+        lost = row.counter("weights_nmse")
+        return f"nmse {nmse:.1e}" + (f", weights {lost:.1e}" if lost else "")
     if ulp:
         return f"{ulp:g} ulp"
     return "exact"
