@@ -30,10 +30,11 @@ using batch = xsimd::batch<T, Arch>;
 /// The same bits as a batch of another type; what the template argument means changed in xsimd 11.
 template <class To, class T>
 [[maybe_unused]] inline batch<To> bitwise(const batch<T>& v) {
-  if constexpr (requires { xsimd::bitwise_cast<batch<To>>(v); })
-    return xsimd::bitwise_cast<batch<To>>(v);
-  else
-    return xsimd::bitwise_cast<To>(v);
+#if XSIMD_VERSION_MAJOR >= 11
+  return xsimd::bitwise_cast<To>(v);
+#else
+  return xsimd::bitwise_cast<batch<To>>(v);
+#endif
 }
 
 /// Horizontal sum; the name changed in xsimd 10.

@@ -19,8 +19,8 @@ constexpr std::size_t kLanes = F::size;
 constexpr std::size_t kStep = 4 * kLanes;  ///< codes of four vectors
 constexpr float kMost = 0x1.fffffep127f;
 
-inline U bits_of(const F& v) { return xsimd::bitwise_cast<U>(v); }
-inline F floats(const U& v) { return xsimd::bitwise_cast<F>(v); }
+inline U bits_of(const F& v) { return bitwise<std::uint32_t>(v); }
+inline F floats(const U& v) { return bitwise<float>(v); }
 inline F absolute(const F& v) { return floats(bits_of(v) & U(0x7fffffffu)); }
 
 // ---- narrowing and widening
@@ -213,7 +213,7 @@ constexpr float kMagic = 0x1.8p23f;
 
 struct HalfToEven {
   static I round(const F& v) {
-    return xsimd::bitwise_cast<I>(v + F(kMagic)) - xsimd::bitwise_cast<I>(F(kMagic));
+    return bitwise<std::int32_t>(v + F(kMagic)) - bitwise<std::int32_t>(F(kMagic));
   }
   static std::int8_t round(float v) { return std::int8_t(qb::bits_of(v + kMagic)); }
 };
