@@ -15,7 +15,7 @@ define build_and_test
 endef
 
 .PHONY: help bench test test-clang test-asan test-aarch64 test-results minsize-check format \
-  format-check tidy report results-of-bench venv clean
+  format-check tidy report results-of-bench readme picture venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -37,6 +37,14 @@ results-of-bench: venv
 
 report: venv  ## results/report.html and .md, of the newest results or of FILES="a.json b.json ..."
 	.venv/bin/quantbench-report $(FILES)
+
+readme: venv  ## the README's tables and picture, of FILES=results/<machine>/<file>.json
+	.venv/bin/quantbench-report $(FILES) --readme README.md
+	$(MAKE) -s --no-print-directory picture
+
+picture: venv  ## the README's picture, of the results file that its tables name
+	$(DEPS) --browser
+	.venv/bin/python -m quantbench_results.picture
 
 test:  ## build and test, as every change must pass
 	$(DEPS)

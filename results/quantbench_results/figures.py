@@ -108,6 +108,10 @@ def variant_order(variants: Iterable[str]) -> list[str]:
     return sorted(set(variants), key=rank)
 
 
+# How a family is drawn where its variants are one: as this variant of it.
+FAMILY_STYLES = {"autovec": "autovec_avx2", "xsimd": "xsimd_avx2", "hand": "avx2", "peer": "peer:"}
+
+
 def styles(variants: Iterable[str]) -> dict[str, dict[str, str]]:
     """Per variant its colour in the light and in the dark, its symbol and its dash."""
     found: dict[str, dict[str, str]] = {}
@@ -563,13 +567,17 @@ def _bandwidths(results: Results, threads: int) -> list[tuple[str, float]]:
 
 
 def _peaks(results: Results, threads: int) -> list[tuple[str, float]]:
-    """The arithmetic peaks measured for this thread count: ("f32 avx2", op/s)."""
-    found = []
+    """The arithmetic peaks measured for this thread count, of each type of number that of the
+    fastest instruction set: ("f32 avx2", op/s), slowest first."""
+    best: dict[str, tuple[str, float]] = {}
     for label, rate in results.limits.items():
         parts = label.split("/")
-        if parts[0].startswith("peak_") and parts[-1] == f"threads:{threads}":
-            found.append((" ".join([parts[0].removeprefix("peak_"), *parts[1:-1]]), rate))
-    return sorted(found, key=lambda item: item[1])
+        if not parts[0].startswith("peak_") or parts[-1] != f"threads:{threads}":
+            continue
+        kind = parts[0].removeprefix("peak_")
+        if rate > best.get(kind, ("", 0.0))[1]:
+            best[kind] = (" ".join([kind, *parts[1:-1]]), rate)
+    return sorted(best.values(), key=lambda item: item[1])
 
 
 def _add_roofs(
@@ -658,6 +666,8 @@ def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | N
     points = [found[id(row)] for row in best if row is not None]
     if not points:
         return None
+    ops = list(dict.fromkeys(s.row.op for s in points))
+    points.sort(key=lambda s: ops.index(s.row.op))
     names = list(dict.fromkeys(_op_format(s.row) for s in points))
     figure = _figure(
         "% of the measured limit",
@@ -693,6 +703,98 @@ def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | N
                 meta=_meta("row", op, format_, "", machine, threads, rank=index),
             )
             first = False
+    _add_legend(figure)
+    return Chart(
+        "overview", "Best variants: how near to the limit", "", "", figure, [], machine.label
+    )
+
+
+FAMILY_NAMES = {
+    "autovec": "compiler",
+    "xsimd": "portable (xsimd)",
+    "hand": "intrinsics",
+    "peer": "best peer",
+}
+
+
+def families_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | None:
+    """Per operation how many times as fast as plain loops the best of each family is, and where the
+    limit lies: geometric means over formats and shapes, one thread."""
+    groups: dict[str, list[list[Standing]]] = {}
+    alone = [s for s in standings if s.row.threads == 1 and s.over.get("scalar")]
+    for group in _split(alone, "op", "format", "shape", "threads").values():
+        row = group[0].row
+        name = row.op
+        if summary.is_arithmetic(row):
+            name += " m = 1" if row.dims.get("m") == 1 else " m > 1"
+        groups.setdefault(name, []).append(group)
+    if not groups:
+        return None
+    names = [escape(name) for name in groups]
+    figure = _figure(
+        "times as fast as plain loops",
+        "",
+        x={"type": "log"},
+        y={
+            "type": "category",
+            "categoryorder": "array",
+            "categoryarray": names[::-1],
+            "dtick": 1,
+            "range": [-0.6, len(names) - 0.4],
+        },
+        height=130 + 34 * len(names),
+    )
+    figure.add_vline(x=1, line={"width": 1.5}, name="one")
+    shown: set[str] = set()
+    ratios: list[float] = [1.0]
+    for name, found in groups.items():
+        op = found[0][0].row.op
+        points: list[tuple[str, str, list[float]]] = []
+        for family, words in FAMILY_NAMES.items():
+            best = [
+                max(s.over["scalar"] for s in group if summary.family(s.row.variant) == family)
+                for group in found
+                if any(summary.family(s.row.variant) == family for s in group)
+            ]
+            points.append((family, words, best))
+        limits = [
+            max(s.over["scalar"] * 100 / share for s in group if (share := summary.share(s.row)))
+            for group in found
+            if any(summary.share(s.row) for s in group)
+        ]
+        points.append((LIMIT, "measured limit", limits))
+        for family, words, values in points:
+            if not values:
+                continue
+            mean = summary.geometric_mean(values)
+            ratios.append(mean)
+            figure.add_scatter(
+                x=[mean],
+                y=[escape(name)],
+                mode="markers",
+                name=words,
+                legendgroup=family,
+                showlegend=family not in shown,
+                hovertemplate=f"<b>{words}</b><br>{escape(name)}: {summary.times_text(mean)} "
+                f"(geometric mean of {len(values)}, {summary.times_text(min(values))} to "
+                f"{summary.times_text(max(values))})<extra></extra>",
+                meta=_meta("row", op, "", "", machine, 1, family=family),
+            )
+            shown.add(family)
+    figure.update_xaxes(range=_nice_decades(ratios))
+    _add_legend(figure)
+    return Chart(
+        "families",
+        "What vectorising buys, and what is left",
+        "",
+        "",
+        figure,
+        [],
+        machine.label,
+    )
+
+
+def _add_legend(figure: go.Figure) -> None:
     figure.update_layout(
         showlegend=True,
         margin={"l": 56, "r": 14, "t": 40, "b": 44},
@@ -704,9 +806,6 @@ def overview_chart(machine: Machine, standings: Sequence[Standing]) -> Chart | N
             "itemclick": False,
             "itemdoubleclick": False,
         },
-    )
-    return Chart(
-        "overview", "Best variants: how near to the limit", "", "", figure, [], machine.label
     )
 
 

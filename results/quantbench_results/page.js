@@ -46,6 +46,12 @@
     if (meta.variant) {
       const style = report.styles[meta.variant];
       [colour, symbol, dash] = [style[colours.mode], style.symbol, style.dash];
+    } else if (meta.family) {
+      const style = report.families[meta.family];
+      trace.marker = style
+        ? { color: style[colours.mode], symbol: style.symbol, size: 11 }
+        : { color: colours.limit, symbol: "line-ns-open", size: 16, line: { width: 2.5 } };
+      return;
     } else {
       const ramp = report.ramp[colours.mode];
       const at = kind === "machines" ? report.machines.indexOf(meta.machine) : meta.rank;
@@ -125,12 +131,20 @@
     });
   }
 
+  const near = new Set();
   const inView = new IntersectionObserver((entries) => {
     for (const entry of entries) {
       const spec = report.charts.find((chart) => chart.id === entry.target.id);
+      near[entry.isIntersecting ? "add" : "delete"](spec.id);
       if (entry.isIntersecting && !drawn.has(spec.id)) draw(spec);
     }
   }, { rootMargin: "600px" });
+
+  // What can be seen at once, the rest when it is scrolled to.
+  function refresh(spec) {
+    if (near.has(spec.id)) draw(spec);
+    else drawn.delete(spec.id);
+  }
 
   // Charts and table rows of what the filters leave out are hidden, then sections without any.
   function apply() {
@@ -138,7 +152,7 @@
       const rows = spec.figure.data.filter((trace) => trace.meta.role === "row");
       const any = rows.some((trace) => selected(trace.meta));
       document.getElementById(spec.id).closest("figure").hidden = !any;
-      if (any && drawn.has(spec.id)) draw(spec);
+      if (any && drawn.has(spec.id)) refresh(spec);
     }
     for (const row of document.querySelectorAll("tr[data-op]"))
       row.hidden = ["op", "format", "machine", "threads"].some(
@@ -155,7 +169,7 @@
 
   function redraw() {
     swatches();
-    for (const spec of report.charts) if (drawn.has(spec.id)) draw(spec);
+    for (const spec of report.charts) if (drawn.has(spec.id)) refresh(spec);
   }
 
   // A variant's chip is the legend of every chart: its line, its colour, its symbol.
@@ -195,6 +209,16 @@
     return Promise.all(report.charts.map(draw));
   }
 
+  // A chart as a picture of its own.
+  function svg(kind, width) {
+    const spec = report.charts.find((chart) => chart.kind === kind);
+    if (!spec) return Promise.resolve(null);
+    const { data, layout } = figureOf(spec);
+    const options = { format: "svg", width, height: layout.height };
+    return Plotly.toImage({ data, layout: { ...layout, autosize: false, width } }, options).then(
+      (url) => decodeURIComponent(url.slice(url.indexOf(",") + 1)));
+  }
+
   document.addEventListener("change", (event) => {
     const box = event.target;
     if (FILTERS.includes(box.name)) set(box.name, box.value, box.checked);
@@ -219,14 +243,7 @@
   function paper(on) {
     if (state.paper === on) return;
     state.paper = on;
-    const bar = document.querySelector(".filters");
-    if (on) {
-      bar.dataset.open = bar.open ? "yes" : "";
-      bar.open = true;
-      for (const part of document.querySelectorAll("details.table")) part.open = true;
-    } else {
-      bar.open = Boolean(bar.dataset.open);
-    }
+    if (on) for (const part of document.querySelectorAll("details.table")) part.open = true;
     swatches();
     for (const spec of report.charts) draw(spec);
   }
@@ -234,9 +251,8 @@
   addEventListener("afterprint", () => paper(false));
   matchMedia("print").addEventListener("change", (event) => paper(event.matches));
 
-  if (narrow.matches) document.querySelector(".filters").open = false;
   swatches();
   apply();
   for (const spec of report.charts) inView.observe(document.getElementById(spec.id));
-  window.quantbench = { report, state, drawn, set, all, drawAll, paper, redraw };
+  window.quantbench = { report, state, drawn, near, set, all, drawAll, svg, paper, redraw };
 })();

@@ -91,6 +91,9 @@ def charts_of(machines: Sequence[Machine]) -> list[Chart]:
         charts += figures.machines_charts(machines)
     for machine in machines:
         rows = summary.standings(machine.results.rows)
+        families = figures.families_chart(machine, rows)
+        if families:
+            charts.append(families)
         overview = figures.overview_chart(machine, rows)
         if overview:
             charts.append(overview)
@@ -138,6 +141,10 @@ def html_page(machines: Sequence[Machine]) -> str:
     }
     data = {
         "styles": figures.styles(filters["variant"]),
+        "families": {
+            name: figures.styles([variant])[variant]
+            for name, variant in figures.FAMILY_STYLES.items()
+        },
         "ramp": RAMP,
         "machines": filters["machine"],
         "filters": filters,
@@ -261,6 +268,7 @@ def _anchor(text: str) -> str:
 
 
 def _filter_bar(filters: dict[str, list[Any]]) -> str:
+    """The legend of every chart, which stays in sight and filters, and further filters to unfold."""
     names = {
         "op": "Operation",
         "format": "Format",
@@ -268,15 +276,11 @@ def _filter_bar(filters: dict[str, list[Any]]) -> str:
         "machine": "Machine",
         "threads": "Threads",
     }
-    parts = [
-        '<details class="filters" open><summary>Filters and legend'
-        '<span class="soft" id="hidden-count"></span></summary><div class="rows">'
-    ]
+    legends, rows = [], []
     for key, label in names.items():
         if len(filters[key]) < 2 and key != "variant":
             continue
-        legend = ' class="legend"' if key in ("variant", "machine") else ""
-        parts.append(f"<fieldset{legend}><legend>{label}</legend>")
+        parts = [f"<fieldset><legend>{label}</legend>"]
         for value in filters[key]:
             swatch = ""
             if key == "variant":
@@ -297,7 +301,8 @@ def _filter_bar(filters: dict[str, list[Any]]) -> str:
             f'<button type="button" data-key="{key}" data-all="on">all</button>'
             f'<button type="button" data-key="{key}" data-all="off">none</button></fieldset>'
         )
-    parts.append(
+        (legends if key in ("variant", "machine") else rows).append("".join(parts))
+    rows.append(
         "<fieldset><legend>Charts by size</legend>"
         + _radio("measure", "speed", "speed", True)
         + _radio("measure", "share", "% of limit")
@@ -306,10 +311,20 @@ def _filter_bar(filters: dict[str, list[Any]]) -> str:
         + '<span class="soft">|</span>'
         + _radio("scale", "log", "log", True)
         + _radio("scale", "linear", "linear")
-        + '<span class="soft">a double click on a chip leaves only that one; drag in a chart to zoom, double click to go back</span></fieldset>'
+        + "</fieldset>"
     )
-    parts.append("</div></details>")
-    return "\n".join(parts)
+    return "\n".join(
+        [
+            '<div class="filters">',
+            *legends,
+            '<details class="more"><summary>Operations, formats, axes'
+            '<span class="soft" id="hidden-count"></span></summary>',
+            *rows,
+            '<p class="soft">A double click on a chip leaves only that one. Drag in a chart to zoom, '
+            "double click in it to go back.</p>",
+            "</details></div>",
+        ]
+    )
 
 
 def _radio(name: str, value: str, text: str, checked: bool = False) -> str:
@@ -352,12 +367,20 @@ def _overview(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
     parts = ['<section id="overview"><h2>Overview</h2>']
     if several:
         parts.append(_index_table(machines))
+    several_grid = "wide" if several else "one"
+    families = _figures(charts, "families", several_grid, machine_named=several)
+    if families:
+        parts.append(
+            "<p>The best of each family of variants beside plain loops, one thread: geometric means "
+            "over formats and shapes. The limit is what this machine was measured to allow for the "
+            "same work; what lies between it and the best is what a better kernel could gain.</p>"
+            f"<div data-part>{families}</div>"
+        )
     if drawn:
         parts.append(
             "<p>The best of our own variants at each size, one thread: its measured rate as a share "
             "of the lower of two limits, the bandwidth that this machine gave at that working set "
-            "and the arithmetic peak it gave for that instruction set. What is left to 100 is what "
-            "a better kernel could gain.</p>"
+            "and the arithmetic peak it gave for that instruction set.</p>"
         )
         parts.append(f"<div data-part>{drawn}</div>")
     else:
@@ -603,14 +626,16 @@ def _best_table(op: str, machines: Sequence[Machine]) -> str:
 
 def _roofline_section(charts: Sequence[Chart]) -> str:
     several = len({chart.machine for chart in charts if chart.machine}) > 1
-    grid = _figures(charts, "roofline", "wide", machine_named=several)
+    alone = sum(chart.kind == "roofline" for chart in charts) == 1
+    grid = _figures(charts, "roofline", "one" if alone else "wide", machine_named=several)
     if not grid:
         return ""
     return (
         '<section id="roofline" data-part><h2>Roofline of the matmuls</h2><p class="soft">Every '
         "matmul row: operations a second against operations per byte that it can't avoid moving. "
         "Slopes are the highest bandwidths that were measured within each cache level and beyond, "
-        "flats the arithmetic peaks, all measured in the same run with as many threads.</p>"
+        "flats the arithmetic peaks, of each type of number with the fastest instruction set; all "
+        "measured in the same run with as many threads.</p>"
         f"{grid}</section>"
     )
 
@@ -670,7 +695,9 @@ def _context_section(machines: Sequence[Machine]) -> str:
         results = machine.results
         pairs = []
         for key in sorted(results.context):
-            if key in ("caches", "cpu_flags", "limits") or key.startswith("isa_refused_"):
+            if key in ("caches", "cpu_flags", "limits", "operations", "library_build_type"):
+                continue
+            if key.startswith("isa_refused_"):
                 continue
             pairs.append(f"<dt>{e(key)}</dt><dd>{e(load.printable(results.text(key, DASH)))}</dd>")
         limits = "".join(
@@ -834,6 +861,20 @@ def index_markdown(root: Path) -> str:
     return "\n".join(out).rstrip() + "\n"
 
 
+def _readme(path: Path, files: Sequence[Path], check: bool) -> int:
+    from quantbench_results import readme  # which uses this module
+
+    if len(files) > 1:
+        raise load.ResultsError(path, "shows one results file, not several")
+    if not files and not check:
+        raise load.ResultsError(path, "name the results file that it shall show")
+    file = files[0] if files else readme.named_file(path)
+    same = readme.write(path, load.load(file), check)
+    state = "as they are in" if same else "not those of" if check else "written from"
+    print(f"{path}: results {state} {file}")
+    return 1 if check and not same else 0
+
+
 def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="quantbench-report",
@@ -865,7 +906,23 @@ def _main(argv: list[str] | None) -> int:
         action="store_true",
         help="only write <results>/index.md, the list of stored files",
     )
+    parser.add_argument(
+        "--readme",
+        type=Path,
+        metavar="README.md",
+        help="only write the tables of one file between the README's marks",
+    )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="with --readme: write nothing, exit status 1 if the tables aren't those of the file "
+        "(default: of the file that they name)",
+    )
     options = parser.parse_args(argv)
+    if options.check and not options.readme:
+        parser.error("--check goes with --readme")
+    if options.readme:
+        return _readme(options.readme, options.files, options.check)
     if options.index:
         path = options.results / "index.md"
         load.write_text(path, index_markdown(options.results))

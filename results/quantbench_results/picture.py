@@ -1,0 +1,141 @@
+"""Draws the README's picture with the report's own page, in Chromium.
+
+python -m quantbench_results.picture FILE --output docs/images/speed
+writes docs/images/speed-light.svg and docs/images/speed-dark.svg
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.ui import WebDriverWait
+
+from quantbench_results import load, readme, report
+from quantbench_results.cli import guarded
+from quantbench_results.figures import Machine
+from quantbench_results.load import ResultsError
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+WAIT_SECONDS = 110  # a busy machine takes its time
+
+
+def missing() -> str:
+    """What keeps a browser from being driven here; empty if nothing does."""
+    if not any(map(shutil.which, BROWSERS)):
+        return "no chromium on PATH (scripts/install-deps.sh --browser installs it)"
+    if not shutil.which("chromedriver"):
+        return "no chromedriver on PATH (scripts/install-deps.sh --browser installs it)"
+    return ""
+
+
+@contextmanager
+def browser() -> Iterator[webdriver.Chrome]:
+    """A headless Chromium."""
+    if why := missing():
+        raise ResultsError("the picture", why)
+    options = Options()
+    options.binary_location = next(filter(None, map(shutil.which, BROWSERS)))
+    for flag in ("--headless=new", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"):
+        options.add_argument(flag)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium has none for root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    try:
+        driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    except WebDriverException as error:
+        raise ResultsError("chromium", f"does not start: {error.msg}") from None
+    try:
+        driver.set_script_timeout(WAIT_SECONDS)
+        yield driver
+    finally:
+        driver.quit()
+
+
+def wait_for(driver: webdriver.Chrome, script: str) -> None:
+    """Until the script returns something true."""
+    WebDriverWait(driver, WAIT_SECONDS).until(lambda d: d.execute_script(script))
+
+
+def open_page(driver: webdriver.Chrome, page: Path) -> None:
+    """Opens a report and waits until every chart is drawn."""
+    driver.get(page.as_uri())
+    driver.execute_async_script("quantbench.drawAll().then(arguments[0])")
+
+
+def emulate(
+    driver: webdriver.Chrome, *, scheme: str = "light", width: int = 0, height: int = 0
+) -> None:
+    """A colour scheme, and the screen of a phone if width is given (otherwise none)."""
+    driver.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": scheme}]},
+    )
+    if width:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": True}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    else:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def print_pdf(driver: webdriver.Chrome) -> bytes:
+    """The page on A4."""
+    size = {"paperWidth": 8.27, "paperHeight": 11.69, "preferCSSPageSize": False}
+    return base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", size)["data"])
+
+
+def draw(driver: webdriver.Chrome, machine: Machine, scheme: str, width: int = 860) -> str:
+    """The chart of variant families in one colour scheme, as SVG."""
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "report.html"
+        load.write_text(page, report.html_page([machine]))
+        emulate(driver, scheme=scheme)
+        driver.get(page.as_uri())
+        svg = driver.execute_async_script(
+            "quantbench.svg('families', arguments[0]).then(arguments[1])", width
+        )
+        emulate(driver)
+    if not isinstance(svg, str):
+        raise ResultsError(machine.results.path, "has no rows to draw the picture from")
+    return svg
+
+
+def source_mark(file: Path) -> str:
+    """At the end of the picture: the results file that it was drawn from."""
+    return f"<!-- drawn from {file.name.replace('--', '-')} -->"
+
+
+def _main(argv: list[str] | None) -> int:
+    parser = argparse.ArgumentParser(prog="picture", description="Draws the README's picture.")
+    parser.add_argument(
+        "file", type=Path, nargs="?", help="default: the one that README.md's tables name"
+    )
+    parser.add_argument("--output", type=Path, default=Path("docs/images/speed"), metavar="PREFIX")
+    options = parser.parse_args(argv)
+    file = options.file or readme.named_file(Path("README.md"))
+    (machine,) = report.label_machines([load.load(file)])
+    with browser() as driver:
+        for scheme in ("light", "dark"):
+            path = options.output.with_name(f"{options.output.name}-{scheme}.svg")
+            load.write_text(path, draw(driver, machine, scheme) + source_mark(file) + "\n")
+            print(path)
+    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    return guarded("picture", lambda: _main(argv))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

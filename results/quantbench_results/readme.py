@@ -1,0 +1,252 @@
+"""The README's tables of results: written from one results file between two marks, and never by hand.
+
+quantbench-report FILE --readme README.md           writes them
+quantbench-report FILE --readme README.md --check   exit status 1 if they aren't those of the file
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from quantbench_results import load, report, summary
+from quantbench_results.load import Results, ResultsError, Row
+
+BEGIN = "<!-- results: begin -->"
+END = "<!-- results: end -->"
+SIZE_CLASSES = ("L1", "L2", "L3", "memory")
+# Packing is a means, not an answer that a reader of the README came for.
+LEFT_OUT = ("repack",)
+
+
+def best_level(results: Results) -> str:
+    """The variant whose rows are shown: the hand-written one of the best instruction set that has
+    rows; where that is unknown, the hand-written variant with the most rows."""
+    hand = [row.variant for row in _shown(results) if summary.family(row.variant) == "hand"]
+    if not hand:
+        raise ResultsError(results.path, "no row of a hand-written variant to show")
+    level = results.text("isa_best_level")
+    return level if level in hand else max(dict.fromkeys(hand), key=hand.count)
+
+
+def _shown(results: Results) -> list[Row]:
+    return [
+        row
+        for row in summary.timed(results.rows)
+        if row.threads == 1 and not row.cold and row.op not in LEFT_OUT
+    ]
+
+
+def md(text: object) -> str:
+    """Text that is harmless in a table; an underscore within a name needs no escape on a README."""
+    return report.md(text).replace("\\_", "_")
+
+
+def _rate(value: float | None) -> str:
+    """6.1, 16.4, 125."""
+    if value is None:
+        return "\N{EN DASH}"
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
+
+
+def _percent(row: Row) -> str:
+    percent = row.counter("roof_pct")
+    return f"{percent:.0f} %" if percent else "\N{EN DASH}"
+
+
+def _times(value: float | None) -> str:
+    return summary.times_text(value) if value is None or value < 1.95 else f"{value:.0f}×"
+
+
+def _over(row: Row, others: Sequence[Row], family: str) -> float | None:
+    """How many times as fast the row is as the best of a family: by medians, but over scalar as
+    the row itself says, which was timed beside it."""
+    if family == "scalar" and (counted := row.counter("speedup_vs_scalar")):
+        return counted
+    medians = [
+        other.median_ns for other in others
+        if other.key == row.key and summary.family(other.variant) == family
+    ]  # fmt: skip
+    return min(medians) / row.median_ns if medians else None
+
+
+def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    return [
+        "| " + " | ".join(titles) + " |",
+        "|" + "---|" * len(titles),
+        *("| " + " | ".join(line) + " |" for line in lines),
+        "",
+    ]
+
+
+def array_table(results: Results, variant: str) -> list[str]:
+    """A line per array operation and format: rate and share of the limit where the data lies."""
+    rows = _shown(results)
+    ours = [row for row in rows if row.variant == variant and set(row.dims) == {"n"}]
+    if not ours:
+        return []
+    peers = any(row.is_peer and set(row.dims) == {"n"} for row in rows)
+    sizes: dict[str, set[int]] = {}
+    groups: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in ours:
+        # Formats differ in bytes an element, so the lengths, not the bytes, make the columns.
+        lengths = sorted({other.dims["n"] for other in ours if other.key[:2] == row.key[:2]})
+        place = SIZE_CLASSES[lengths.index(row.dims["n"])] if len(lengths) == 4 else (
+            summary.size_class(row, results)
+        )  # fmt: skip
+        sizes.setdefault(place, set()).add(row.dims["n"])
+        groups.setdefault((row.op, row.format), {})[place] = row
+    places = [place for place in SIZE_CLASSES if place in sizes]
+    middle = "L2" if "L2" in places else places[0]
+    titles = ["array operation", *places, f"× scalar ({middle})"]
+    titles += [f"× best peer ({middle})"] if peers else []
+    lines = []
+    for (op, format_), at in groups.items():
+        cells = [md(f"{op} {format_}")]
+        for place in places:
+            row = at.get(place)
+            rate = row.counter("items_per_second") if row else None
+            cells.append(f"{_rate(rate / 1e9)} G/s, {_percent(row)}" if row and rate else "")
+        central = at.get(middle)
+        for family in ("scalar", "peer") if peers else ("scalar",):
+            over = _over(central, rows, family) if central else None
+            cells.append(_times(over) if over else "")
+        lines.append(cells)
+    exact = all(not row.counter("max_ulp") and row.counter("mismatches") == 0 for row in ours)
+    lengths = ", ".join(
+        "/".join(summary.binary_text(n) for n in sorted(sizes[place])) for place in places
+    )
+    return [
+        *_table(titles, lines),
+        f"Elements a second, and the share of the limit measured in the same process at the same "
+        f"working set ({lengths} elements)."
+        + (" Every row is exact: no bit differs from the oracle's." if exact else ""),
+        "",
+    ]
+
+
+def matmul_table(results: Results, variant: str) -> list[str]:
+    """A line per format of the matmul: rate, share of the limit and speed-up per shape."""
+    rows = _shown(results)
+    ours = [row for row in rows if row.variant == variant and row.op == "matmul"]
+    if not ours:
+        return []
+    peers = any(row.is_peer and row.op == "matmul" for row in rows)
+    shapes = list(dict.fromkeys(row.shape for row in ours))
+    lines = []
+    for format_ in dict.fromkeys(row.format for row in ours):
+        cells, errors = [md(format_)], []
+        for shape in shapes:
+            found = [row for row in ours if row.format == format_ and row.shape == shape]
+            row = found[0] if found else None
+            rate = row.counter("ops_per_second") if row else None
+            if not row or not rate:
+                cells.append("")
+                continue
+            parts = [_rate(rate / 1e9), _percent(row)]
+            over = _over(row, rows, "scalar")
+            parts += [_times(over)] if over else []
+            beside = _over(row, rows, "peer")
+            parts += [f"({_times(beside)})"] if beside else []
+            cells.append(", ".join(parts[:3]) + "".join(f" {part}" for part in parts[3:]))
+            if (error := row.counter("nmse")) is not None:
+                errors.append(error)
+        cells.append(f"{max(errors):.0e}" if errors else "")
+        lines.append(cells)
+    names = {row.shape: summary.shape_text(row).replace("×", " × ") for row in ours}
+    titles = ["matmul", *(md(names[shape]) for shape in shapes), "NMSE"]
+    return [
+        *_table(titles, lines),
+        "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k"
+        + ("; in brackets: over the fastest peer" if peers else "")
+        + ". NMSE is the kernel's against the exact product of its activations with the dequantized "
+        "weights: what quantizing the weights lost is not in it.",
+        "",
+    ]
+
+
+def block(results: Results, link: str) -> str:
+    """All that stands between the marks."""
+    if not results.claims_timing:
+        raise ResultsError(results.path, "emulated or smoke results are not shown as results")
+    variant = best_level(results)
+    virtual = results.text("virtualised", "no") != "no"
+    family = results.text("cpu_family_model_stepping", "")
+    cpu = results.text("cpu_name") + (f" (family, model, stepping {family})" if family else "")
+    lines = [
+        BEGIN,
+        "## Results",
+        "",
+        f"`make bench` on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
+        f"{md(cpu)} with {md(results.text('isa_enabled'))}; caches as measured: "
+        f"{md(results.text('caches_measured'))}; {md(results.text('compiler'))}; one thread."
+        + (
+            " In a virtual machine the clock and shared caches drift from minute to minute: shares "
+            "of the limit, measured beside each row, are steadier than rates."
+            if virtual
+            else ""
+        )
+        + f" Medians of the `{md(variant)}` rows of [{md(link)}]({link}):",
+        "",
+        *array_table(results, variant),
+        *matmul_table(results, variant),
+        END,
+    ]
+    return "\n".join(_wrapped(lines))
+
+
+def _wrapped(lines: Sequence[str], width: int = 100) -> list[str]:
+    """Prose broken at 100 columns; tables and marks as they are."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith(("|", "<!--", "#")) or len(line) <= width:
+            found.append(line)
+            continue
+        current = ""
+        for word in line.split(" "):
+            if current and len(current) + 1 + len(word) > width:
+                found.append(current)
+                current = word
+            else:
+                current = f"{current} {word}" if current else word
+        found.append(current)
+    return found
+
+
+def replaced(text: str, new: str, path: Path) -> str:
+    """The README's text with the block between the marks replaced."""
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ResultsError(path, f"no single '{BEGIN}' ... '{END}'")
+    head, rest = text.split(BEGIN)
+    return head + new + rest.split(END)[1]
+
+
+def named_file(path: Path) -> Path:
+    """The results file that a README's tables say they come from."""
+    text = _read(path)
+    inside = text[text.find(BEGIN) : text.find(END)]
+    link = re.search(r"\]\((results/[^)\s]+\.json)\)", inside)
+    if not link:
+        raise ResultsError(path, "its results name no results file")
+    return path.parent / link[1]
+
+
+def write(path: Path, results: Results, check: bool = False) -> bool:
+    """Writes the block into the README; whether it was as it should be already."""
+    try:
+        link = results.path.resolve().relative_to(path.resolve().parent).as_posix()
+    except ValueError:
+        raise ResultsError(results.path, f"is not below the folder of {path}: readers can't see it") from None
+    text = _read(path)
+    wanted = replaced(text, block(results, link), path)
+    if wanted != text and not check:
+        load.write_text(path, wanted)
+    return wanted == text
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ResultsError(path, f"can't read: {error}") from None

@@ -1,0 +1,137 @@
+"""The README's tables: every figure in them comes from a committed results file."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+from conftest import CONTEXT, entries, sample
+
+from quantbench_results import load, picture, readme, report
+
+README = Path(__file__).parents[2] / "README.md"
+EMPTY = f"# Title\n\nbefore\n{readme.BEGIN}\nold figures\n{readme.END}\nafter\n"
+
+
+@pytest.fixture
+def project(write, tmp_path):
+    """A README and a results file below its folder."""
+    path = write(sample(), "results/cpu-1/2026-01-02-abc.json")
+    (tmp_path / "README.md").write_text(EMPTY, encoding="utf-8")
+    return tmp_path / "README.md", path
+
+
+def test_the_readme_of_this_project_shows_a_committed_file():
+    file = readme.named_file(README)
+    assert file.is_file()
+    assert readme.write(README, load.load(file), check=True), (
+        "quantbench-report <results file> --readme README.md writes the tables"
+    )
+
+
+def test_the_picture_shows_the_same_file():
+    file = readme.named_file(README)
+    shown = [path.name for path in (README.parent / "docs/images").glob("speed-*.svg")
+             if picture.source_mark(file) in path.read_text(encoding="utf-8")]  # fmt: skip
+    assert sorted(shown) == ["speed-dark.svg", "speed-light.svg"], "make picture draws them"
+    text = README.read_text(encoding="utf-8")
+    assert all(f"docs/images/{name}" in text for name in shown)
+
+
+def test_writes_only_between_the_marks(project):
+    path, file = project
+    assert report.main([str(file), "--readme", str(path)]) == 0
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# Title\n\nbefore\n" + readme.BEGIN) and text.endswith("\nafter\n")
+    assert "old figures" not in text
+    assert "](results/cpu-1/2026-01-02-abc.json)" in text
+    assert readme.named_file(path) == file
+    assert report.main(["--readme", str(path), "--check"]) == 0
+
+
+def test_check_finds_a_figure_changed_by_hand(project):
+    path, file = project
+    assert report.main([str(file), "--readme", str(path), "--check"]) == 1
+    assert path.read_text(encoding="utf-8") == EMPTY
+    report.main([str(file), "--readme", str(path)])
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("8.0 G/s", "9.0 G/s", 1), encoding="utf-8")
+    assert text.count("8.0 G/s") > 0
+    assert report.main(["--readme", str(path), "--check"]) == 1
+
+
+def test_figures(project):
+    results = load.load(project[1])
+    lines = "\n".join(readme.array_table(results, "avx2"))
+    # Medians: 1 % above the fastest time.
+    assert "| absmax f32 | 7.9 G/s, 80 % |" not in lines
+    assert "| absmax f32 | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8× |" in lines
+    assert "Every row is exact" in lines
+    lines = "\n".join(readme.matmul_table(results, "avx2"))
+    assert "| matmul | 1 × 1024 × 1024 | 32 × 1024 × 1024 | NMSE |" in lines
+    assert "| a8.q4_0 | 8.0, 80 %, 8× (1.07×) | 8.0, 80 %, 8× (1.07×) | 5e-03 |" in lines
+    assert "fastest peer" in lines
+
+
+def test_an_inexact_row_takes_the_claim_away(write):
+    data = sample()
+    for entry in data["benchmarks"]:
+        if entry["name"] == "absmax/f32/avx2/n:4096":
+            entry["max_ulp"] = 1.0
+    lines = "\n".join(readme.array_table(load.load(write(data)), "avx2"))
+    assert "exact" not in lines
+
+
+def test_rows_with_threads_cold_rows_and_packing_are_left_out(write):
+    rows = entries("matmul/a8.s8/avx2/m:1/n:8/k:8/threads:2", [1.0], ops_per_second=1e9)
+    rows += entries("matmul/a8.s8/avx2/m:2/n:8/k:8/cold", [1.0], ops_per_second=1e9)
+    rows += entries("repack/a8.s8/avx2/n:8/k:8", [1.0], bytes_per_second=1e9)
+    with pytest.raises(load.ResultsError, match="hand-written"):
+        readme.block(load.load(write({"context": CONTEXT, "benchmarks": rows})), "x.json")
+
+
+def test_best_level_without_rows_falls_back(write):
+    data = copy.deepcopy(sample({"isa_best_level": "avx512"}))
+    assert readme.best_level(load.load(write(data))) == "avx2"
+
+
+@pytest.mark.parametrize("context", [{"profile": "smoke"}, {"emulated": "yes: qemu"}])
+def test_without_a_claim_about_time_nothing_is_written(project, write, context):
+    path, _ = project
+    file = write(sample(context), "results/cpu-1/smoke.json")
+    assert report.main([str(file), "--readme", str(path)]) == 2
+    assert path.read_text(encoding="utf-8") == EMPTY
+
+
+@pytest.mark.parametrize(
+    "text", ["no marks", readme.BEGIN, readme.END + readme.BEGIN, 2 * (readme.BEGIN + readme.END)]
+)
+def test_marks_must_be_a_pair(project, text, capsys):
+    path, file = project
+    path.write_text(text, encoding="utf-8")
+    assert report.main([str(file), "--readme", str(path)]) == 2
+    assert path.read_text(encoding="utf-8") == text
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_usage(project, write, tmp_path, capsys):
+    path, file = project
+    assert report.main(["--readme", str(path)]) == 2  # which file?
+    assert report.main([str(file), str(file), "--readme", str(path)]) == 2
+    assert report.main(["--readme", str(tmp_path / "none.md"), str(file)]) == 2
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/README.md").write_text(EMPTY, encoding="utf-8")
+    assert report.main([str(file), "--readme", str(tmp_path / "sub/README.md")]) == 2
+    assert "below the folder" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        report.main([str(file), "--check"])
+
+
+def test_hostile_names_are_text(write):
+    data = sample({"cpu_name": "<img src=x onerror=alert(1)>](http://evil)"})
+    data["benchmarks"] += entries(
+        "absmax/<script>|x/avx2/n:4096", [1.0], items_per_second=1e9, bytes_per_second=4e9
+    )
+    text = readme.block(load.load(write(data)), "results/a.json")
+    assert "<script>" not in text and "<img" not in text and "](http://evil)" not in text.replace("\\](", "")
