@@ -33,7 +33,7 @@ template <class To, class T>
 #if XSIMD_VERSION_MAJOR >= 11
   return xsimd::bitwise_cast<To>(v);
 #else
-  return xsimd::bitwise_cast<batch<To>>(v);
+  return xsimd::bitwise_cast<batch<To> >(v);
 #endif
 }
 
