@@ -7,6 +7,7 @@
 
 #include "data.h"
 #include "oracle/absmax.h"
+#include "peers/peers.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -84,7 +85,7 @@ void add(const Plan& plan, const Op<Fn>& op, const std::string& type, std::size_
   for (const std::size_t n : plan.sizes) {
     if (group && n % group) continue;
     for (const int threads : plan.threads)
-      for (const Variant* v : op.variants()) {
+      for (const Variant* v : peers::with_peers(op.variants(), op.name)) {
         Case c;
         c.op = "absmax";
         c.format = group ? type + ".g" + std::to_string(group) : type;

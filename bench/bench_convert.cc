@@ -7,6 +7,7 @@
 #include "convert/convert.h"
 #include "data.h"
 #include "oracle/half.h"
+#include "peers/peers.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -95,7 +96,7 @@ template <class In, class Out, class Fn>
 void add(const Plan& plan, const Op<Fn>& op, const std::string& format, Suite& suite) {
   for (const std::size_t n : plan.sizes)
     for (const int threads : plan.threads)
-      for (const Variant* v : op.variants()) {
+      for (const Variant* v : peers::with_peers(op.variants(), op.name)) {
         Case c;
         c.op = "convert";
         c.format = format;

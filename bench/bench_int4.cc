@@ -8,6 +8,7 @@
 #include "data.h"
 #include "int4/int4.h"
 #include "oracle/int4.h"
+#include "peers/peers.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -234,7 +235,7 @@ void add(const Plan& plan, Name name, const Op<Fn>& op, CutOf cut_of, WorkOf wor
       if (cut.units == 0) continue;
       for (const int threads : plan.threads) {
         if (threads > 1 && cut.units == 1) continue;
-        for (const Variant* v : op.variants()) {
+        for (const Variant* v : peers::with_peers(op.variants(), op.name)) {
           Case c;
           c.op = name.op;
           c.format = name.format;

@@ -8,6 +8,7 @@
 #include "data.h"
 #include "int8/int8.h"
 #include "oracle/int8.h"
+#include "peers/peers.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -176,6 +177,18 @@ struct Q8_0Problem {
   Array<float> back;
 };
 
+/// Of the values that the blocks stand for: how far off blocks are that differ.
+double decoded_nmse(const Array<BlockQ8_0>& got, const Array<float>& want) {
+  double square_error = 0, square = 0;
+  for (std::size_t j = 0; j < want.size(); ++j) {
+    const BlockQ8_0& block = got[j / kBlock];
+    const double off = double(oracle::dequantized(block.qs[j % kBlock], block.d)) - want[j];
+    square_error += off * off;
+    square += double(want[j]) * want[j];
+  }
+  return square > 0 ? square_error / square : square_error;
+}
+
 class QuantizeQ8_0 : public Instance {
  public:
   QuantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, int8::quantize_f32_q8_0_fn* kernel,
@@ -194,6 +207,7 @@ class QuantizeQ8_0 : public Instance {
   Error verify(Verify) override {
     Error error;
     compare("block", y_, problem_->blocks, error);
+    if (error.mismatches) error.nmse = decoded_nmse(y_, problem_->back);
     return error;
   }
 
@@ -244,7 +258,7 @@ void add(const Plan& plan, const Op<Fn>& op, Way way, const std::string& format,
     if (group && n % group) continue;
     for (const int threads : plan.threads) {
       if (!group && way == Way::there && threads > 1) continue;
-      for (const Variant* v : op.variants()) {
+      for (const Variant* v : peers::with_peers(op.variants(), op.name)) {
         const std::size_t len = group ? group : n;
         const double wide = double(n) * wide_bytes;
         const double packed = double(n) * packed_bytes + double(n / len) * scale_bytes;

@@ -46,6 +46,12 @@ Bytes::Bytes(std::size_t size) : size_(size) {
   std::memset(p, 0x5a, padded ? padded : alignment);
 }
 
+Bytes Bytes::copy() const {
+  Bytes to(size_);
+  if (size_) std::memcpy(to.data(), data(), size_);
+  return to;
+}
+
 void Bytes::Free::operator()(std::byte* p) const { std::free(p); }
 
 void fill_normal(std::span<float> x, std::uint64_t seed, std::uint64_t stream) {

@@ -21,6 +21,8 @@ class Bytes {
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
+  /// The same bytes in memory of their own.
+  Bytes copy() const;
 
  private:
   struct Free {

@@ -15,6 +15,7 @@
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
+#include "peers/peers.h"
 #include "suite.h"
 #include "weights.h"
 
@@ -105,9 +106,8 @@ class WeightCopies {
       } else if (count == 1) {
         copies_.push_back({w, nullptr});
       } else {
-        const Bytes& values = memory_.emplace_back(copy(weights.values()));
-        const std::byte* const at = values.data();
-        const std::byte* const scales = memory_.emplace_back(copy(weights.scales())).data();
+        const std::byte* const at = memory_.emplace_back(weights.values().copy()).data();
+        const std::byte* const scales = memory_.emplace_back(weights.scales().copy()).data();
         copies_.push_back({weights.view_of(at, scales).w, nullptr});
       }
     }
@@ -123,12 +123,6 @@ class WeightCopies {
   }
 
  private:
-  static Bytes copy(const Bytes& from) {
-    Bytes to(from.size());
-    if (from.size()) std::memcpy(to.data(), from.data(), from.size());
-    return to;
-  }
-
   std::vector<Bytes> memory_;
   std::vector<Copy> copies_;
   std::size_t at_ = 0;
@@ -136,6 +130,34 @@ class WeightCopies {
 
 inline double as_double(float v) { return v; }
 inline double as_double(f16 v) { return oracle::value(v); }
+
+/// y against the expected columns.
+template <class T>
+Error compare_columns(MatmulProblem<T>& problem, const Array<T>& y, Verify mode) {
+  Error error;
+  double square_error = 0, square = 0, worst = 0;
+  const std::size_t n = problem.weights.view().w.n;
+  for (const auto& [column, want] : problem.expected(mode))
+    for (std::size_t i = 0; i < problem.m; ++i) {
+      const double got = as_double(y.data()[i * n + column]);
+      const double off = std::fabs(got - want.value[i]);
+      square_error += (got - want.exact[i]) * (got - want.exact[i]);
+      square += want.exact[i] * want.exact[i];
+      if (off <= want.bound[i]) {
+        if (want.bound[i] > 0) worst = std::max(worst, off / want.bound[i]);
+        continue;
+      }
+      worst = want.bound[i] > 0 ? std::max(worst, off / want.bound[i]) : HUGE_VAL;
+      if (error.mismatches++ == 0)
+        error.first = "y[" + std::to_string(i) + "," + std::to_string(column) + "] is " +
+                      std::to_string(got) + ", expected " + std::to_string(want.value[i]) +
+                      " within " + std::to_string(want.bound[i]);
+    }
+  error.nmse = square > 0 ? square_error / square : square_error;
+  error.weights_nmse = problem.weights.nmse();
+  error.of_bound = worst;
+  return error;
+}
 
 template <class T>
 class MatmulInstance : public Instance {
@@ -155,31 +177,7 @@ class MatmulInstance : public Instance {
                      workspace_.data(), y_.data(), threads_);
   }
 
-  Error verify(Verify mode) override {
-    Error error;
-    double square_error = 0, square = 0, worst = 0;
-    const std::size_t n = problem_->weights.view().w.n;
-    for (const auto& [column, want] : problem_->expected(mode))
-      for (std::size_t i = 0; i < problem_->m; ++i) {
-        const double got = as_double(y_[i * n + column]);
-        const double off = std::fabs(got - want.value[i]);
-        square_error += (got - want.exact[i]) * (got - want.exact[i]);
-        square += want.exact[i] * want.exact[i];
-        if (off <= want.bound[i]) {
-          if (want.bound[i] > 0) worst = std::max(worst, off / want.bound[i]);
-          continue;
-        }
-        worst = want.bound[i] > 0 ? std::max(worst, off / want.bound[i]) : HUGE_VAL;
-        if (error.mismatches++ == 0)
-          error.first = "y[" + std::to_string(i) + "," + std::to_string(column) + "] is " +
-                        std::to_string(got) + ", expected " + std::to_string(want.value[i]) +
-                        " within " + std::to_string(want.bound[i]);
-      }
-    error.nmse = square > 0 ? square_error / square : square_error;
-    error.weights_nmse = problem_->weights.nmse();
-    error.of_bound = worst;
-    return error;
-  }
+  Error verify(Verify mode) override { return compare_columns(*problem_, y_, mode); }
 
  private:
   static std::size_t workspace_bytes(const MatmulProblem<T>& problem,
@@ -194,6 +192,43 @@ class MatmulInstance : public Instance {
   WeightCopies copies_;
   Bytes workspace_;
   Array<T> y_;
+};
+
+/// Another project's product, on as many copies of the weights as the rotation asks for.
+class PeerMatmulInstance : public Instance {
+ public:
+  PeerMatmulInstance(std::shared_ptr<MatmulProblem<float>> problem, const peers::Peer& peer,
+                     std::size_t rotate_bytes, int threads)
+      : problem_(std::move(problem)), y_(problem_->m * problem_->weights.view().w.n) {
+    const QuantizedWeights& weights = problem_->weights;
+    const std::size_t each = weights.bytes();
+    const std::size_t count = each ? std::max<std::size_t>(1, (rotate_bytes + each - 1) / each) : 1;
+    for (std::size_t i = 0; i < count; ++i) {
+      matmul::WeightView view = weights.view();
+      if (peer.in_place && count > 1) {
+        const std::byte* const at = copies_.emplace_back(weights.values().copy()).data();
+        view = weights.view_of(at, copies_.emplace_back(weights.scales().copy()).data());
+      }
+      products_.push_back(peer.bind({view, problem_->x.data(), problem_->m, y_.data(), threads}));
+    }
+  }
+
+  void run() override {
+    at_ = at_ + 1 == products_.size() ? 0 : at_ + 1;
+    products_[at_]->run();
+  }
+
+  Error verify(Verify mode) override {
+    products_[at_]->finish();
+    return compare_columns(*problem_, y_, mode);
+  }
+
+ private:
+  std::shared_ptr<MatmulProblem<float>> problem_;
+  Array<float> y_;
+  std::vector<Bytes> copies_;
+  std::vector<std::unique_ptr<peers::Product>> products_;
+  std::size_t at_ = 0;
 };
 
 /// Packs, and is verified by unpacking: every code (or value) must come back.
@@ -238,10 +273,11 @@ class RepackInstance : public Instance {
   Bytes packed_;
 };
 
-/// Bytes that a variant reads of the weights. Calls into the variant only if it can run here.
+/// Bytes that a variant reads of the weights. Calls into the variant only if it can run here. For a
+/// peer those of the canonical layout: its own may be larger.
 inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::size_t n,
                                 std::size_t k) {
-  if (v.refusal().empty()) {
+  if (v.refusal().empty() && !peers::as_peer(&v)) {
     const std::size_t group = QuantizedWeights::group_of(f.format, k, f.group);
     if (const std::size_t packed = f.op->kernel(v)->packed_bytes(n, k, group)) return packed;
   }
@@ -260,7 +296,9 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
   for (const Plan::Shape& s : plan.matmul) {
     if (!fits(f, s.k)) continue;
     for (const int threads : plan.threads)
-      for (const Variant* v : f.op->variants()) {
+      for (const Variant* v : peers::with_peers(f.op->variants(), f.op->name)) {
+        const peers::Peer* peer = peers::as_peer(v);
+        if (peer && peer->takes && !peer->takes(s.m, s.n, s.k)) continue;
         Case c;
         c.op = "matmul";
         c.format = f.name;
@@ -279,8 +317,12 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<MatmulProblem<T>>(
               key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup.seed); });
-          return std::make_unique<MatmulInstance<T>>(
-              problem, f.op->kernel(*v), s.cold ? 3 * setup.cache_bytes : 0, setup.threads);
+          const std::size_t rotate = s.cold ? 3 * setup.cache_bytes : 0;
+          if constexpr (std::is_same_v<T, float>)
+            if (peer)
+              return std::make_unique<PeerMatmulInstance>(problem, *peer, rotate, setup.threads);
+          return std::make_unique<MatmulInstance<T>>(problem, f.op->kernel(*v), rotate,
+                                                     setup.threads);
         };
         suite.push_back(std::move(c));
       }

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "machine.h"
+#include "peers/peers.h"
 
 namespace qb::bench {
 namespace {
@@ -13,6 +14,7 @@ double now() {
 }
 
 constexpr double kOverLimit = 105;      // percent: beyond it a row is a measuring error
+constexpr double kRivalSeconds = 0.2;   // a longer row is compared with a shorter run of its peer
 constexpr double kBaselineSeconds = 2;  // a slower scalar call is not timed only for a ratio
 
 }  // namespace
@@ -57,9 +59,14 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches) {
 }
 
 Runner::Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches)
-    : options_(options), suite_(std::move(suite)), caches_(std::move(caches)) {
+    : options_(options),
+      suite_(std::move(suite)),
+      caches_(std::move(caches)),
+      rivals_(
+          now, [this](const Case& c) { return c.make(setup(c)); }, options.verify) {
   for (const Case& c : suite_) {
     by_name_[c.name()] = &c;
+    if (peers::as_peer(c.variant)) rivals_.add(c);
     if (c.variant->name == "scalar" && c.threads == 1) scalar_cases_[baseline_key(c)] = &c;
   }
 }
@@ -96,11 +103,15 @@ std::string Runner::reproduce(const Case& c) const {
   return command + " --benchmark_filter='^" + c.name() + "$'";
 }
 
+Setup Runner::setup(const Case& c) {
+  const std::size_t cache = caches_.empty() ? std::size_t{32} << 20 : caches_.back().bytes;
+  return {problems_, options_.seed, c.threads, cache};
+}
+
 void Runner::prepare(const Case& c) {
   if (current_.owner == &c) return;
   current_ = {};
-  const std::size_t cache = caches_.empty() ? std::size_t{32} << 20 : caches_.back().bytes;
-  current_.instance = c.make({problems_, options_.seed, c.threads, cache});
+  current_.instance = c.make(setup(c));
   current_.owner = &c;
   current_.instance->run();
   if (options_.verify == Verify::off) return;
@@ -128,7 +139,7 @@ double Runner::scalar_seconds(const Case& c) {
 
 void Runner::run(const Case& c, benchmark::State& state) {
   prepare(c);
-  if (current_.error.mismatches) {
+  if (!acceptable(c, current_.error)) {
     const std::string message = std::to_string(current_.error.mismatches) +
                                 " mismatches: " + current_.error.first +
                                 "; reproduce: " + reproduce(c);
@@ -136,26 +147,35 @@ void Runner::run(const Case& c, benchmark::State& state) {
     return;
   }
   if (!emulated() && options_.profile != Profile::smoke) {
-    limits_.seconds(c.work, c.variant->needs, c.threads);  // near in time: before as well as after
+    limits_.seconds(c.work, c.judged_by(), c.threads);  // near in time: before as well as after
     scalar_seconds(c);
+    current_.instance->run();  // a peer may have had the caches in between
   }
   // A row's own clock beside Google Benchmark's: counters that are ratios need it.
   const double begin = now();
   for (auto _ : state) current_.instance->run();
-  count(c, (now() - begin) / double(std::max<std::int64_t>(state.iterations(), 1)), state);
+  const double spent = now() - begin;
+  double rival = 0;
+  if (!emulated() && options_.profile != Profile::smoke && !peers::as_peer(c.variant))
+    rival = rivals_.seconds(c.key(), std::min(spent, kRivalSeconds));
+  count(c, spent / double(std::max<std::int64_t>(state.iterations(), 1)), rival, state);
 }
 
-void Runner::count(const Case& c, double seconds, benchmark::State& state) {
+void Runner::count(const Case& c, double seconds, double rival, benchmark::State& state) {
   auto& counters = state.counters;
   const Error& error = current_.error;
   if (current_.verified) {
-    counters["mismatches"] = double(error.mismatches);
+    // A peer whose arithmetic is not the contract's is held to its error alone.
+    const bool by_nmse = error.mismatches > 0;
+    counters["mismatches"] = 0;
+    if (by_nmse) counters["differing"] = double(error.mismatches);
     if (error.max_ulp) counters["max_ulp"] = *error.max_ulp;
     if (error.nmse) counters["nmse"] = *error.nmse;
     if (error.weights_nmse) counters["weights_nmse"] = *error.weights_nmse;
-    if (error.of_bound) counters["of_bound"] = *error.of_bound;
+    if (error.of_bound && !by_nmse) counters["of_bound"] = *error.of_bound;
   }
   std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");
+  if (const peers::Peer* peer = peers::as_peer(c.variant)) label += "; " + peer->note;
   if (emulated()) {
     state.SetLabel(label + " emulated: no timing claim");
     return;
@@ -170,7 +190,7 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     return;
   }
   if (const double ghz = clock_ghz(); ghz > 0) counters["clock_ghz"] = ghz;
-  auto share = [&] { return 100 * limits_.seconds(c.work, c.variant->needs, c.threads) / seconds; };
+  auto share = [&] { return 100 * limits_.seconds(c.work, c.judged_by(), c.threads) / seconds; };
   double percent = share();
   if (percent > kOverLimit) {
     limits_.doubt();
@@ -183,6 +203,10 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
   }
   if (const double scalar = scalar_seconds(c); scalar > 0)
     counters["speedup_vs_scalar"] = scalar / seconds;
+  if (rival > 0) {
+    counters["vs_best_peer"] = rival / seconds;
+    label += "; best peer: " + std::string(rivals_.best()->variant->name);
+  }
   state.SetLabel(label);
 }
 

@@ -11,6 +11,7 @@
 #include <benchmark/benchmark.h>
 
 #include "options.h"
+#include "rival.h"
 #include "roof.h"
 #include "suite.h"
 
@@ -43,11 +44,13 @@ class Runner {
   void run(const Case& c, benchmark::State& state);
   /// Builds and verifies the instance of `c` unless it is at hand already.
   void prepare(const Case& c);
-  void count(const Case& c, double seconds, benchmark::State& state);
+  /// rival: seconds per call of the best peer, timed in turn with this row; 0 if there is none.
+  void count(const Case& c, double seconds, double rival, benchmark::State& state);
   /// Seconds of one call of the scalar variant on the same work, measured once; 0 if unknown.
   double scalar_seconds(const Case& c);
   std::string reproduce(const Case& c) const;
   std::string baseline_key(const Case& c) const;
+  Setup setup(const Case& c);
 
   Options options_;
   Suite suite_;
@@ -55,6 +58,7 @@ class Runner {
   Limits limits_;
   ProblemCache problems_;
   Current current_;
+  Rivals rivals_;
   std::unordered_map<std::string, const Case*> by_name_;
   std::unordered_map<std::string, const Case*> scalar_cases_;
   std::unordered_map<std::string, double> scalar_seconds_;

@@ -96,6 +96,11 @@ struct Case {
 
   /// The benchmark's key: op/format/variant/shape[/threads:T].
   std::string name() const;
+  /// What rows that can replace each other share: op/format/shape[/threads:T].
+  std::string key() const;
+  /// The instruction sets whose limits judge the row: those the variant needs, or for a peer all
+  /// there are, since it looks at the CPU itself.
+  FeatureSet judged_by() const;
 };
 
 /// What the command line asks for; each room's add_ function turns it into cases.
