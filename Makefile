@@ -3,6 +3,7 @@
 .DEFAULT_GOAL := help
 
 DEPS := $(if $(SKIP_DEPS),true,scripts/install-deps.sh)
+PEERS := $(if $(SKIP_DEPS),true,scripts/install-peers.sh)
 PROFILE ?= quick
 RESULT ?= results/latest.json
 PYTHON ?= python3
@@ -14,21 +15,30 @@ define build_and_test
 	ctest --preset $(1)
 endef
 
-.PHONY: help bench test test-clang test-asan test-aarch64 test-results minsize-check format \
-  format-check tidy report results-of-bench readme picture venv clean
+define run_bench
+	cmake --preset $(1) $(CMAKE_ARGS)
+	cmake --build --preset $(1) --target quantbench
+	@status=0; \
+	build/$(1)/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT) || status=$$?; \
+	if [ -f $(RESULT) ]; then $(MAKE) -s --no-print-directory results-of-bench || \
+	  echo "No report; the results are in $(RESULT), and 'make report' tries again." >&2; fi; \
+	exit $$status
+endef
+
+.PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-results minsize-check \
+  format format-check tidy report results-of-bench readme picture venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 bench:  ## build, verify and time everything; PROFILE=smoke|quick|full, raw results in RESULT; report
 	$(DEPS)
-	cmake --preset release $(CMAKE_ARGS)
-	cmake --build --preset release --target quantbench
-	@status=0; \
-	build/release/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT) || status=$$?; \
-	if [ -f $(RESULT) ]; then $(MAKE) -s --no-print-directory results-of-bench || \
-	  echo "No report; the results are in $(RESULT), and 'make report' tries again." >&2; fi; \
-	exit $$status
+	$(call run_bench,release)
+
+bench-peers:  ## the same, beside other projects' kernels, which it installs
+	$(DEPS)
+	$(PEERS)
+	$(call run_bench,peers)
 
 # The file of a run is filed away under its machine and made into a report beside it.
 results-of-bench: venv
@@ -94,4 +104,4 @@ venv: .venv/installed  ## the Python environment of the results tools, in .venv
 	touch $@
 
 clean:  ## remove every build
-	rm -rf build .venv
+	rm -rf build .venv .venv-peers

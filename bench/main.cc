@@ -8,6 +8,7 @@
 
 #include "machine.h"
 #include "options.h"
+#include "peers/peers.h"
 #include "report.h"
 #include "runner.h"
 
@@ -68,6 +69,7 @@ int run(int argc, char** argv) {
   add_int4(plan, suite);
   add_matmul_a32(plan, suite);
   add_matmul_a8(plan, suite);
+  if (!options.peers) std::erase_if(suite, [](const Case& c) { return peers::as_peer(c.variant); });
   Runner runner(options, suite, caches);
   std::unique_ptr<ResultsFile> file;
   if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);

@@ -76,6 +76,8 @@ Options parse_options(int argc, char** argv) {
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--shape", shapes, "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated");
+  app.add_flag("!--no-peers", o.peers,
+               "leave out other projects' kernels, where they are built in");
   app.add_flag("--resume", o.resume,
                "continue an interrupted run: keep the rows that --benchmark_out's file has");
   app.allow_extras();

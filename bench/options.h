@@ -24,6 +24,7 @@ struct Options {
   std::string out;                          ///< --benchmark_out, when JSON: written by ourselves
   std::string filter;                       ///< --benchmark_filter, for the count of rows
   std::vector<std::string> benchmark_args;  ///< argv for benchmark::Initialize, program name first
+  bool peers = true;                        ///< time other projects' kernels, if this build has any
   bool resume = false;  ///< continue the interrupted run whose rows are in `out`
   std::string display;  ///< --benchmark_format if the user gave one
 };

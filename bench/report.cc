@@ -15,6 +15,7 @@
 #include <stdexcept>
 
 #include "machine.h"
+#include "peers/peers.h"
 
 namespace qb::bench {
 namespace {
@@ -102,6 +103,9 @@ void ResultsFile::describe(Json& context) const {
   context["threads"] = options.threads;
   context["pin"] = options.pin ? Json(*options.pin) : Json();
   for (const auto& [key, value] : machine_context()) context[key] = value;
+  Json& peers = context["peers"] = Json::object();
+  for (const peers::Library& library : peers::libraries())
+    if (!library.version.empty()) peers[library.name] = library.version;
 }
 
 std::set<std::string> ResultsFile::resume() {
@@ -208,6 +212,7 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
             value("ops_per_second"),
             value("roof_pct"),
             value("speedup_vs_scalar"),
+            value("vs_best_peer"),
             0,
             value("over_limit") > 0,
             "exact"};
@@ -237,11 +242,12 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
 void Reporter::print_line(const Row& row) {
   const double spent = now() - begin_;
   const double left = done_ ? spent / double(done_) * double(total_ - std::min(total_, done_)) : 0;
-  std::printf("[%4zu/%zu %5s left] %-58s %11s %8s %9s %s%s\n", done_, total_,
+  std::printf("[%4zu/%zu %5s left] %-58s %11s %8s %9s %s%s%s\n", done_, total_,
               duration(left).c_str(), row.c->name().c_str(),
               row.ops > 0 ? scaled(row.ops, "op/s").c_str() : scaled(row.bytes, "B/s").c_str(),
               row.percent > 0 ? format("%.0f %%", row.percent).c_str() : "-",
               row.speedup > 0 ? format("%.1fx", row.speedup).c_str() : "-", row.error_name.c_str(),
+              row.vs_peer > 0 ? format(", %.2fx the best peer", row.vs_peer).c_str() : "",
               row.over ? "  OVER THE LIMIT" : "");
 }
 
@@ -254,10 +260,15 @@ std::string Reporter::size_class(const Case& c) const {
 }
 
 void Reporter::print_table() const {
-  // The fastest variant per operation, format, size class and thread count, in order of first row.
+  // The fastest of our variants and of the peers per operation, format, size class and thread
+  // count, in order of first row.
   struct Best {
     std::string key, size;
-    const Row* row;
+    const Row *own = nullptr, *peer = nullptr;
+    void take(const Row& row) {
+      const Row*& best = peers::as_peer(row.c->variant) ? peer : own;
+      if (!best || row.items > best->items) best = &row;
+    }
   };
   std::vector<Best> best;
   for (const Row& row : rows_) {
@@ -266,22 +277,30 @@ void Reporter::print_table() const {
     const std::string size = size_class(*row.c);
     auto same = std::find_if(best.begin(), best.end(),
                              [&](const Best& b) { return b.key == key && b.size == size; });
-    if (same == best.end())
-      best.push_back({key, size, &row});
-    else if (row.items > same->row->items)
-      same->row = &row;
+    if (same == best.end()) same = best.insert(same, Best{key, size});
+    same->take(row);
   }
-  std::printf("\n%-28s %-24s %-14s %11s %12s %9s %9s  %s\n", "operation/format", "size",
-              "best variant", "speed", "elements/s", "of limit", "x scalar", "error");
+  const bool peers = !peers::all().empty();
+  std::printf("\n%-28s %-24s %-14s %11s %12s %9s %9s  %s%s\n", "operation/format", "size",
+              "best variant", "speed", "elements/s", "of limit", "x scalar",
+              peers ? "x peer  best peer                " : "", "error");
   for (const Best& b : best) {
-    const Row& r = *b.row;
-    std::printf("%-28s %-24s %-14s %11s %12s %9s %9s  %s%s\n", b.key.c_str(), b.size.c_str(),
+    const Row& r = b.own ? *b.own : *b.peer;
+    std::string versus;
+    if (peers) {
+      char text[64];
+      std::snprintf(text, sizeof text, "%6s  %-25s",
+                    r.vs_peer > 0 ? format("%.2fx", r.vs_peer).c_str() : "-",
+                    b.peer ? std::string(b.peer->c->variant->name).c_str() : "-");
+      versus = text;
+    }
+    std::printf("%-28s %-24s %-14s %11s %12s %9s %9s  %s%s%s\n", b.key.c_str(), b.size.c_str(),
                 std::string(r.c->variant->name).c_str(),
                 r.ops > 0 ? scaled(r.ops, "op/s").c_str() : scaled(r.bytes, "B/s").c_str(),
                 scaled(r.items, "/s").c_str(),
                 r.percent > 0 ? format("%.0f %%", r.percent).c_str() : "-",
-                r.speedup > 0 ? format("%.1fx", r.speedup).c_str() : "-", r.error_name.c_str(),
-                r.over ? "  OVER THE LIMIT" : "");
+                r.speedup > 0 ? format("%.1fx", r.speedup).c_str() : "-", versus.c_str(),
+                r.error_name.c_str(), r.over ? "  OVER THE LIMIT" : "");
   }
 }
 
@@ -317,6 +336,17 @@ void print_list() {
                 : dispatched[v->op] == v ? "runs, dispatched to"
                                          : "runs");
   }
+  for (const peers::Peer& peer : peers::all())
+    std::printf("%-24s %-24s %s\n", std::string(peer.op).c_str(), std::string(peer.name).c_str(),
+                peer.note.c_str());
+  std::printf("\n%-24s %s\n", "peer library", "here");
+  for (const peers::Library& library : peers::libraries())
+    std::printf("%-24s %s\n", library.name.c_str(),
+                library.version.empty()
+                    ? ("not in this build: make bench-peers, or " + library.how +
+                       " and configure with -DQUANTBENCH_PEERS=ON")
+                          .c_str()
+                    : library.version.c_str());
 }
 
 void stop_on_signals() {

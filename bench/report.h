@@ -57,7 +57,7 @@ class Reporter : public benchmark::BenchmarkReporter {
  private:
   struct Row {
     const Case* c;
-    double bytes, items, ops, percent, speedup, error;
+    double bytes, items, ops, percent, speedup, vs_peer, error;
     bool over;
     std::string error_name;
   };

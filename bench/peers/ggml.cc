@@ -195,6 +195,7 @@ std::string built_for() {
 }  // namespace
 
 std::string add_ggml(std::vector<Peer>& peers) {
+  ggml_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
   ggml_cpu_init();
   peers.push_back(array_peer("convert_f16_f32", "peer:ggml", f16_to_f32, "ggml_cpu_fp16_to_fp32"));
   peers.push_back(array_peer("convert_f32_f16", "peer:ggml", f32_to_f16, "ggml_cpu_fp32_to_fp16"));

@@ -20,7 +20,7 @@ const Found& found() {
 #else
     constexpr std::nullptr_t ggml = nullptr;
 #endif
-    add("ggml", "pip install libggml-python", ggml);
+    add("ggml", "pip install libggml-python in .venv-peers", ggml);
     return f;
   }();
   return once;
