@@ -109,10 +109,15 @@ inline __m256i magnitude16(const f16* x) {
   return _cvtsh_ss(largest);
 }
 
-/// The absmax of eight runs of kLen elements, lane i for run i.
-template <std::size_t kLen>
+constexpr std::size_t kAhead = 512;  ///< elements fetched ahead where memory is the limit
+
+/// The absmax of eight runs of kLen elements, lane i for run i. kFar: x comes from memory.
+template <std::size_t kLen, bool kFar>
 inline __m256 absmax_of_8(const float* x) {
   __m256i m[8];
+  if constexpr (kFar)
+    for (std::size_t j = 0; j < 8 * kLen; j += 16)
+      _mm_prefetch(reinterpret_cast<const char*>(x + j + kAhead), _MM_HINT_T0);
   for (std::size_t i = 0; i < 8; ++i) {
     const float* const run = x + i * kLen;
     __m256i a = _mm256_max_epu32(magnitude32(run), magnitude32(run + 8));
@@ -225,9 +230,9 @@ inline void store_scale(float* to, float scale) { *to = scale; }
 inline void store_scale(f16* to, float scale) { *to = f16(narrowed(scale)); }
 
 /// Stores the scales of eight groups and returns their factors.
-template <std::size_t kLen, class S>
+template <std::size_t kLen, bool kFar, class S>
 inline __m256 factors_of_8(const float* x, S* scale) {
-  const __m256 largest = absmax_of_8<kLen>(x), qmax = _mm256_set1_ps(127.0f);
+  const __m256 largest = absmax_of_8<kLen, kFar>(x), qmax = _mm256_set1_ps(127.0f);
   const __m256 inv = finite_or_zero(_mm256_div_ps(qmax, largest));
   const __m256 used = _mm256_cmp_ps(inv, _mm256_setzero_ps(), _CMP_NEQ_OQ);
   store_scale(scale, _mm256_and_ps(used, _mm256_div_ps(largest, qmax)));
@@ -236,11 +241,11 @@ inline __m256 factors_of_8(const float* x, S* scale) {
 
 template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t eights, std::int8_t* q, S* scale) {
-  __m256 next = factors_of_8<kLen>(x, scale);
+  __m256 next = factors_of_8<kLen, kStream>(x, scale);
   for (std::size_t e = 1; e <= eights; ++e) {
     alignas(32) float factor[8];
     _mm256_store_ps(factor, next);
-    if (e < eights) next = factors_of_8<kLen>(x + 8 * kLen, scale += 8);
+    if (e < eights) next = factors_of_8<kLen, kStream>(x + 8 * kLen, scale += 8);
     for (std::size_t i = 0; i < 8; ++i) {
       const __m256 inv = _mm256_broadcast_ss(factor + i);
       for (std::size_t j = 0; j < kLen; j += 32, x += 32, q += 32)
@@ -277,8 +282,9 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
 // ---- q8_0
 
 /// Factors of eight blocks, and their scales.
+template <bool kFar>
 inline __m256 block_factors_of_8(const float* x, std::uint16_t* d) {
-  const __m256 scale = _mm256_div_ps(absmax_of_8<kBlock>(x), _mm256_set1_ps(127.0f));
+  const __m256 scale = _mm256_div_ps(absmax_of_8<kBlock, kFar>(x), _mm256_set1_ps(127.0f));
   _mm_store_si128(reinterpret_cast<__m128i*>(d), _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
   return finite_or_zero(_mm256_div_ps(_mm256_set1_ps(1.0f), scale));
 }
@@ -296,14 +302,15 @@ inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) 
   }
 }
 
+template <bool kFar>
 [[gnu::noinline]] void blocks_by_eights(const float* x, std::size_t eights, BlockQ8_0* y) {
   alignas(16) std::uint16_t d[2][8];
-  __m256 next = block_factors_of_8(x, d[0]);
+  __m256 next = block_factors_of_8<kFar>(x, d[0]);
   for (std::size_t e = 1; e <= eights; ++e) {
     alignas(32) float id[8];
     _mm256_store_ps(id, next);
     const std::uint16_t* const scales = d[(e - 1) & 1];
-    if (e < eights) next = block_factors_of_8(x + 8 * kBlock, d[e & 1]);
+    if (e < eights) next = block_factors_of_8<kFar>(x + 8 * kBlock, d[e & 1]);
     for (std::size_t i = 0; i < 8; ++i, x += kBlock)
       block(x, y++, scales[i], _mm256_broadcast_ss(id + i));
   }
@@ -450,7 +457,7 @@ void quantize_f32_q8_0_avx2(const float* x, std::size_t blocks, BlockQ8_0* y) {
     x += first * kBlock, y += first, blocks -= first;
     for (; blocks >= kStaged; blocks -= kStaged, x += kStaged * kBlock, y += kStaged) {
       alignas(64) BlockQ8_0 staged[kStaged];
-      blocks_by_eights(x, kStaged / 8, staged);
+      blocks_by_eights<true>(x, kStaged / 8, staged);
       auto* const to = reinterpret_cast<__m256i*>(y);
       const auto* const from = reinterpret_cast<const __m256i*>(staged);
       for (std::size_t i = 0; i < sizeof staged / 32; ++i)
@@ -459,7 +466,7 @@ void quantize_f32_q8_0_avx2(const float* x, std::size_t blocks, BlockQ8_0* y) {
     _mm_sfence();
   }
   if (const std::size_t eights = blocks / 8) {
-    blocks_by_eights(x, eights, y);
+    blocks_by_eights<false>(x, eights, y);
     x += eights * 8 * kBlock, y += eights * 8, blocks -= eights * 8;
   }
   blocks_one_by_one(x, blocks, y);

@@ -230,7 +230,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
     Unroll<int(kStep)>::run([&](auto i) {
       constexpr int u = i.value % U;
       Unroll<P>::run([&](auto q) {
-        if constexpr (i.value == 0) S::prefetch(p + q.value * stride + kAhead);
+        constexpr size_t at = size_t(i.value) * step_bytes / kStep;
+        if constexpr (at % 64 == 0) S::prefetch(p + q.value * stride + at + kAhead);
         const V w0 = C::template get<i.value, 0>(p + q.value * stride);
         const V w1 = C::template get<i.value, 1>(p + q.value * stride);
         Unroll<R>::run([&](auto r) {
@@ -479,7 +480,12 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     case 0:
       return;
     case 1:
-      return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
+      // Memory binds the wider codes, and two streams of them arrive faster than one; decoding binds
+      // those of 4 bits.
+      if constexpr (C::kBits == 4)
+        return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
+      else
+        return fused_range<S, C, 1, 2, 2>(w, p, x, n0, n1, y);
     case 2:
       return fused_range<S, C, 2, 1, 2>(w, p, x, n0, n1, y);
     case 3:
