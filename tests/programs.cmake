@@ -19,6 +19,7 @@ function(program_test name target)
                    "-DSTDOUT=${arg_STDOUT}" "-DJSON=${arg_JSON}" "-DMATCH=${arg_MATCH}" -DREPRODUCE=${arg_REPRODUCE}
                    "-DENVIRONMENT=${arg_ENVIRONMENT}"
                    -P ${PROJECT_SOURCE_DIR}/tests/check_program.cmake)
+  set_tests_properties(${name} PROPERTIES LABELS program)
 endfunction()
 
 set(transcript ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/quantization_demo.txt)
