@@ -25,8 +25,17 @@ define run_bench
 	exit $$status
 endef
 
+define static_binary
+	scripts/benchmark-source.sh build/deps/benchmark
+	cmake --preset $(1) $(CMAKE_ARGS)
+	cmake --build --preset $(1)
+	install -m 755 build/$(1)/bench/quantbench build/quantbench-$(2)
+	@if readelf -d build/quantbench-$(2) | grep NEEDED; then echo "not static" >&2; exit 1; fi
+	@ls -l build/quantbench-$(2)
+endef
+
 .PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-results minsize-check \
-  format format-check tidy report results-of-bench readme picture venv clean
+  format format-check tidy report results-of-bench readme picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -55,6 +64,22 @@ readme: venv  ## the README's tables and picture, of FILES=results/<machine>/<fi
 picture: venv  ## the README's picture, of the results file that its tables name
 	$(DEPS) --browser
 	.venv/bin/python -m quantbench_results.picture
+
+predict: venv  ## results/predicted: a pipeline model (llvm-mca) of the hot loops, x86-64 and AArch64
+	$(DEPS) --aarch64 --llvm
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target quantbench_kernels
+	cmake --preset aarch64-qemu $(CMAKE_ARGS)
+	cmake --build --preset aarch64-qemu --target quantbench_kernels
+	.venv/bin/quantbench-predict build/release build/aarch64-qemu --measured README.md
+
+dist:  ## build/quantbench-x86_64: one static binary for any x86-64
+	$(DEPS)
+	$(call static_binary,dist,x86_64)
+
+dist-aarch64:  ## build/quantbench-aarch64: the same for any AArch64
+	$(DEPS) --aarch64
+	$(call static_binary,dist-aarch64,aarch64)
 
 test:  ## build and test, as every change must pass
 	$(DEPS)

@@ -2,13 +2,14 @@
 # Installs what building and testing needs, on Debian and Ubuntu; elsewhere names what is missing.
 # Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser]
+#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--llvm]
 #     --clang    clang and its OpenMP
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
 #     --python   python3 with venv, for the results tools
 #     --browser  Chromium, to test the report and to draw the README's picture
+#     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
 set -euo pipefail
 
 packages=(cmake ninja-build g++ make git libgtest-dev libgmock-dev libbenchmark-dev libxsimd-dev
@@ -26,9 +27,10 @@ for option in "$@"; do
     --lint) packages+=(clang-format clang-tidy) ;;
     --python) packages+=(python3 python3-venv) ;;
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
+    --llvm) packages+=(llvm-19) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \
-            "--lint --python --browser" >&2
+            "--lint --python --browser --llvm" >&2
        exit 2 ;;
   esac
 done

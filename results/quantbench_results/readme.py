@@ -237,7 +237,9 @@ def write(path: Path, results: Results, check: bool = False) -> bool:
     try:
         link = results.path.resolve().relative_to(path.resolve().parent).as_posix()
     except ValueError:
-        raise ResultsError(results.path, f"is not below the folder of {path}: readers can't see it") from None
+        raise ResultsError(
+            results.path, f"is not below the folder of {path}: readers can't see it"
+        ) from None
     text = _read(path)
     wanted = replaced(text, block(results, link), path)
     if wanted != text and not check:

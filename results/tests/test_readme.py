@@ -134,4 +134,8 @@ def test_hostile_names_are_text(write):
         "absmax/<script>|x/avx2/n:4096", [1.0], items_per_second=1e9, bytes_per_second=4e9
     )
     text = readme.block(load.load(write(data)), "results/a.json")
-    assert "<script>" not in text and "<img" not in text and "](http://evil)" not in text.replace("\\](", "")
+    assert (
+        "<script>" not in text
+        and "<img" not in text
+        and "](http://evil)" not in text.replace("\\](", "")
+    )

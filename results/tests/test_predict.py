@@ -1,0 +1,342 @@
+"""The pipeline model of hot loops: what is read from objects, and what is said about it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+
+import pytest
+from conftest import entries, sample
+
+from quantbench_results import load, predict
+from quantbench_results.load import ResultsError
+from quantbench_results.predict import Function, Instruction, Modelled
+
+X86 = """
+absmax.o:	file format elf64-x86-64
+
+Disassembly of section .text:
+
+0000000000000000 <_ZN2qb6absmax12_GLOBAL__N_14tailEPKfm>:
+       0:      	vmovss	xmm0, dword ptr [rdi]
+       4:      	ret
+
+0000000000000010 <_ZN2qb6absmax15absmax_f32_avx2EPKfm>:
+      10:      	vbroadcastss	ymm2, dword ptr [rip]  # 0x19 <_ZN2qb6absmax15absmax_f32_avx2EPKfm+0x9>
+		0000000000000015:  R_X86_64_PC32	.LC0-0x4
+      20:      	vandps	ymm0, ymm2, ymmword ptr [rdi + 4*rax]
+      25:      	vmaxps	ymm1, ymm1, ymmword ptr [rsp - 0x20]
+      29:      	vandps	ymm3, ymm2, ymmword ptr [rdi + 4*rax + 0x20]
+      2d:      	add	rax, 0x10
+      31:      	cmp	rax, rsi
+      34:      	jb	0x20 <_ZN2qb6absmax15absmax_f32_avx2EPKfm+0x10>
+      36:      	call	0x3b <_ZN2qb6absmax15absmax_f32_avx2EPKfm+0x2b>
+		0000000000000037:  R_X86_64_PLT32	.text-0x4
+      3b:      	ret
+"""
+
+
+@pytest.fixture
+def functions():
+    return predict.parse_disassembly(X86)
+
+
+def test_disassembly(functions):
+    kernel = functions["_ZN2qb6absmax15absmax_f32_avx2EPKfm"]
+    assert [i.mnemonic for i in kernel.instructions][:3] == ["vbroadcastss", "vandps", "vmaxps"]
+    assert kernel.instructions[0].operands == "ymm2, dword ptr [rip]"
+    assert kernel.instructions[6].operands == "0x20"
+    assert "_ZN2qb6absmax12_GLOBAL__N_14tailEPKfm" in kernel.reaches
+
+
+def test_reaches_what_is_called(functions):
+    kernel = "_ZN2qb6absmax15absmax_f32_avx2EPKfm"
+    assert predict.reachable([kernel], functions) == [
+        kernel, "_ZN2qb6absmax12_GLOBAL__N_14tailEPKfm"]  # fmt: skip
+    assert predict.reachable(["unknown"], functions) == []
+
+
+def test_an_address_yet_to_be_filled_in_is_no_call():
+    text = "0000000000000000 <first>:\n   0:      	ret\n0000000000000004 <second>:\n"
+    text = "Disassembly of section .text:\n" + text
+    text += "   4:      	adrp	x0, 0x0 <first>\n		0000000000000004:  R_AARCH64_ADR_PREL_PG_HI21	.rodata\n"
+    assert predict.reachable(["second"], predict.parse_disassembly(text)) == ["second"]
+
+
+def test_loop_and_its_work(functions):
+    (loop,) = predict.loops_of(functions["_ZN2qb6absmax15absmax_f32_avx2EPKfm"], "x86-64")
+    assert (loop.address, len(loop.instructions)) == (0x20, 6)
+    assert loop.loaded == 64  # not the spill at the stack pointer, which does not move
+    assert loop.stored == 0
+    assert predict.elements_of("absmax_f32", loop) == 16
+    text = predict.assembly(loop, "x86-64")
+    assert text.startswith(".intel_syntax noprefix\n.Lloop:\n") and "\tjb\t.Lloop\n" in text
+
+
+def test_only_innermost_loops_without_calls():
+    body = [
+        (0, "vmovaps", "ymm0, ymmword ptr [rdi]"),
+        (4, "vmovaps", "ymm0, ymmword ptr [rsi]"),
+        (8, "add", "rsi, 0x20"),
+        (12, "jne", "0x4"),
+        (16, "add", "rdi, 0x20"),
+        (20, "jne", "0x0"),
+        (24, "vmovaps", "ymm0, ymmword ptr [rdi]"),
+        (28, "add", "rdi, 0x20"),
+        (32, "call", "0x0"),
+        (36, "jne", "0x18"),
+    ]
+    function = Function("f", [Instruction(*line) for line in body])
+    assert [loop.address for loop in predict.loops_of(function, "x86-64")] == [4]
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "stored"),
+    [
+        ("ldr q0, [x0, #0x10]", 16, False),
+        ("ldp q0, q1, [x0], #0x20", 32, False),
+        ("stp q0, q1, [x0, #0x20]", 32, True),
+        ("ldr d3, [x0]", 8, False),
+        ("ldur q6, [x1, #-0x10]", 16, False),
+        ("ld1 { v0.16b, v1.16b }, [x0], #0x20", 32, False),
+        ("ld4 { v0.4s, v1.4s, v2.4s, v3.4s }, [x0]", 64, False),
+        ("ld1 { v0.s }[1], [x0]", 4, False),
+        ("ld1r { v0.8h }, [x0]", 2, False),
+        ("ldrsb w1, [x0]", 1, False),
+        ("ldrh w1, [x0]", 2, False),
+        ("ldr w1, [x0]", 4, False),
+        ("ldr s1, [x0]", 4, False),
+        ("str h1, [x0]", 2, True),
+        ("ld1w { z0.s }, p0/z, [x0, x1, lsl #2]", 32, False),
+        ("ld1sb { z0.s }, p0/z, [x0, x1]", 8, False),
+        ("st1h { z0.s }, p0, [x0, x1, lsl #1]", 16, True),
+        ("ldr z3, [x0, #1, mul vl]", 32, False),
+    ],
+)
+def test_arm_accesses(text, size, stored):
+    mnemonic, operands = text.split(" ", 1)
+    access = predict._arm_access(Instruction(0, mnemonic, operands), 32)
+    assert access is not None and access[:2] == (size, stored)
+    assert "x0" in access[2] or "x1" in access[2]
+
+
+@pytest.mark.parametrize(
+    "text", ["add x0, x0, #0x10", "prfm pldl1keep, [x0]", "fmla v0.4s, v1.4s, v2.s[0]"]
+)
+def test_arm_non_accesses(text):
+    mnemonic, operands = text.split(" ", 1)
+    assert predict._arm_access(Instruction(0, mnemonic, operands), 16) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "stored"),
+    [
+        ("vmovups ymmword ptr [rdi + 4*rax], ymm0", 32, True),
+        ("vpmovzxwd ymm0, xmmword ptr [rsi]", 16, False),
+        ("vbroadcastss ymm0, dword ptr [rsi]", 4, False),
+        ("movzx eax, word ptr [rsi]", 2, False),
+        ("cmp dword ptr [rsi], 0x1", 4, False),
+    ],
+)
+def test_x86_accesses(text, size, stored):
+    mnemonic, operands = text.split(" ", 1)
+    access = predict._x86_access(Instruction(0, mnemonic, operands))
+    assert access is not None and access[:2] == (size, stored)
+
+
+@pytest.mark.parametrize(
+    ("arch", "lines", "products"),
+    [
+        ("x86-64", ["vfmadd231ps ymm0, ymm1, ymm2", "vfmadd231ps ymm0, ymm1, ymm3"], 16),
+        # The wider sums and the scaling come with the narrow products, and are none of their own.
+        ("x86-64", ["vpmaddubsw ymm0, ymm1, ymm2", "vpmaddwd ymm0, ymm0, ymm3",
+                    "vfmadd231ps ymm4, ymm0, ymm5"], 32),
+        ("x86-64", ["vpdpbusd zmm0, zmm1, zmm2"], 64),
+        ("aarch64", ["fmla v0.4s, v1.4s, v2.s[0]"], 4),
+        ("aarch64", ["fmla v0.8h, v1.8h, v2.h[0]"], 8),
+        ("aarch64", ["sdot v0.4s, v1.16b, v2.16b", "fmla v3.4s, v0.4s, v4.4s"], 16),
+        ("aarch64", ["smmla v0.4s, v1.16b, v2.16b"], 32),
+        ("aarch64", ["bfmmla v0.4s, v1.8h, v2.8h"], 16),
+        ("aarch64", ["sdot z0.s, z1.b, z2.b"], 32),
+        ("aarch64", ["add v0.4s, v1.4s, v2.4s"], 0),
+    ],
+)  # fmt: skip
+def test_products(arch, lines, products):
+    body = [Instruction(0, *line.split(" ", 1)) for line in lines]
+    assert predict.products_of(body, arch, 32) == products
+
+
+@pytest.mark.parametrize(
+    ("symbol", "name"),
+    [
+        ("_ZN2qb6absmax15absmax_f32_avx2EPKfm", "absmax_f32_avx2"),
+        ("_ZN2qb6matmul19matmul_a8_q4_0_avx2E", "matmul_a8_q4_0_avx2"),
+        ("_ZN2qb6absmax12_GLOBAL__N_14tailEPKfm", ""),
+        ("main", ""),
+        ("_ZN2qb", ""),
+    ],
+)
+def test_exported_name(symbol, name):
+    assert predict.exported_name(symbol) == name
+
+
+@pytest.mark.parametrize(
+    ("variant", "isa"),
+    [("avx2", "avx2"), ("xsimd_neon", "neon"), ("autovec_avx2", "avx2"), ("scalar", ""), ("autovec", ""),
+     ("neon_i8mm", "neon_i8mm")],
+)  # fmt: skip
+def test_isa_of(variant, isa):
+    assert predict.isa_of(variant) == isa
+
+
+def test_records_hold_their_kernels_functions():
+    functions = {"run": Function("run"), "pack": Function("pack")}
+    symbols = (
+        "0000000000000100 0000000000000010 t run\n0000000000000200 0000000000000010 t pack\n"
+        "0000000000000040 0000000000000040 D _ZN2qb6matmul11matmul_neonE\n"
+    )
+    relocations = (
+        "RELOCATION RECORDS FOR [.data.rel.ro.local]:\nOFFSET TYPE VALUE\n"
+        "0000000000000048 R_X86_64_64              .text+0x100\n"
+        "0000000000000050 R_X86_64_64              .text+0x200\n"
+        "0000000000000010 R_X86_64_64              .text+0x200\n"
+    )
+    records = predict.parse_records(symbols, relocations, functions)
+    assert records == {"_ZN2qb6matmul11matmul_neonE": {"run", "pack"}}
+    assert predict.kernels(symbols, records, "neon") == {"matmul": {"run", "pack"}}
+
+
+def test_summary_names_the_busiest_units():
+    def usage(index, resource, cycles):
+        return {"InstructionIndex": index, "ResourceIndex": resource, "ResourceUsage": cycles}
+
+    report = {
+        "CodeRegions": [
+            {
+                "Instructions": ["a", "b"],
+                "SummaryView": {"TotalCycles": 1000, "Iterations": 100, "TotaluOps": 1600, "DispatchWidth": 4},
+                "ResourcePressureView": {
+                    "ResourcePressureInfo": [
+                        usage(0, 0, 9), usage(2, 0, 8.0), usage(2, 1, 7.9), usage(2, 2, 3.0)],
+                },
+            }
+        ],
+        "TargetInfo": {"Resources": ["V1UnitV0", "V1UnitV1.\x01", "V1UnitL"]},
+    }  # fmt: skip
+    assert predict.summarise(report) == (10.0, "V0 V1", 8.0)
+
+
+def loop(kernel="absmax_f32", variant="neon", core="neoverse-n1", **more):
+    values = {
+        "kernel": kernel, "room": "absmax", "variant": variant, "function": "f", "loop": 0,
+        "core": core, "instructions": 9, "cycles": 10.0, "binding": "V0 V1", "bound_cycles": 9.0,
+        "loaded": 64.0, "stored": 0.0, "products": 0.0, "elements": 16.0, **more,
+    }  # fmt: skip
+    return Modelled(**values)
+
+
+def test_markdown():
+    found = [
+        loop(),
+        loop(variant="avx2", core="znver3", cycles=2.0, bound_cycles=2.0),
+        loop("matmul_a8_s8", products=64.0, elements=0.0),
+        loop("pack_x", elements=0.0),
+        loop(variant="sve", core="neoverse-v1", cycles=math.nan, error="unknown <instruction>"),
+    ]
+    text = predict.markdown(found, {("absmax_f32", "avx2"): 0.15}, "a.json")
+    assert text.startswith("# Predicted by a pipeline model, not measured")
+    assert "| absmax_f32 | neon | 625, V0…V1 90 % |" in text
+    assert "| 125, V0…V1 100 % | 150 |" in text
+    assert "| matmul_a8_s8 | neon | 156, V0…V1 90 % |" in text
+    assert "10.0 an iteration" in text
+    assert "not modelled" in text and "- sve on neoverse-v1: unknown" in text
+    assert "- absmax_f32 neon on Neoverse N1: 90 % (V0 V1), the twin 100 %" in text
+
+
+def test_the_slowest_pass_is_shown_but_of_a_matmul_the_widest_tile():
+    passes = [loop(cycles=4.0), loop(cycles=9.0), loop(cycles=math.nan, error="no")]
+    assert predict.slowest(passes) is passes[1]
+    tiles = [
+        loop("matmul_a8_s8", products=64.0, elements=0),
+        loop("matmul_a8_s8", products=8.0, elements=0),
+    ]
+    assert predict.slowest(tiles) is tiles[0]
+
+
+def test_loops_for_data_beyond_the_caches_are_not_shown():
+    def made(address, mnemonic):
+        body = (Instruction(address, mnemonic, "ymmword ptr [rdi], ymm0"),)
+        return predict.Loop("f", address, body, 64.0, 64.0, 0.0)
+
+    assert [
+        l.address
+        for l in predict.hottest("convert_f16_f32", [made(0, "vmovntps"), made(8, "vmovups")])
+    ] == [8]
+    assert [l.address for l in predict.hottest("convert_f16_f32", [made(0, "vmovntps")])] == [0]
+
+
+def test_measured_cycles(write):
+    data = sample({"operations": {"absmax/f32": "absmax_f32", "matmul/a8.q8_0": "matmul_a8_q8_0"}})
+    data["benchmarks"] = entries(
+        "absmax/f32/avx2/n:4096", [100.0], items_per_second=10e9, clock_ghz=3.0
+    ) + entries("absmax/f32/avx2/n:65536", [100.0], items_per_second=5e9, clock_ghz=3.0)
+    data["benchmarks"] += entries(
+        "matmul/a8.q8_0/avx2/m:1/n:8/k:8", [9.0], ops_per_second=60e9, clock_ghz=3.0
+    )
+    data["benchmarks"] += entries("absmax/f32/scalar/n:4096", [9.0], items_per_second=1e9)
+    found = predict.measured_cycles(load.load(write(data)))
+    assert found == {("absmax_f32", "avx2"): pytest.approx(0.3),
+                     ("matmul_a8_q8_0", "avx2"): pytest.approx(0.1)}  # fmt: skip
+
+
+def test_errors_are_one_line(tmp_path, capsys, monkeypatch):
+    assert predict.main([str(tmp_path)]) == 2
+    assert "\n" not in capsys.readouterr().err.strip()
+    monkeypatch.setattr(shutil, "which", lambda _: None)
+    with pytest.raises(ResultsError, match="--llvm"):
+        predict.tool("llvm-mca")
+
+
+ASSEMBLY = """
+  .text
+  .globl _ZN2qb6absmax15absmax_f32_neonEPKfm
+  .type _ZN2qb6absmax15absmax_f32_neonEPKfm,%function
+_ZN2qb6absmax15absmax_f32_neonEPKfm:
+1:
+  ldp q0, q1, [x0], #32
+  fmaxnm v2.4s, v2.4s, v0.4s
+  fmaxnm v3.4s, v3.4s, v1.4s
+  cmp x0, x1
+  b.ne 1b
+  ret
+  .size _ZN2qb6absmax15absmax_f32_neonEPKfm, .-_ZN2qb6absmax15absmax_f32_neonEPKfm
+"""
+
+
+def test_an_object_from_end_to_end(tmp_path):
+    try:
+        predict.tool("llvm-mca")
+        assembler = predict.tool("llvm-mc")
+    except ResultsError as error:
+        pytest.skip(str(error))
+    folder = tmp_path / "build/kernels/CMakeFiles/qb_absmax_neon.dir/absmax"
+    folder.mkdir(parents=True)
+    subprocess.run(
+        [assembler, "-triple=aarch64-linux-gnu", "-filetype=obj", "-o", folder / "neon.cc.o"],
+        input=ASSEMBLY, text=True, check=True,
+    )  # fmt: skip
+    assert predict.main([str(tmp_path / "build"), "--output", str(tmp_path / "out")]) == 0
+    data = json.loads((tmp_path / "out/loops.json").read_text(encoding="utf-8"))
+    assert {entry["core"] for entry in data["loops"]} == {
+        "neoverse-n1",
+        "neoverse-v1",
+        "neoverse-v2",
+        "apple-m1",
+    }
+    for entry in data["loops"]:
+        assert entry["kernel"] == "absmax_f32" and entry["elements"] == 8 and not entry["error"]
+        assert 1 <= entry["cycles"] < 8 and 0 < entry["bound_cycles"] <= entry["cycles"] + 0.1
+    assert "not measured" in data["predicted"]
+    assert "absmax_f32 | neon" in (tmp_path / "out/README.md").read_text(encoding="utf-8")
