@@ -253,6 +253,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--run", nargs=2, metavar=("OLD", "NEW"), help="two binaries, interleaved")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of --run (default 5)")
     parser.add_argument("--args", default="", help="arguments for both binaries of --run, one string")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the files of --run's rounds here")
     parser.add_argument("--baseline", metavar="NAME", help="compare with this saved baseline")
     parser.add_argument("--save-baseline", metavar="NAME", help="keep the (new) file as a baseline")
     parser.add_argument("--fail-above", type=percent, metavar="5%", help="exit 1 if a row is slower "
@@ -281,9 +282,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     def body() -> int:
         if args.run:
             with tempfile.TemporaryDirectory(prefix="quantbench-") as folder:
-                old, new = run_interleaved(
-                    *args.run, args.rounds, args.args.split(), Path(folder)
-                )
+                place = args.keep or Path(folder)
+                try:
+                    place.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise ResultsError(place, f"can't be made: {error.strerror}") from None
+                old, new = run_interleaved(*args.run, args.rounds, args.args.split(), place)
         else:
             new = _files(args.results[-1])
             if args.save_baseline:

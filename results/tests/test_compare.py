@@ -128,6 +128,13 @@ def test_run_interleaves_two_binaries(write, tmp_path, capsys):
         binaries.append(str(script))
     assert compare.main(["--run", *binaries, "--rounds", "3"]) == 0
     assert (tmp_path / "log").read_text().split() == ["old", "new", "new", "old", "old", "new"]
+    kept = tmp_path / "kept"
+    assert compare.main(["--run", *binaries, "--rounds", "2", "--keep", str(kept)]) == 0
+    assert sorted(path.name for path in kept.iterdir()) == [
+        "new-0.json", "new-1.json", "old-0.json", "old-1.json"]  # fmt: skip
+    files = [",".join(str(kept / f"{side}-{i}.json") for i in (0, 1)) for side in ("old", "new")]
+    assert compare.main(files) == 0
+    assert compare.main(["--run", *binaries, "--keep", str(files and binaries[0])]) == 2
     assert compare.main(["--run", binaries[0], "/nonexistent/quantbench"]) == 2
     assert "can't run" in capsys.readouterr().err
 
