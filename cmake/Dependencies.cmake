@@ -4,12 +4,25 @@ include(FetchContent)
 
 set(qb_missing)
 
+# Static libraries only, of OpenMP too. No distribution packages Google Benchmark's, so it is built
+# here: from FETCHCONTENT_SOURCE_DIR_BENCHMARK (scripts/benchmark-source.sh), or else fetched.
+if(QUANTBENCH_STATIC)
+  set(CMAKE_FIND_LIBRARY_SUFFIXES .a)
+  set(BUILD_SHARED_LIBS OFF)
+  add_link_options(-static)
+  set(BENCHMARK_ENABLE_INSTALL OFF CACHE INTERNAL "")
+  set(BENCHMARK_ENABLE_WERROR OFF CACHE INTERNAL "")
+  set(BENCHMARK_INSTALL_DOCS OFF CACHE INTERNAL "")
+  set(CMAKE_DISABLE_FIND_PACKAGE_benchmark ON)
+endif()
+
 # qb_dependency(<package> <version> <debian package> <git url> <git tag>)
 macro(qb_dependency package version debian url tag)
   find_package(${package} ${version} QUIET)
   if(NOT ${package}_FOUND)
-    if(QUANTBENCH_FETCH_DEPS)
-      message(STATUS "fetching ${package} ${tag}")
+    string(TOUPPER ${package} qb_upper)
+    if(QUANTBENCH_FETCH_DEPS OR FETCHCONTENT_SOURCE_DIR_${qb_upper})
+      message(STATUS "building ${package}, ${tag} if it must be fetched")
       FetchContent_Declare(${package} GIT_REPOSITORY ${url} GIT_TAG ${tag} GIT_SHALLOW ON)
       FetchContent_MakeAvailable(${package})
     else()
@@ -25,7 +38,9 @@ set(CLI11_BUILD_TESTS OFF CACHE INTERNAL "")
 set(JSON_BuildTests OFF CACHE INTERNAL "")
 
 qb_dependency(benchmark 1.7.1 libbenchmark-dev https://github.com/google/benchmark.git v1.9.1)
-qb_dependency(GTest 1.12 "libgtest-dev libgmock-dev" https://github.com/google/googletest.git v1.15.2)
+if(NOT QUANTBENCH_STATIC)
+  qb_dependency(GTest 1.12 "libgtest-dev libgmock-dev" https://github.com/google/googletest.git v1.15.2)
+endif()
 qb_dependency(CLI11 2.1 libcli11-dev https://github.com/CLIUtils/CLI11.git v2.4.2)
 qb_dependency(nlohmann_json 3.11 nlohmann-json3-dev https://github.com/nlohmann/json.git v3.11.3)
 
