@@ -30,6 +30,16 @@ venv=.venv-peers
 pip() { "$venv/bin/pip" --disable-pip-version-check --quiet "$@"; }
 has() { [[ -n $(find "$venv" -maxdepth 5 -iname "$1" -print -quit) ]]; }
 
+if command -v apt-get >/dev/null; then
+  sudo=()
+  ((EUID == 0)) || sudo=(sudo)
+  for package in libeigen3-dev libfp16-dev; do
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
+      try "$package" "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get -q install -y --no-install-recommends "$package"
+  done
+fi
+
 ggml=libggml-python==0.20.2.post1
 if [[ $native ]]; then
   [[ -e $venv/ggml-native ]] ||
@@ -38,5 +48,10 @@ if [[ $native ]]; then
 else
   has 'libggml_python-*.dist-info' || try ggml pip install "$ggml"
 fi
+
+# Each library's newest build whose threads this process can set.
+for package in onednn-devel-cpu-gomp scipy-openblas32; do
+  has "${package//-/_}-*.dist-info" || try "$package" pip install "$package"
+done
 
 ((${#absent[@]} == 0)) || echo "install-peers.sh: could not be had: ${absent[*]}" >&2

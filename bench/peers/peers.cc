@@ -1,5 +1,11 @@
 #include "peers.h"
 
+// The function where CMake found the library and so defined the macro as 1, else null.
+#define QB_IF_FOUND(macro, function) QB_IF_FOUND_AS(macro, function)
+#define QB_IF_FOUND_AS(found, function) QB_IF_FOUND_##found(function)
+#define QB_IF_FOUND_0(function) nullptr
+#define QB_IF_FOUND_1(function) function
+
 namespace qb::bench::peers {
 namespace {
 
@@ -15,12 +21,14 @@ const Found& found() {
                          std::string (*peers_of)(std::vector<Peer>&)) {
       f.libraries.push_back({name, peers_of ? peers_of(f.peers) : "", how});
     };
-#ifdef QB_PEER_GGML
-    constexpr auto ggml = add_ggml;
-#else
-    constexpr std::nullptr_t ggml = nullptr;
-#endif
-    add("ggml", "pip install libggml-python in .venv-peers", ggml);
+    add("ggml", "pip install libggml-python in .venv-peers", QB_IF_FOUND(QB_PEER_GGML, add_ggml));
+    const bool able = isa::refusal(QB_PEER_HEADER_ISA).empty();
+    add("eigen", "package libeigen3-dev", able ? QB_IF_FOUND(QB_PEER_EIGEN, add_eigen) : nullptr);
+    add("fp16", "package libfp16-dev", able ? QB_IF_FOUND(QB_PEER_FP16, add_fp16) : nullptr);
+    add("onednn", "pip install onednn-devel-cpu-gomp in .venv-peers",
+        QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn));
+    add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
+        QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas));
     return f;
   }();
   return once;

@@ -1,0 +1,204 @@
+// oneDNN's matmul primitive, its weights reordered beforehand into the layout it chooses: f32; s8 x
+// s8; and, from version 3.5, weight-only products of f32 activations with s8 and s4 weights, scaled
+// per channel or per group.
+//
+// The memory is oneDNN's own: x is copied when the product is bound, y after the timing.
+#include <omp.h>
+
+#include <cstring>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+
+#include "core/scalar_half.h"
+#include "int8/int8.h"
+#include "peers.h"
+
+#if DNNL_VERSION_MAJOR > 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR >= 5)
+#define QB_ONEDNN_DECOMPRESSES 1
+#endif
+
+namespace qb::bench::peers {
+namespace {
+
+using dnnl::memory;
+using Type = memory::data_type;
+using Tag = memory::format_tag;
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
+  return cpu;
+}
+
+/// oneDNN takes OpenMP's number of threads at creation and execution alike.
+class Threads {
+ public:
+  explicit Threads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+  ~Threads() { omp_set_num_threads(before_); }
+  Threads(const Threads&) = delete;
+
+ private:
+  int before_;
+};
+
+/// Memory with these bytes in it.
+memory filled(const memory::desc& desc, const void* bytes) {
+  memory made(desc, engine());
+  void* at = made.map_data();
+  std::memcpy(at, bytes, desc.get_size());
+  made.unmap_data(at);
+  return made;
+}
+
+class Matmul : public Product {
+ public:
+  void run() override {
+    const Threads only(threads_);
+    primitive_.execute(stream_, arguments_);
+    stream_.wait();
+  }
+
+  void finish() override {
+    memory& y = arguments_.at(DNNL_ARG_DST);
+    auto* at = y.map_data<float>();
+    for (std::size_t i = 0; i < m_; ++i)
+      for (std::size_t j = 0; j < n_; ++j)
+        y_[i * n_ + j] = at[i * n_ + j] * (row_scales_.empty() ? 1.0f : row_scales_[i]);
+    y.unmap_data(at);
+  }
+
+ protected:
+  explicit Matmul(const Operands& o)
+      : threads_(o.threads), m_(o.m), n_(o.weights.w.n), y_(o.y), stream_(engine()) {}
+
+  /// `w`: the weights in our canonical layout.
+  void bind(const Operands& o, Type x_type, const void* x, Type w_type, const void* w,
+            const dnnl::primitive_attr& attributes) {
+    const auto m = memory::dim(o.m), n = memory::dim(o.weights.w.n), k = memory::dim(o.weights.w.k);
+    const Threads only(threads_);
+    const memory::desc x_desc({m, k}, x_type, Tag::ab), y_desc({m, n}, Type::f32, Tag::ab);
+    const dnnl::matmul::primitive_desc chosen(
+        engine(), x_desc, memory::desc({k, n}, w_type, Tag::any), y_desc, attributes);
+    primitive_ = dnnl::matmul(chosen);
+    memory canonical = filled(memory::desc({k, n}, w_type, Tag::ba), w);
+    memory packed(chosen.weights_desc(), engine());
+    dnnl::reorder(canonical, packed).execute(stream_, canonical, packed);
+    stream_.wait();
+    arguments_.insert({DNNL_ARG_SRC, filled(x_desc, x)});
+    arguments_.insert({DNNL_ARG_WEIGHTS, packed});
+    arguments_.insert({DNNL_ARG_DST, memory(y_desc, engine())});
+  }
+
+  int threads_;
+  std::size_t m_, n_;
+  float* y_;
+  std::vector<float> row_scales_;
+  dnnl::stream stream_;
+  dnnl::matmul primitive_;
+  std::unordered_map<int, memory> arguments_;
+};
+
+class F32 : public Matmul {
+ public:
+  explicit F32(const Operands& o) : Matmul(o) {
+    bind(o, Type::f32, o.x, Type::f32, o.weights.w.values, {});
+  }
+};
+
+/// Without VNNI oneDNN adds pairs of products in 16 bits, which saturate for codes of 8 bits.
+bool saturates() {
+  return kHostArch == Arch::x86_64 && !isa::detected().has(Feature::avx_vnni) &&
+         !isa::detected().has(Feature::avx512vnni);
+}
+
+/// Integer products of activations that were quantized beforehand; oneDNN applies the weights'
+/// scales, finish() those of the activations. The weights are cut to 7 bits where 8 would saturate.
+class S8 : public Matmul {
+ public:
+  explicit S8(const Operands& o) : Matmul(o) {
+    const matmul::Weights& w = o.weights.w;
+    std::vector<std::int8_t> x(o.m * w.k);
+    row_scales_.resize(o.m);
+    int8::quantize({o.x, x.size()}, w.k, x, row_scales_);
+    const auto* code = static_cast<const std::int8_t*>(w.values);
+    const auto* scale = static_cast<const float*>(w.scales);
+    std::vector<std::int8_t> codes(code, code + w.n * w.k);
+    std::vector<float> scales(scale, scale + w.n);
+    if (saturates()) {
+      for (std::int8_t& c : codes) c = std::int8_t(c / 2);
+      for (float& s : scales) s *= 2;
+    }
+    dnnl::primitive_attr attributes;
+    attributes.set_scales_mask(DNNL_ARG_WEIGHTS, 1 << 1);
+    bind(o, Type::s8, x.data(), Type::s8, codes.data(), attributes);
+    arguments_.insert({DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS,
+                       filled(memory::desc({memory::dim(w.n)}, Type::f32, Tag::a), scales.data())});
+  }
+};
+
+#ifdef QB_ONEDNN_DECOMPRESSES
+/// f32 activations, integer weights scaled per channel (f32) or per group along K (f16).
+class Decompressing : public Matmul {
+ public:
+  Decompressing(const Operands& o, Type type) : Matmul(o) {
+    const matmul::Weights& w = o.weights.w;
+    const auto n = memory::dim(w.n), groups = memory::dim(w.k / w.group);
+    const bool grouped =
+        o.weights.format == matmul::Format::s8g || o.weights.format == matmul::Format::s4g;
+    dnnl::primitive_attr attributes;
+    attributes.set_fpmath_mode(dnnl::fpmath_mode::strict, true);
+    if (grouped)
+      attributes.set_scales(DNNL_ARG_WEIGHTS, 1 | 1 << 1, {memory::dim(w.group), 1}, Type::f16);
+    else
+      attributes.set_scales_mask(DNNL_ARG_WEIGHTS, 1 << 1);
+    bind(o, Type::f32, o.x, type, w.values, attributes);
+    memory scales;
+    if (grouped) {  // ours are [n, groups]
+      std::vector<std::uint16_t> turned(std::size_t(n * groups));
+      const auto* from = static_cast<const std::uint16_t*>(w.scales);
+      for (std::size_t i = 0; i < w.n; ++i)
+        for (std::size_t g = 0; g < std::size_t(groups); ++g)
+          turned[g * w.n + i] = from[i * std::size_t(groups) + g];
+      scales = filled(memory::desc({groups, n}, Type::f16, Tag::ab), turned.data());
+    } else {
+      scales = filled(memory::desc({n}, Type::f32, Tag::a), w.scales);
+    }
+    arguments_.insert({DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scales});
+  }
+};
+#endif
+
+template <class Bind>
+void add(std::vector<Peer>& peers, const char* op, std::string note, Bind bind,
+         double most_nmse = 0) {
+  static const char any_address = 0;
+  Peer peer{{op, "peer:onednn", Arch::any, {}, &any_address}, std::move(note), most_nmse};
+  peer.bind = bind;
+  peers.push_back(std::move(peer));
+}
+
+}  // namespace
+
+std::string add_onednn(std::vector<Peer>& peers) {
+  add(peers, "matmul_a32_f32", "matmul f32, weights packed beforehand",
+      [](const Operands& o) { return std::make_unique<F32>(o); });
+  constexpr double kSevenBits = 2e-3;  // of weights cut towards zero
+  const std::string s8 =
+      "matmul s8 x s8, weights packed beforehand; left out: quantizing the activations, and their "
+      "scales";
+  add(
+      peers, "matmul_a8_s8",
+      saturates() ? s8 + "; weights cut to 7 bits, since without VNNI its sums saturate" : s8,
+      [](const Operands& o) { return std::make_unique<S8>(o); }, saturates() ? kSevenBits : 0);
+#ifdef QB_ONEDNN_DECOMPRESSES
+  for (const auto& [op, type] : {std::pair{"matmul_a32_s8", Type::s8},
+                                 {"matmul_a32_s8g", Type::s8},
+                                 {"matmul_a32_s4", Type::s4},
+                                 {"matmul_a32_s4g", Type::s4}})
+    add(peers, op, "matmul f32 x integer weights, packed beforehand",
+        [type = type](const Operands& o) { return std::make_unique<Decompressing>(o, type); });
+#endif
+  const dnnl_version_t* v = dnnl::version();
+  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+}
+
+}  // namespace qb::bench::peers
