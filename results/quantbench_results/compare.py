@@ -1,12 +1,15 @@
-"""Did it get faster? Per row the ratio of times with a confidence interval, and a verdict.
+"""Did it get faster? Per row the ratio of cycles with a confidence interval, and a verdict.
 
     quantbench-compare A.json B.json            two results files (or several a side, by commas)
-    quantbench-compare --run OLD NEW -- ARGS    two binaries, interleaved: drift cancels
+    quantbench-compare --run OLD NEW            two binaries, interleaved: drift cancels
     quantbench-compare --baseline NAME B.json   against what --save-baseline NAME kept
 
-A row is called faster or slower only if all three hold: the bootstrap confidence interval of the
-ratio excludes 1, the ratio is further from 1 than the noise floor, and every part of the interval
-lies on the same side. The noise floor is estimated from repeated runs where there are any (several
+Cycles are those of the clock that was measured beside each row: clocks drift by more than most
+changes are worth. Files without it are compared by time.
+
+A row is called faster or slower only if both hold: the bootstrap confidence interval of the ratio
+excludes 1, and the ratio is further from 1 than the noise floor and than twice the error that the
+row's own rounds show. The noise floor is estimated from repeated runs where there are any (several
 files a side, or --run's rounds); one file a side says nothing about the spread between processes,
 so a floor is assumed then (--noise). A U test alone is not asked: with enough repetitions it finds
 any two processes different, even of the same binary.
@@ -67,6 +70,12 @@ def differences(old: Results, new: Results) -> list[str]:
     ]
 
 
+def measure_of(files: Sequence[Results]) -> str:
+    """"cycles" if every row tells the clock that was measured beside it, otherwise "time"."""
+    rows = [row for results in files for row in results.rows if not row.failed]
+    return "cycles" if rows and all(row.counters.get("clock_ghz") for row in rows) else "time"
+
+
 def rounds_of(files: Sequence[Results], measure: str) -> dict[str, list[list[float]]]:
     """Per row name: per file the repetitions' values. Rows that failed anywhere are left out."""
     rows: dict[str, list[list[float]]] = {}
@@ -82,59 +91,66 @@ def rounds_of(files: Sequence[Results], measure: str) -> dict[str, list[list[flo
 def _values(row: Row, measure: str) -> list[float]:
     if measure == "time":
         return list(row.times_ns)
+    if measure == "cycles":
+        # The highest clock of the row's repetitions: what interrupts that measurement lowers it.
+        return [time * max(row.counters["clock_ghz"]) for time in row.times_ns]
     # Across machines: inverse of a share or a speed-up, so that above 1 is worse there too.
     return [1 / value for value in row.counters.get(measure, ()) if value > 0]
 
 
-def noise_floor(sides: Sequence[Mapping[str, list[list[float]]]], assumed: float) -> float:
-    """The relative change that repeated runs of one binary show by themselves: the 90th percentile
-    over rows of the spread of a round about its row's centre, shrunk to that of the median of all
-    rounds. `assumed` where no side has repeated runs."""
-    spreads = []
-    rounds = 1
-    for side in sides:
-        for repeated in side.values():
-            if len(repeated) < 3:
-                continue
-            rounds = max(rounds, len(repeated))
-            centres = [statistics.median(values) for values in repeated]
-            middle = statistics.median(centres)
-            spreads.append(statistics.median(abs(c / middle - 1) for c in centres) * 1.4826)
-    if not spreads:
-        return assumed
-    return max(LEAST_NOISE, float(np.percentile(spreads, 90)) / math.sqrt(rounds))
+def paired(old: Sequence[object], new: Sequence[object]) -> bool:
+    """Whether the sides ran in turns, as far as their numbers tell: round i beside round i."""
+    return len(old) == len(new) > 1
+
+
+def noise_floor(
+    left: Mapping[str, list[list[float]]], right: Mapping[str, list[list[float]]], assumed: float
+) -> float:
+    """The relative change that repeated runs show by themselves: the median over rows of the error
+    of the ratio. `assumed` where there are fewer than three rounds."""
+    spreads = [row_noise(left[name], right[name]) for name in left.keys() & right.keys()]
+    known = [spread for spread in spreads if spread is not None]
+    return max(LEAST_NOISE, statistics.median(known)) if known else assumed
+
+
+def row_noise(old: list[list[float]], new: list[list[float]]) -> float | None:
+    """The relative error of a row's ratio, from the spread between its rounds; None if there are
+    fewer than three."""
+    sides = [[min(values) for values in side] for side in (old, new)]
+    if paired(old, new):
+        sides = [[b / a for a, b in zip(*sides, strict=True)]]
+    errors = []
+    for values in sides:
+        if len(values) >= 3:
+            middle = statistics.median(values)
+            spread = 1.4826 * statistics.median(abs(v / middle - 1) for v in values)
+            errors.append(spread / math.sqrt(len(values)))
+    return math.hypot(*errors) if errors else None
 
 
 def bootstrap(
     old: list[list[float]], new: list[list[float]], confidence: float, draws: int = 2000
 ) -> tuple[float, float, float]:
-    """Ratio of medians new/old and its percentile interval. Rounds are drawn in pairs where both
-    sides have the same number above one (interleaved runs: drift hits both), otherwise each side by
-    itself; repetitions are drawn within a round."""
+    """Ratio new/old and its percentile interval. Of a run among several only the fastest repetition
+    counts, since interruptions only ever add; rounds are drawn in pairs where both sides have the
+    same number (they ran in turns: drift hits both), otherwise each side by itself. Of one run a
+    side the ratio is that of the medians, and repetitions are drawn."""
     random = np.random.default_rng(2135)
 
-    def centre(values: list[float], shape: tuple[int, ...]) -> np.ndarray:
-        drawn = np.asarray(values)[random.integers(0, len(values), (*shape, len(values)))]
+    def drawn_medians(values: Sequence[float]) -> np.ndarray:
+        """Medians of samples drawn from the values."""
+        drawn = np.asarray(values)[random.integers(0, len(values), (draws, len(values)))]
         return np.median(drawn, axis=-1)
 
-    old_rounds = np.stack([centre(values, (draws,)) for values in old])  # rounds x draws
-    new_rounds = np.stack([centre(values, (draws,)) for values in new])
-    columns = np.arange(draws)
-    if len(old) == len(new) and len(old) > 1:
-        point = statistics.median(
-            statistics.median(b) / statistics.median(a) for a, b in zip(old, new, strict=True)
-        )
-        picks = random.integers(0, len(old), (len(old), draws))
-        ratios = np.median(new_rounds[picks, columns] / old_rounds[picks, columns], axis=0)
+    if paired(old, new):
+        each = [min(b) / min(a) for a, b in zip(old, new, strict=True)]
+        point, ratios = statistics.median(each), drawn_medians(each)
     else:
-        point = statistics.median(statistics.median(b) for b in new) / statistics.median(
-            statistics.median(a) for a in old
-        )
-        old_picks = random.integers(0, len(old), (len(old), draws))
-        new_picks = random.integers(0, len(new), (len(new), draws))
-        ratios = np.median(new_rounds[new_picks, columns], axis=0) / np.median(
-            old_rounds[old_picks, columns], axis=0
-        )
+        sides = [
+            [min(values) for values in side] if len(side) > 1 else side[0] for side in (old, new)
+        ]
+        point = statistics.median(sides[1]) / statistics.median(sides[0])
+        ratios = drawn_medians(sides[1]) / drawn_medians(sides[0])
     tail = (1 - confidence) / 2 * 100
     low, high = np.percentile(ratios, [tail, 100 - tail])
     return point, float(min(low, point)), float(max(high, point))
@@ -146,11 +162,13 @@ def compare(
     *,
     confidence: float = 0.95,
     noise: float | None = None,
-    measure: str = "time",
+    measure: str = "",
 ) -> tuple[list[Verdict], float]:
-    """Verdicts, those that matter first, and the noise floor that they used."""
+    """Verdicts, those that matter first, and the noise floor that they used. By cycles where the
+    files tell the clock, or else by time, unless `measure` says otherwise."""
+    measure = measure or measure_of([*old, *new])
     left, right = rounds_of(old, measure), rounds_of(new, measure)
-    floor = noise if noise is not None else noise_floor((left, right), ASSUMED_NOISE)
+    floor = noise if noise is not None else noise_floor(left, right, ASSUMED_NOISE)
     verdicts = []
     names = dict.fromkeys([*(r.name for f in old for r in f.rows), *(r.name for f in new for r in f.rows)])
     for name in names:
@@ -161,10 +179,12 @@ def compare(
                                     f"missing or failed in the {side} run"))  # fmt: skip
             continue
         ratio, low, high = bootstrap(left[name], right[name], confidence)
+        # A row that varies more than others must change by more: twice its own error at least.
+        least = max(floor, 2 * (row_noise(left[name], right[name]) or 0)) if noise is None else floor
         word = "same"
-        if low > 1 and ratio > 1 + floor:
+        if low > 1 and ratio > 1 + least:
             word = "slower"
-        elif high < 1 and ratio < 1 / (1 + floor):
+        elif high < 1 and ratio < 1 / (1 + least):
             word = "faster"
         verdicts.append(Verdict(name, op, ratio, low, high, word))
     verdicts.sort(key=lambda v: (-v.weight, v.word == "not comparable", v.name))
@@ -312,7 +332,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     )
         verdicts, floor = compare(
             old, new, confidence=args.confidence, noise=args.noise,
-            measure=args.by if args.cross_machine else "time",
+            measure=args.by if args.cross_machine else "",
         )  # fmt: skip
         if all(v.word == "not comparable" for v in verdicts):
             raise ResultsError(new[0].path, "no row is in both")

@@ -152,6 +152,43 @@ def test_emulated_results_are_refused(write, capsys):
     assert "no timing" in capsys.readouterr().err
 
 
+def test_cycles_where_the_clock_is_known(write):
+    """Half the clock, twice the time: the same cycles."""
+
+    def run_at(clock):
+        data = sample()
+        data["benchmarks"] = entries("absmax/f32/avx2/n:64", [4.0 / clock] * 3, clock_ghz=clock)
+        return load(write(data, f"at-{clock}.json"))
+
+    old, new = [run_at(4.0)], [run_at(2.0)]
+    assert compare.measure_of(old + new) == "cycles"
+    assert compare.compare(old, new)[0][0].ratio == pytest.approx(1)
+    assert compare.compare(old, new, measure="time")[0][0].ratio == pytest.approx(2)
+    assert compare.measure_of([load(write(sample(), "plain.json"))]) == "time"
+
+
+def test_interruptions_of_some_repetitions_do_not_count(write):
+    def rounds(name, factor):
+        files = []
+        for i in range(6):
+            data = sample()
+            times = [factor * 100.0 + 0.1 * i, 300.0 + 90 * i, 500.0]
+            data["benchmarks"] = entries("absmax/f32/avx2/n:64", times)
+            files.append(load(write(data, f"{name}-{i}.json")))
+        return files
+
+    (verdict,), _ = compare.compare(rounds("a", 1.0), rounds("b", 1.05))
+    assert verdict.word == "slower" and verdict.ratio == pytest.approx(1.05, abs=0.002)
+
+
+def test_a_row_that_varies_more_must_change_by_more(write):
+    old = [[100.0]] * 8
+    steady = [[106.0 + 0.1 * i] for i in range(8)]
+    wild = [[101.0], [150.0], [103.0], [104.0], [180.0], [105.0], [220.0], [130.0]]
+    assert compare.row_noise(old, steady) < 0.01 < 0.05 < compare.row_noise(old, wild)
+    assert compare.row_noise([[1.0]], [[1.0]]) is None
+
+
 def test_percent():
     assert compare.percent("5%") == compare.percent("0.05") == 0.05
     with pytest.raises(ValueError):

@@ -1,0 +1,51 @@
+"""results/index.md: every file that it lists is there, and several machines stand side by side."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from conftest import sample
+
+from quantbench_results import load, report, validate
+
+RESULTS = Path(__file__).parents[1]
+
+
+def test_the_committed_index_lists_files_that_are_there():
+    text = (RESULTS / "index.md").read_text(encoding="utf-8").replace("\\_", "_")
+    listed = re.findall(r"\| ([\w.-]+/[\w.-]+\.json) \|", text)
+    assert listed
+    for name in listed:
+        assert (RESULTS / name).is_file(), f"{name}: quantbench-report --index writes the list anew"
+
+
+def test_two_machines_stored_indexed_and_reported(write, tmp_path):
+    root = tmp_path / "results"
+    names = {"Example CPU": {}, "Another CPU": {"isa_best_level": "avx512"}}
+    for number, (cpu, more) in enumerate(names.items()):
+        context = {"cpu_name": cpu, "date": f"2026-01-0{number + 1}T00:00:00+00:00", **more}
+        file = load.load(write(sample(context, 1.0 + number), f"in/{number}.json"))
+        stored = validate.store(file, root)
+        assert re.fullmatch(r"(example|another)-[0-9a-f]{8}", stored.parent.name)
+    assert report.main(["--results", str(root), "--index"]) == 0
+    index = (root / "index.md").read_text(encoding="utf-8")
+    assert all(cpu in index for cpu in names)
+    assert report.main([str(root), "--output", str(tmp_path / "both")]) == 0
+    page = (tmp_path / "both.html").read_text(encoding="utf-8")
+    text = (tmp_path / "both.md").read_text(encoding="utf-8")
+    assert "2 machines" in page and "## Side by side" in text
+    assert all(cpu in page and cpu in text for cpu in names)
+
+
+def test_a_file_stored_twice_is_one_and_a_different_one_is_refused(write, tmp_path):
+    root = tmp_path / "results"
+    first = load.load(write(sample(), "in/a.json"))
+    assert validate.store(first, root) == validate.store(first, root)
+    other = load.load(write(sample(scale=2.0), "in/b.json"))
+    try:
+        validate.store(other, root)
+    except load.ResultsError as error:
+        assert "not overwritten" in str(error)
+    else:
+        raise AssertionError("overwritten")
