@@ -28,39 +28,10 @@ double int4_peak(std::size_t rounds) { return int8_peak(rounds); }
 }  // namespace qb::limits
 
 #elif defined(__aarch64__)
-#include <arm_neon.h>
-
-#include <cstdint>
+#include "limits_neon.h"
 
 namespace qb::limits {
 namespace {
-using V = uint8x16_t;
-inline V load(const V* p) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)); }
-inline void store(V* p, V v) { vst1q_u8(reinterpret_cast<std::uint8_t*>(p), v); }
-inline void stream(V* p, V v) { store(p, v); }
-inline V join(V a, V b) { return vorrq_u8(a, b); }
-inline void fence() {}
-inline void keep(V v) { __asm__ volatile("" ::"w"(v)); }
-}  // namespace
-}  // namespace qb::limits
-
-#include "limits_stream.h"
-
-namespace qb::limits {
-namespace {
-
-double f32_peak(std::size_t rounds) {
-  float32x4_t a[12];
-  for (auto& v : a) v = vdupq_n_f32(1.0f);
-  float32x4_t x = vdupq_n_f32(0.999f);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+w"(x));
-      v = vfmaq_f32(v, x, x);
-    }
-  for (auto& v : a) __asm__ volatile("" ::"w"(v));
-  return 12 * 4 * 2;
-}
 
 // smull + smlal2 + sadalp: sixteen 8-bit products without the dot-product extension.
 double int8_peak(std::size_t rounds) {

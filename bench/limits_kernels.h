@@ -34,6 +34,11 @@ extern const LimitKernels limits_baseline;
 #if defined(__x86_64__)
 extern const LimitKernels limits_sse4_2;
 extern const LimitKernels limits_avx2;
+#elif defined(__aarch64__)
+extern const LimitKernels limits_neon_dotprod;
+extern const LimitKernels limits_neon_i8mm;
+extern const LimitKernels limits_neon_bf16;  // no integer peaks
+extern const LimitKernels limits_sve;
 #endif
 
 }  // namespace qb::limits

@@ -17,7 +17,7 @@ set(QB_FLAGS_neon_fp16 -march=armv8.2-a+fp16)
 set(QB_FLAGS_neon_dotprod -march=armv8.2-a+dotprod)
 set(QB_FLAGS_neon_i8mm -march=armv8.2-a+dotprod+i8mm)
 set(QB_FLAGS_neon_bf16 -march=armv8.2-a+bf16)
-set(QB_FLAGS_sve -march=armv8.2-a+dotprod+sve)
+set(QB_FLAGS_sve -march=armv8.2-a+fp16+dotprod+sve)  # SVE has half arithmetic: +sve implies it
 
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   set(QB_FLAGS_no_vectorize -fno-vectorize -fno-slp-vectorize)

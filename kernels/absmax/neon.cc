@@ -1,65 +1,55 @@
-// Absmax, NEON (armv8-a). Integer maximum over the bits with the sign cleared; UMAXV reduces.
-#include <arm_neon.h>
-
+// Absmax, NEON (armv8-a). Integer maximum over the bits with the sign cleared. UMAXV reduces a long
+// group; short ones go several at a time through a tree of UMAXP, which joins two vectors in one.
+#include "core/neon.h"
 #include "absmax/kernels.h"
 
 namespace qb::absmax {
 namespace {
 
-inline std::uint32_t run(const float* x, std::size_t len) {
-  const uint32x4_t mask = vdupq_n_u32(0x7fffffffu);
-  const auto* p = reinterpret_cast<const std::uint8_t*>(x);
-  const auto magnitude = [mask](const std::uint8_t* at) {
-    return vandq_u32(vreinterpretq_u32_u8(vld1q_u8(at)), mask);
-  };
-  uint32x4_t a[8];
-  for (auto& v : a) v = vdupq_n_u32(0);
-  std::size_t j = 0;
-  for (; j + 32 <= len; j += 32)
-    for (std::size_t i = 0; i < 8; ++i) a[i] = vmaxq_u32(a[i], magnitude(p + 4 * (j + 4 * i)));
-  for (; j + 4 <= len; j += 4) a[0] = vmaxq_u32(a[0], magnitude(p + 4 * j));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_u32(a[i], a[i + step]);
-  std::uint32_t largest = vmaxvq_u32(a[0]);
-  for (; j < len; ++j) {
-    const std::uint32_t m = __builtin_bit_cast(std::uint32_t, x[j]) & 0x7fffffffu;
-    largest = m > largest ? m : largest;
-  }
-  return largest;
+constexpr std::size_t kShort = 1024;  // bytes; from there on a group hides its own reduction
+
+/// kLen: len where it is known, else 0.
+template <std::size_t kLen>
+inline void at_once(const float* x, std::size_t groups, std::size_t len, float* out) {
+  const std::size_t n = kLen ? kLen : len;
+  for (; groups >= 4; groups -= 4, x += 4 * n, out += 4) vst1q_f32(out, absmax_of_4(x, n));
+  for (; groups; --groups, x += n, ++out) *out = absmax_of_1(x, n);
 }
 
-inline std::uint16_t run(const f16* x, std::size_t len) {
-  const uint16x8_t mask = vdupq_n_u16(0x7fff);
-  const auto* p = reinterpret_cast<const std::uint8_t*>(x);
-  const auto magnitude = [mask](const std::uint8_t* at) {
-    return vandq_u16(vreinterpretq_u16_u8(vld1q_u8(at)), mask);
-  };
-  uint16x8_t a[8];
-  for (auto& v : a) v = vdupq_n_u16(0);
-  std::size_t j = 0;
-  for (; j + 64 <= len; j += 64)
-    for (std::size_t i = 0; i < 8; ++i) a[i] = vmaxq_u16(a[i], magnitude(p + 2 * (j + 8 * i)));
-  for (; j + 8 <= len; j += 8) a[0] = vmaxq_u16(a[0], magnitude(p + 2 * j));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_u16(a[i], a[i + step]);
-  std::uint16_t largest = vmaxvq_u16(a[0]);
-  for (; j < len; ++j) {
-    const std::uint16_t m = static_cast<std::uint16_t>(x[j]) & 0x7fffu;
-    largest = m > largest ? m : largest;
+/// Eight halves in a vector: eight groups at a time.
+template <std::size_t kLen>
+inline void at_once(const f16* x, std::size_t groups, std::size_t len, float* out) {
+  const std::size_t n = kLen ? kLen : len;
+  for (; groups >= 8; groups -= 8, x += 8 * n, out += 8) {
+    const uint16x8_t low = largest_of_4<Magnitudes16>(x, n);
+    const uint16x8_t high = largest_of_4<Magnitudes16>(x + 4 * n, n);
+    const float16x8_t all = vreinterpretq_f16_u16(vpmaxq_u16(low, high));
+    vst1q_f32(out, vcvt_f32_f16(vget_low_f16(all)));
+    vst1q_f32(out + 4, vcvt_high_f32_f16(all));
   }
-  return largest;
+  for (; groups; --groups, x += n, ++out) *out = absmax_of_1(x, n);
+}
+
+template <class T>
+inline void all(const T* x, std::size_t groups, std::size_t len, float* out) {
+  constexpr std::size_t lanes = 16 / sizeof *x;
+  if (len == 32) {
+    at_once<32>(x, groups, len, out);
+  } else if (len >= lanes && len * sizeof *x <= kShort) {
+    at_once<0>(x, groups, len, out);
+  } else {
+    for (std::size_t i = 0; i < groups; ++i) out[i] = absmax_of_1(x + i * len, len);
+  }
 }
 
 }  // namespace
 
 void absmax_f32_neon(const float* x, std::size_t groups, std::size_t len, float* out) {
-  for (std::size_t i = 0; i < groups; ++i, x += len)
-    out[i] = __builtin_bit_cast(float, run(x, len));
+  all(x, groups, len, out);
 }
 
 void absmax_f16_neon(const f16* x, std::size_t groups, std::size_t len, float* out) {
-  for (std::size_t i = 0; i < groups; ++i, x += len)
-    out[i] = vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(run(x, len)))), 0);
+  all(x, groups, len, out);
 }
 
 }  // namespace qb::absmax

@@ -91,7 +91,7 @@ inline constexpr FeatureSet neon_fp16 = neon | features(Feature::fphp);
 inline constexpr FeatureSet neon_dotprod = neon | features(Feature::dotprod);
 inline constexpr FeatureSet neon_i8mm = neon_dotprod | features(Feature::i8mm);
 inline constexpr FeatureSet neon_bf16 = neon | features(Feature::bf16);
-inline constexpr FeatureSet sve = neon_dotprod | features(Feature::sve);
+inline constexpr FeatureSet sve = neon_fp16 | neon_dotprod | features(Feature::sve);
 
 struct Level {
   std::string_view name;

@@ -1,12 +1,16 @@
 // Int4 quantization, NEON (armv8-a; half arithmetic only by conversion).
 //
-//   quantize    FMAX of FABS, FMUL + FCVTNS (its rounding is rne), XTN; LD2/UZP and SLI pack
-//   dequantize  SSHR takes the odd codes, SHL + SSHR the even ones, ZIP interleaves; SXTL, SCVTF
+//   quantize    FMUL, FADD of a number so large that the sum keeps no fraction, and UZP1 to gather
+//               low bytes; UZP1, UZP2 and SLI pack. A pairwise maximum reduces four groups to one
+//               vector, so that one division serves them all
+//   f16         the products are rounded to the precision of f16 by two FMAs
+//   dequantize  SSHR takes the odd codes, SHL + SSHR the even ones, ZIP interleaves; the sum
+//               backwards: SXTL, SADDW, FSUB, FMUL
 //   f16 back    sixteen results at most: TBL looks up their low and high bytes
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
 // after rounding to an integer. (A non-finite input gives some code or other.)
-#include <arm_neon.h>
+#include "core/neon.h"
 
 #include "int4/kernels.h"
 
@@ -15,73 +19,28 @@ namespace {
 
 constexpr std::size_t kStep = 32;  // elements of one step: 16 bytes of codes
 
-/// Elements may be aligned to nothing but themselves, and f16 is not an arm_neon.h type.
-inline float32x4_t load4(const float* x) { return vld1q_f32(x); }
-inline float32x4_t load4(const f16* x) {
-  return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(reinterpret_cast<const std::uint16_t*>(x))));
-}
-inline float widen(f16 h) {
-  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(std::uint16_t(h)))), 0);
-}
-inline f16 narrow(float v) {
-  return f16(vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(v))), 0));
-}
-
-inline float absmax(const float* x, std::size_t len) {
-  float32x4_t a[8];
-  for (auto& v : a) v = vdupq_n_f32(0);
-  std::size_t j = 0;
-  for (; j + 32 <= len; j += 32)
-    for (std::size_t i = 0; i < 8; ++i) a[i] = vmaxq_f32(a[i], vabsq_f32(vld1q_f32(x + j + 4 * i)));
-  for (; j + 4 <= len; j += 4) a[0] = vmaxq_f32(a[0], vabsq_f32(vld1q_f32(x + j)));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_f32(a[i], a[i + step]);
-  float largest = vmaxvq_f32(a[0]);
-  for (; j < len; ++j) {
-    const float e = __builtin_fabsf(x[j]);
-    largest = e > largest ? e : largest;
-  }
-  return largest;
-}
-
-inline float absmax(const f16* x, std::size_t len) {
-  const uint16x8_t mask = vdupq_n_u16(0x7fff);
-  const auto* p = reinterpret_cast<const std::uint16_t*>(x);
-  uint16x8_t a[8];
-  for (auto& v : a) v = vdupq_n_u16(0);
-  std::size_t j = 0;
-  for (; j + 64 <= len; j += 64)
-    for (std::size_t i = 0; i < 8; ++i)
-      a[i] = vmaxq_u16(a[i], vandq_u16(vld1q_u16(p + j + 8 * i), mask));
-  for (; j + 8 <= len; j += 8) a[0] = vmaxq_u16(a[0], vandq_u16(vld1q_u16(p + j), mask));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_u16(a[i], a[i + step]);
-  unsigned largest = vmaxvq_u16(a[0]);
-  for (; j < len; ++j) {
-    const unsigned e = unsigned(x[j]) & 0x7fffu;
-    largest = e > largest ? e : largest;
-  }
-  return widen(f16(largest));
-}
-
 /// Two codes a byte: 16 bytes of 32 codes, the even ones from `even`. SLI keeps the low four bits
 /// of its destination, so neither input needs a mask.
 inline uint8x16_t merge(int8x16_t even, int8x16_t odd) {
   return vsliq_n_u8(vreinterpretq_u8_s8(even), vreinterpretq_u8_s8(odd), 4);
 }
 
-inline int32x4_t code4(const float* x, float inv) {
-  return vcvtnq_s32_f32(vmulq_n_f32(load4(x), inv));
-}
+/// The code in the low nibble.
+inline int32x4_t code4(const float* x, float inv) { return nearest(vmulq_n_f32(load4(x), inv)); }
+
+/// To f16 first: adding 2^13 times the power of two below |v| leaves v its 11 significant bits,
+/// ties to even; below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
+/// That product is exact, so the FMAs round only the sum.
 inline int32x4_t code4(const f16* x, float inv) {
-  return vcvtnq_s32_f32(vcvt_f32_f16(vcvt_f16_f32(vmulq_n_f32(load4(x), inv))));
+  const float32x4_t v = vmulq_n_f32(load4(x), inv), shift = vdupq_n_f32(0x1p13f);
+  const float32x4_t power =
+      vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xff800000u)));
+  return nearest(vfmsq_f32(vfmaq_f32(v, power, shift), power, shift));
 }
 
 template <class T>
 inline int8x16_t codes16(const T* x, float inv) {
-  const int16x8_t low = vcombine_s16(vmovn_s32(code4(x, inv)), vmovn_s32(code4(x + 4, inv)));
-  const int16x8_t high = vcombine_s16(vmovn_s32(code4(x + 8, inv)), vmovn_s32(code4(x + 12, inv)));
-  return vcombine_s8(vmovn_s16(low), vmovn_s16(high));
+  return low_bytes(code4(x, inv), code4(x + 4, inv), code4(x + 8, inv), code4(x + 12, inv));
 }
 
 template <class T>
@@ -103,15 +62,37 @@ inline void encode(const T* x, std::size_t len, float inv, std::uint8_t* q) {
   }
 }
 
-/// x, or 0 where it is not finite.
-inline float finite_or_zero(float x) { return __builtin_fabsf(x) <= 0x1.fffffep127f ? x : 0.0f; }
+/// Four groups at a time, as far as there are four; returns how many groups are done.
+template <class S>
+inline std::size_t quantize_fours(const float* x, std::size_t groups, std::size_t len,
+                                  std::uint8_t* q, S* scale) {
+  for (std::size_t done = 0; done < groups / 4 * 4; done += 4) {
+    const float32x4_t most = absmax_of_4(x, len), qmax = vdupq_n_f32(7.0f);
+    const float32x4_t inv = finite_or_zero(vdivq_f32(qmax, most));
+    const uint32x4_t all = vreinterpretq_u32_f32(vdivq_f32(most, qmax));
+    store4(scale + done, vreinterpretq_f32_u32(vbicq_u32(all, vceqzq_f32(inv))));
+    float factor[4];
+    vst1q_f32(factor, inv);
+    for (std::size_t i = 0; i < 4; ++i, x += len, q += (len + 1) / 2) encode(x, len, factor[i], q);
+  }
+  return groups / 4 * 4;
+}
 
-/// Codes of one f32 group; returns its scale in f32.
-inline float quantize(const float* x, std::size_t len, std::uint8_t* q) {
-  const float largest = absmax(x, len);
-  const float inv = finite_or_zero(7.0f / largest);  // 0 for a group of zeros
-  encode(x, len, inv, q);
-  return inv != 0.0f ? largest / 7.0f : 0.0f;
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                     S* scale) {
+  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
+  std::size_t done = 0;
+  if (len == 32)  // a constant, without loops
+    done = quantize_fours(x, groups, 32, q, scale);
+  else if (len >= 16 && len <= kShort)
+    done = quantize_fours(x, groups, len, q, scale);
+  for (; done < groups; ++done) {
+    const float* const group = x + done * len;
+    const float most = absmax_of_1(group, len), inv = finite_or_zero(7.0f / most);
+    store1(scale + done, inv != 0.0f ? most / 7.0f : 0.0f);
+    encode(group, len, inv, q + done * ((len + 1) / 2));
+  }
 }
 
 inline int8x16_t even_codes(uint8x16_t bytes) {
@@ -121,11 +102,8 @@ inline int8x16_t odd_codes(uint8x16_t bytes) { return vshrq_n_s8(vreinterpretq_s
 
 /// Sixteen codes times the scale.
 inline void scaled(int8x16_t codes, float scale, float* y) {
-  const int16x8_t low = vmovl_s8(vget_low_s8(codes)), high = vmovl_s8(vget_high_s8(codes));
-  vst1q_f32(y, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), scale));
-  vst1q_f32(y + 4, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))), scale));
-  vst1q_f32(y + 8, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), scale));
-  vst1q_f32(y + 12, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_high_s16(high))), scale));
+  const Floats16 values(codes);
+  for (unsigned i = 0; i < 4; ++i) vst1q_f32(y + 4 * i, vmulq_n_f32(values.v[i], scale));
 }
 
 inline void decode32(const std::uint8_t* q, float scale, float* y) {
@@ -139,7 +117,7 @@ inline void decode32(const std::uint8_t* q, float scale, float* y) {
 struct HalfTable {
   uint8x16_t low, high;
   explicit HalfTable(f16 inv) {
-    const float divisor = widen(inv);
+    const float divisor = widened(inv);
     float quotient[16];
     for (int n = 0; n < 16; ++n)
       quotient[n] = divisor == 0.0f ? 0.0f : float(n < 8 ? n : n - 16) / divisor;
@@ -188,18 +166,35 @@ inline void unpack32(const std::uint8_t* packed, std::int8_t* q) {
 }
 
 /// The signed value of the largest magnitude among 32, the first on a tie; +0 if all are zero.
-inline float signed_extreme(const float* x) {
-  float32x4_t high = vld1q_f32(x), low = high;
-  for (int j = 4; j < 32; j += 4) {
-    const float32x4_t v = vld1q_f32(x + j);
-    high = vmaxq_f32(high, v);
-    low = vminq_f32(low, v);
+inline float first_extreme(const float* x, float magnitude) {
+  for (std::size_t j = 0; j < kBlock; ++j)
+    if (__builtin_fabsf(x[j]) == magnitude) return x[j] + 0.0f;
+  return magnitude;  // NaN
+}
+
+/// The same of four blocks, through trees of pairwise maxima and minima.
+inline float32x4_t signed_extremes(const float* x) {
+  float32x4_t high[4], low[4];
+  for (std::size_t i = 0; i < 4; ++i) {
+    float32x4_t v[8], u[4];
+    for (std::size_t j = 0; j < 8; ++j) v[j] = vld1q_f32(x + i * kBlock + 4 * j);
+    for (std::size_t j = 0; j < 4; ++j) u[j] = vminq_f32(v[j], v[j + 4]);
+    for (std::size_t j = 0; j < 4; ++j) v[j] = vmaxq_f32(v[j], v[j + 4]);
+    high[i] = vmaxq_f32(vmaxq_f32(v[0], v[1]), vmaxq_f32(v[2], v[3]));
+    low[i] = vminq_f32(vminq_f32(u[0], u[1]), vminq_f32(u[2], u[3]));
   }
-  const float highest = vmaxvq_f32(high), lowest = vminvq_f32(low);
-  if (highest == -lowest)  // rare: look for the first
-    for (std::size_t j = 0; j < kBlock; ++j)
-      if (__builtin_fabsf(x[j]) == highest) return x[j] + 0.0f;
-  return (-lowest > highest ? lowest : highest) + 0.0f;
+  const float32x4_t most = vpmaxq_f32(vpmaxq_f32(high[0], high[1]), vpmaxq_f32(high[2], high[3]));
+  const float32x4_t least = vpminq_f32(vpminq_f32(low[0], low[1]), vpminq_f32(low[2], low[3]));
+  const float32x4_t depth = vnegq_f32(least), magnitude = vmaxq_f32(most, depth);
+  float32x4_t extreme = vbslq_f32(vcgtq_f32(depth, most), least, most);
+  const uint32x4_t tie = vbicq_u32(vceqq_f32(depth, most), vceqzq_f32(most));
+  if (vmaxvq_u32(tie) != 0) {  // rare: look for the first
+    float m[4], e[4];
+    vst1q_f32(m, magnitude);
+    for (std::size_t i = 0; i < 4; ++i) e[i] = first_extreme(x + i * kBlock, m[i]);
+    extreme = vld1q_f32(e);
+  }
+  return vaddq_f32(extreme, vdupq_n_f32(0));
 }
 
 /// min(15, trunc(x*id + 8.5)) of 16 elements.
@@ -216,25 +211,22 @@ inline uint8x16_t nibbles16(const float* x, float id) {
 
 void quantize_f32_s4_neon(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           float* scale) {
-  for (std::size_t i = 0; i < groups; ++i)
-    scale[i] = quantize(x + i * len, len, q + i * ((len + 1) / 2));
+  quantize(x, groups, len, q, scale);
 }
 
 void quantize_f32_s4g_neon(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                            f16* scale) {
-  for (std::size_t i = 0; i < groups; ++i)
-    scale[i] = narrow(quantize(x + i * len, len, q + i * ((len + 1) / 2)));
+  quantize(x, groups, len, q, scale);
 }
 
 void quantize_f16_s4_neon(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float largest = absmax(x, len);
-    float wide = 7.0f / largest;
+    const float most = absmax_of_1(x, len);
+    float wide = 7.0f / most;
     wide = wide < 65504.0f ? wide : 65504.0f;
-    const f16 stored = narrow(largest == 0.0f ? 0.0f : wide);
-    encode(x, len, widen(stored), q);
-    inv[i] = stored;
+    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
+    encode(x, len, widened(inv[i]), q);
   }
 }
 
@@ -247,7 +239,7 @@ void dequantize_s4_f32_neon(const std::uint8_t* q, std::size_t groups, std::size
 void dequantize_s4g_f32_neon(const std::uint8_t* q, std::size_t groups, std::size_t len,
                              const f16* scale, float* y) {
   for (std::size_t i = 0; i < groups; ++i)
-    decode(q + i * ((len + 1) / 2), len, widen(scale[i]), y + i * len);
+    decode(q + i * ((len + 1) / 2), len, widened(scale[i]), y + i * len);
 }
 
 void dequantize_s4_f16_neon(const std::uint8_t* q, std::size_t groups, std::size_t len,
@@ -281,11 +273,21 @@ void unpack_s4_neon(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 }
 
 void quantize_f32_q4_0_neon(const float* x, std::size_t blocks, BlockQ4_0* y) {
-  for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
-    const float d = signed_extreme(x) / -8.0f;
-    const float id = finite_or_zero(1.0f / d);
-    y[i].d = narrow(d);
-    vst1q_u8(y[i].qs, vsliq_n_u8(nibbles16(x, id), nibbles16(x + 16, id), 4));
+  const auto block = [](const float* from, f16 d, float id, BlockQ4_0* to) {
+    to->d = d;
+    vst1q_u8(to->qs, vsliq_n_u8(nibbles16(from, id), nibbles16(from + 16, id), 4));
+  };
+  for (; blocks >= 4; blocks -= 4) {
+    const float32x4_t d = vmulq_n_f32(signed_extremes(x), -0.125f);
+    f16 stored[4];
+    float id[4];
+    store4(stored, d);
+    vst1q_f32(id, finite_or_zero(vdivq_f32(vdupq_n_f32(1.0f), d)));
+    for (std::size_t i = 0; i < 4; ++i, x += kBlock) block(x, stored[i], id[i], y++);
+  }
+  for (; blocks; --blocks, x += kBlock) {
+    const float d = first_extreme(x, absmax_of_1(x, kBlock)) * -0.125f;
+    block(x, narrowed(d), finite_or_zero(1.0f / d), y++);
   }
 }
 
@@ -293,7 +295,7 @@ void dequantize_q4_0_f32_neon(const BlockQ4_0* x, std::size_t blocks, float* y) 
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
     // Flipping the sign bit of a stored nibble n gives n - 8 in two's complement.
     const uint8x16_t bytes = veorq_u8(vld1q_u8(x[i].qs), vdupq_n_u8(0x88));
-    const float d = widen(x[i].d);
+    const float d = widened(x[i].d);
     scaled(even_codes(bytes), d, y);
     scaled(odd_codes(bytes), d, y + 16);
   }

@@ -1,109 +1,37 @@
-// Int8 quantization, NEON (armv8-a). FCVTNS rounds halves to even and FCVTAS halves away from zero,
-// FCVTN and FCVTL convert f16, and a pairwise maximum reduces four groups to one vector, so that
-// one division serves them all.
+// Int8 quantization, NEON (armv8-a).
+//
+//   quantize    FMUL, FADD of a number so large that the sum keeps no fraction, and UZP1 to gather
+//               low bytes; q8_0 by FCVTAS, which rounds halves away from zero. A pairwise maximum
+//               reduces four groups to one vector, so that one division serves them all
+//   f16         the products are rounded to the precision of f16 by two FMAs
+//   dequantize  the same sum backwards: SXTL, SADDW, FSUB, FMUL
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
 // 127 after rounding to an integer. (A non-finite input gives some code or other.)
-#include <arm_neon.h>
+#include "core/neon.h"
 
 #include "int8/kernels.h"
 
 namespace qb::int8 {
 namespace {
 
-constexpr float kMost = 0x1.fffffep127f;
-
-// f16 has a type of its own here, so it is loaded and stored as bytes.
-inline const std::uint8_t* bytes(const void* p) { return static_cast<const std::uint8_t*>(p); }
-inline std::uint8_t* bytes(void* p) { return static_cast<std::uint8_t*>(p); }
-
-inline float32x4_t load4(const float* x) { return vld1q_f32(x); }
-inline float32x4_t load4(const f16* x) {
-  return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(bytes(x))));
-}
-inline void store4(float* y, float32x4_t v) { vst1q_f32(y, v); }
-inline void store4(f16* y, float32x4_t v) {
-  vst1_u8(bytes(y), vreinterpret_u8_f16(vcvt_f16_f32(v)));
-}
-
-inline float widened(f16 h) {
-  return vgetq_lane_f32(vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(std::uint16_t(h)))), 0);
-}
-inline f16 narrowed(float v) {
-  return f16(vget_lane_u16(vreinterpret_u16_f16(vcvt_f16_f32(vdupq_n_f32(v))), 0));
-}
-inline float load1(const float* x) { return *x; }
-inline float load1(const f16* x) { return widened(*x); }
-inline void store1(float* y, float v) { *y = v; }
-inline void store1(f16* y, float v) { *y = narrowed(v); }
-
-// ---- absmax, on the bits with the sign cleared: NaN is the largest and needs no care
-
-inline uint32x4_t magnitude4(const float* x) {
-  return vandq_u32(vreinterpretq_u32_f32(vld1q_f32(x)), vdupq_n_u32(0x7fffffffu));
-}
-
-inline float absmax(const float* x, std::size_t len) {
-  uint32x4_t a[8];
-  for (auto& v : a) v = vdupq_n_u32(0);
-  std::size_t j = 0;
-  for (; j + 32 <= len; j += 32)
-    for (std::size_t i = 0; i < 8; ++i) a[i] = vmaxq_u32(a[i], magnitude4(x + j + 4 * i));
-  for (; j + 4 <= len; j += 4) a[0] = vmaxq_u32(a[0], magnitude4(x + j));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_u32(a[i], a[i + step]);
-  std::uint32_t largest = vmaxvq_u32(a[0]);
-  for (; j < len; ++j) {
-    const std::uint32_t m = __builtin_bit_cast(std::uint32_t, x[j]) & 0x7fffffffu;
-    largest = m > largest ? m : largest;
-  }
-  return __builtin_bit_cast(float, largest);
-}
-
-inline float absmax(const f16* x, std::size_t len) {
-  const uint16x8_t mask = vdupq_n_u16(0x7fff);
-  const auto magnitude8 = [mask](const f16* at) {
-    return vandq_u16(vreinterpretq_u16_u8(vld1q_u8(bytes(at))), mask);
-  };
-  uint16x8_t a[8];
-  for (auto& v : a) v = vdupq_n_u16(0);
-  std::size_t j = 0;
-  for (; j + 64 <= len; j += 64)
-    for (std::size_t i = 0; i < 8; ++i) a[i] = vmaxq_u16(a[i], magnitude8(x + j + 8 * i));
-  for (; j + 8 <= len; j += 8) a[0] = vmaxq_u16(a[0], magnitude8(x + j));
-  for (std::size_t step = 4; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = vmaxq_u16(a[i], a[i + step]);
-  std::uint16_t largest = vmaxvq_u16(a[0]);
-  for (; j < len; ++j) {
-    const std::uint16_t m = static_cast<std::uint16_t>(x[j]) & 0x7fffu;
-    largest = m > largest ? m : largest;
-  }
-  return widened(f16(largest));
-}
-
-/// The absmax of four runs of len elements, a multiple of 32; lane i for run i.
-inline float32x4_t absmax_of_4(const float* x, std::size_t len) {
-  uint32x4_t m[4];
-  for (std::size_t i = 0; i < 4; ++i, x += len) {
-    uint32x4_t a[4];
-    for (auto& v : a) v = vdupq_n_u32(0);
-    for (std::size_t j = 0; j < len; j += 16)
-      for (std::size_t k = 0; k < 4; ++k) a[k] = vmaxq_u32(a[k], magnitude4(x + j + 4 * k));
-    m[i] = vmaxq_u32(vmaxq_u32(a[0], a[1]), vmaxq_u32(a[2], a[3]));
-  }
-  return vreinterpretq_f32_u32(vpmaxq_u32(vpmaxq_u32(m[0], m[1]), vpmaxq_u32(m[2], m[3])));
-}
-
-// ---- rounding to integers
+// ---- rounding to integers, which are left in the low bytes
 
 struct HalfToEven {
-  static int32x4_t round(float32x4_t v) { return vcvtnq_s32_f32(v); }
+  static int32x4_t round(float32x4_t v) { return nearest(v); }
   static int round(float v) { return vcvtns_s32_f32(v); }
 };
 
-/// The notebook's: to f16 first.
+/// The notebook's: to f16 first. Adding 2^13 times the power of two below |v| leaves v its 11
+/// significant bits, ties to even; below f16's normal numbers that is more than f16 keeps, and the
+/// code 0 either way. That product is exact, so the FMAs round only the sum.
 struct ThroughF16 {
-  static int32x4_t round(float32x4_t v) { return vcvtnq_s32_f32(vcvt_f32_f16(vcvt_f16_f32(v))); }
+  static int32x4_t round(float32x4_t v) {
+    const float32x4_t power =
+        vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xff800000u)));
+    const float32x4_t shift = vdupq_n_f32(0x1p13f);
+    return nearest(vfmsq_f32(vfmaq_f32(v, power, shift), power, shift));
+  }
   static int round(float v) { return vcvtns_s32_f32(widened(narrowed(v))); }
 };
 
@@ -117,26 +45,27 @@ struct HalfAway {
 template <class Rounding, class T>
 inline void codes16(const T* x, float32x4_t inv, std::int8_t* q) {
   const auto word = [=](std::size_t j) { return Rounding::round(vmulq_f32(load4(x + j), inv)); };
-  const int16x8_t low = vcombine_s16(vqmovn_s32(word(0)), vqmovn_s32(word(4)));
-  const int16x8_t high = vcombine_s16(vqmovn_s32(word(8)), vqmovn_s32(word(12)));
-  vst1q_s8(q, vcombine_s8(vqmovn_s16(low), vqmovn_s16(high)));
+  vst1q_s8(q, low_bytes(word(0), word(4), word(8), word(12)));
 }
 
 template <class Rounding, class T>
 inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
   const float32x4_t inv = vdupq_n_f32(factor);
   std::size_t j = 0;
-  for (; j + 16 <= len; j += 16) codes16<Rounding>(x + j, inv, q + j);
+  for (; j + 32 <= len; j += 32) {
+    codes16<Rounding>(x + j, inv, q + j);
+    codes16<Rounding>(x + j + 16, inv, q + j + 16);
+  }
+  if (j + 16 <= len) {
+    codes16<Rounding>(x + j, inv, q + j);
+    j += 16;
+  }
+  if (j == len) return;
+  if (len >= 16) return codes16<Rounding>(x + len - 16, inv, q + len - 16);  // some of them again
   for (; j < len; ++j) q[j] = std::int8_t(Rounding::round(load1(x + j) * factor));
 }
 
 // ---- factors and scales
-
-/// v where it is finite, otherwise 0: the group is treated as zero.
-inline float32x4_t finite_or_zero(float32x4_t v) {
-  return vreinterpretq_f32_u32(
-      vandq_u32(vreinterpretq_u32_f32(v), vcleq_f32(v, vdupq_n_f32(kMost))));
-}
 
 /// Stores the scales of four groups and returns their factors.
 template <class S>
@@ -149,21 +78,31 @@ inline float32x4_t factors_of_4(const float* x, std::size_t len, S* scale) {
   return inv;
 }
 
+/// Four groups at a time, as far as there are four; returns how many groups are done.
+template <class S>
+inline std::size_t quantize_fours(const float* x, std::size_t groups, std::size_t len,
+                                  std::int8_t* q, S* scale) {
+  for (std::size_t done = 0; done < groups / 4 * 4; done += 4) {
+    float factor[4];
+    vst1q_f32(factor, factors_of_4(x, len, scale + done));
+    for (std::size_t i = 0; i < 4; ++i, x += len, q += len) codes<HalfToEven>(x, len, factor[i], q);
+  }
+  return groups / 4 * 4;
+}
+
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                      S* scale) {
-  if (len % 32 == 0 && len <= 256)
-    for (; groups >= 4; groups -= 4, scale += 4) {
-      float factor[4];
-      vst1q_f32(factor, factors_of_4(x, len, scale));
-      for (std::size_t i = 0; i < 4; ++i, x += len, q += len)
-        codes<HalfToEven>(x, len, factor[i], q);
-    }
+  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
+  std::size_t done = 0;
+  if (len == 32)  // a constant, without loops
+    done = quantize_fours(x, groups, 32, q, scale);
+  else if (len >= 16 && len <= kShort)
+    done = quantize_fours(x, groups, len, q, scale);
+  x += done * len, q += done * len, scale += done, groups -= done;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax(x, len);
-    float inv = 127.0f / largest;
-    inv = inv <= kMost ? inv : 0.0f;
-    store1(scale + i, inv != 0.0f ? largest / 127.0f : 0.0f);
+    const float most = absmax_of_1(x, len), inv = finite_or_zero(127.0f / most);
+    store1(scale + i, inv != 0.0f ? most / 127.0f : 0.0f);
     codes<HalfToEven>(x, len, inv, q);
   }
 }
@@ -178,19 +117,24 @@ inline void block(const float* x, BlockQ8_0* y, f16 d, float32x4_t id) {
 
 template <class Y>
 inline void back16(const std::int8_t* q, float32x4_t scale, Y* y) {
-  const int8x16_t v = vld1q_s8(q);
-  const int16x8_t low = vmovl_s8(vget_low_s8(v)), high = vmovl_high_s8(v);
-  store4(y, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), scale));
-  store4(y + 4, vmulq_f32(vcvtq_f32_s32(vmovl_high_s16(low)), scale));
-  store4(y + 8, vmulq_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), scale));
-  store4(y + 12, vmulq_f32(vcvtq_f32_s32(vmovl_high_s16(high)), scale));
+  const Floats16 codes(vld1q_s8(q));
+  for (unsigned i = 0; i < 4; ++i) store4(y + 4 * i, vmulq_f32(codes.v[i], scale));
 }
 
 template <class Y>
 inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y) {
   const float32x4_t scale = vdupq_n_f32(factor);
   std::size_t j = 0;
-  for (; j + 16 <= len; j += 16) back16(q + j, scale, y + j);
+  for (; j + 32 <= len; j += 32) {
+    back16(q + j, scale, y + j);
+    back16(q + j + 16, scale, y + j + 16);
+  }
+  if (j + 16 <= len) {
+    back16(q + j, scale, y + j);
+    j += 16;
+  }
+  if (j == len) return;
+  if (len >= 16) return back16(q + len - 16, scale, y + len - 16);  // some of them again
   for (; j < len; ++j) store1(y + j, float(q[j]) * factor);
 }
 
@@ -209,10 +153,10 @@ void quantize_f32_s8g_neon(const float* x, std::size_t groups, std::size_t len, 
 void quantize_f16_s8_neon(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax(x, len);
-    float wide = 127.0f / largest;
+    const float most = absmax_of_1(x, len);
+    float wide = 127.0f / most;
     wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(largest == 0.0f ? 0.0f : wide);
+    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
     codes<ThroughF16>(x, len, widened(inv[i]), q);
   }
 }
@@ -251,8 +195,8 @@ void quantize_f32_q8_0_neon(const float* x, std::size_t blocks, BlockQ8_0* y) {
     for (std::size_t i = 0; i < 4; ++i, x += kBlock) block(x, y++, d[i], vdupq_n_f32(factor[i]));
   }
   for (; blocks; --blocks, x += kBlock) {
-    const float d = absmax(x, kBlock) / 127.0f, id = 1.0f / d;
-    block(x, y++, narrowed(d), vdupq_n_f32(id <= kMost ? id : 0.0f));
+    const float d = absmax_of_1(x, kBlock) / 127.0f;
+    block(x, y++, narrowed(d), vdupq_n_f32(finite_or_zero(1.0f / d)));
   }
 }
 

@@ -1,0 +1,26 @@
+// Limits of the NEON bfloat16 level: BFMMLA, a 2x4 by 4x2 product summed in f32 an instruction, for
+// the f32 peak.
+#include "limits_neon.h"
+
+namespace qb::limits {
+namespace {
+
+double bf16_peak(std::size_t rounds) {
+  float32x4_t a[kChains];
+  for (auto& v : a) v = vdupq_n_f32(1.0f);
+  bfloat16x8_t x = vreinterpretq_bf16_u16(vdupq_n_u16(0x3f7f));
+  for (std::size_t i = 0; i < rounds; ++i)
+    for (auto& v : a) {
+      __asm__ volatile("" : "+w"(x));
+      v = vbfmmlaq_f32(v, x, x);
+    }
+  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  return kChains * 16 * 2;
+}
+
+}  // namespace
+
+// Its level has no integer product of its own.
+extern const LimitKernels limits_neon_bf16{"neon_bf16", sizeof(V), kLoops, kLoopCount,
+                                           bf16_peak,   nullptr,   nullptr};
+}  // namespace qb::limits

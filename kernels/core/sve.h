@@ -1,0 +1,127 @@
+// What the SVE kernels share. Vectors have as many lanes as the CPU has, a power of two of at least
+// 128 bits (the architecture allows no other). A load under a predicate reads nothing and gives
+// zeros in its inactive lanes, and a store leaves theirs alone: a tail is the body once more.
+//
+// In an anonymous namespace on purpose: each translation unit owns its copy
+// (docs/decisions/0002-odr.md).
+#pragma once
+
+#include <arm_sve.h>
+
+#include "core/types.h"
+
+#if !defined(__ARM_FEATURE_SVE)
+#error "compile with the flags of cmake/Isa.cmake for sve"
+#endif
+
+namespace qb {
+namespace {
+
+[[maybe_unused]] inline const std::uint16_t* words(const f16* p) {
+  return reinterpret_cast<const std::uint16_t*>(p);
+}
+[[maybe_unused]] inline std::uint16_t* words(f16* p) { return reinterpret_cast<std::uint16_t*>(p); }
+
+[[maybe_unused]] inline float widened(f16 h) {
+  return float(__builtin_bit_cast(float16_t, std::uint16_t(h)));
+}
+[[maybe_unused]] inline f16 narrowed(float v) {
+  return f16(__builtin_bit_cast(std::uint16_t, float16_t(v)));
+}
+
+/// The first four lanes.
+[[maybe_unused]] inline svbool_t first4() { return svptrue_pat_b32(SV_VL4); }
+/// Lanes of elements j, j+1, ... as far as they are below n.
+[[maybe_unused]] inline svbool_t lanes32(std::size_t j, std::size_t n) {
+  return svwhilelt_b32_u64(j, n);
+}
+[[maybe_unused]] inline svbool_t lanes16(std::size_t j, std::size_t n) {
+  return svwhilelt_b16_u64(j, n);
+}
+[[maybe_unused]] inline svbool_t lanes8(std::size_t j, std::size_t n) {
+  return svwhilelt_b8_u64(j, n);
+}
+
+// Magnitudes are bits with the sign cleared, whose integer order is the order of the values: NaN is
+// the largest and needs no care.
+struct Magnitudes32 {
+  using T = float;
+  using V = svuint32_t;
+  static std::size_t count() { return svcntw(); }
+  static svbool_t below(std::size_t j, std::size_t n) { return lanes32(j, n); }
+  static V zero() { return svdup_n_u32(0); }
+  static V load(svbool_t p, const float* x) {
+    return svand_n_u32_x(svptrue_b32(), svreinterpret_u32_f32(svld1_f32(p, x)), 0x7fffffffu);
+  }
+  static V max(V a, V b) { return svmax_u32_x(svptrue_b32(), a, b); }
+  /// The larger of each two neighbours, those of a in the lower half.
+  static V fold(V a, V b) { return max(svuzp1_u32(a, b), svuzp2_u32(a, b)); }
+  static float reduce(V v) {
+    return __builtin_bit_cast(float, std::uint32_t(svmaxv_u32(svptrue_b32(), v)));
+  }
+  static svfloat32_t values4(V v) { return svreinterpret_f32_u32(v); }
+};
+
+struct Magnitudes16 {
+  using T = f16;
+  using V = svuint16_t;
+  static std::size_t count() { return svcnth(); }
+  static svbool_t below(std::size_t j, std::size_t n) { return lanes16(j, n); }
+  static V zero() { return svdup_n_u16(0); }
+  static V load(svbool_t p, const f16* x) {
+    return svand_n_u16_x(svptrue_b16(), svld1_u16(p, words(x)), 0x7fff);
+  }
+  static V max(V a, V b) { return svmax_u16_x(svptrue_b16(), a, b); }
+  static V fold(V a, V b) { return max(svuzp1_u16(a, b), svuzp2_u16(a, b)); }
+  static float reduce(V v) { return widened(f16(svmaxv_u16(svptrue_b16(), v))); }
+  static svfloat32_t values4(V v) {
+    return svcvt_f32_f16_x(first4(), svreinterpret_f16_u32(svunpklo_u32(v)));
+  }
+};
+
+template <class T>
+struct MagnitudesOf {
+  using U = Magnitudes32;
+};
+template <>
+struct MagnitudesOf<f16> {
+  using U = Magnitudes16;
+};
+
+template <class T, class U = typename MagnitudesOf<T>::U>
+[[maybe_unused]] inline float absmax_of_1(const T* x, std::size_t len) {
+  const std::size_t lanes = U::count();
+  const svbool_t all = svptrue_b8();
+  typename U::V a = U::zero(), b = a, c = a, d = a;
+  std::size_t j = 0;
+  for (; len - j >= 8 * lanes; j += 8 * lanes) {
+    const T* const at = x + j;
+    const T* const next = at + 4 * lanes;
+    a = U::max(a, U::max(U::load(all, at), U::load(all, at + lanes)));
+    b = U::max(b, U::max(U::load(all, at + 2 * lanes), U::load(all, at + 3 * lanes)));
+    c = U::max(c, U::max(U::load(all, next), U::load(all, next + lanes)));
+    d = U::max(d, U::max(U::load(all, next + 2 * lanes), U::load(all, next + 3 * lanes)));
+  }
+  for (; j < len; j += lanes) a = U::max(a, U::load(U::below(j, len), x + j));
+  return U::reduce(U::max(U::max(a, b), U::max(c, d)));
+}
+
+/// The absmax of four runs of len elements; lane i for run i, the lanes behind undefined.
+template <class T, class U = typename MagnitudesOf<T>::U>
+[[maybe_unused]] inline svfloat32_t absmax_of_4(const T* x, std::size_t len) {
+  const std::size_t lanes = U::count();
+  typename U::V a = U::zero(), b = a, c = a, d = a;
+  for (std::size_t j = 0; j < len; j += lanes) {
+    const svbool_t p = U::below(j, len);
+    a = U::max(a, U::load(p, x + j));
+    b = U::max(b, U::load(p, x + len + j));
+    c = U::max(c, U::load(p, x + 2 * len + j));
+    d = U::max(d, U::load(p, x + 3 * len + j));
+  }
+  typename U::V v = U::fold(U::fold(a, b), U::fold(c, d));
+  for (std::size_t n = lanes; n > 4; n /= 2) v = U::fold(v, v);
+  return U::values4(v);
+}
+
+}  // namespace
+}  // namespace qb

@@ -1,0 +1,350 @@
+// Int4 quantization, SVE.
+//
+//   quantize    FMUL; FADD of a number so large that the sum keeps no fraction: it rounds to the
+//               nearest integer, ties to even, and the code is its low nibble. UZP1 gathers bytes
+//               of one code each; two neighbours join as x | x >> 4 in 16-bit lanes
+//   dequantize  bytes into 32-bit lanes; nibble ^ 8 in the low bits of 2^23, FSUB 2^23 + 8, FMUL
+//   f16 back    sixteen results at most: TBL looks up their low and high bytes
+//   q4_0        minimum and maximum of four blocks through trees of UZP1 and UZP2
+//
+// No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
+// after rounding to an integer. (A non-finite input gives some code or other.)
+#include "core/sve.h"
+#include "int4/kernels.h"
+
+namespace qb::int4 {
+namespace {
+
+constexpr float kMost = 0x1.fffffep127f;
+constexpr float kMagic = 0x1.8p23f;                // plus an integer: its low bits
+constexpr float16_t kHalfMagic = float16_t(1536);  // the same for f16, |integer| <= 512
+
+// ---- codes
+
+inline svint32_t code(svbool_t p, const float* x, svfloat32_t inv) {
+  const svbool_t all = svptrue_b32();
+  const svfloat32_t v = svmul_f32_x(all, svld1_f32(p, x), inv);
+  return svreinterpret_s32_f32(svadd_n_f32_x(all, v, kMagic));
+}
+inline svint16_t code(svbool_t p, const f16* x, svfloat16_t inv) {
+  const svbool_t all = svptrue_b16();
+  const svfloat16_t v = svreinterpret_f16_u16(svld1_u16(p, words(x)));
+  return svreinterpret_s16_f16(svadd_n_f16_x(all, svmul_f16_x(all, v, inv), kHalfMagic));
+}
+
+inline svint16_t both(svint32_t a, svint32_t b) {
+  return svuzp1_s16(svreinterpret_s16_s32(a), svreinterpret_s16_s32(b));
+}
+inline svint8_t both(svint16_t a, svint16_t b) {
+  return svuzp1_s8(svreinterpret_s8_s16(a), svreinterpret_s8_s16(b));
+}
+
+/// Two codes a byte, from bytes of one code each, in the low bytes of 16-bit lanes.
+inline svuint16_t joined(svint8_t codes) {
+  const svbool_t all = svptrue_b16();
+  const svuint16_t v = svand_n_u16_x(all, svreinterpret_u16_s8(codes), 0x0f0f);
+  return svorr_u16_x(all, v, svlsr_n_u16_x(all, v, 4));
+}
+
+/// The codes of len elements at most of a vector of bytes; absent elements give code 0.
+inline svint8_t codes(const float* x, std::size_t len, svfloat32_t inv) {
+  const std::size_t lanes = svcntw();
+  const auto of = [=](std::size_t j) { return lanes32(j, len); };
+  return both(
+      both(code(of(0), x, inv), code(of(lanes), x + lanes, inv)),
+      both(code(of(2 * lanes), x + 2 * lanes, inv), code(of(3 * lanes), x + 3 * lanes, inv)));
+}
+inline svint8_t codes(const f16* x, std::size_t len, svfloat16_t inv) {
+  const std::size_t lanes = svcnth();
+  return both(code(lanes16(0, len), x, inv), code(lanes16(lanes, len), x + lanes, inv));
+}
+
+/// The same of a whole vector of bytes.
+inline svint8_t codes(const float* x, svfloat32_t inv) {
+  const std::size_t lanes = svcntw();
+  const svbool_t all = svptrue_b32();
+  return both(both(code(all, x, inv), code(all, x + lanes, inv)),
+              both(code(all, x + 2 * lanes, inv), code(all, x + 3 * lanes, inv)));
+}
+inline svint8_t codes(const f16* x, svfloat16_t inv) {
+  const svbool_t all = svptrue_b16();
+  return both(code(all, x, inv), code(all, x + svcnth(), inv));
+}
+
+template <class T, class V>
+inline void encode(const T* x, std::size_t len, V inv, std::uint8_t* q) {
+  const std::size_t step = svcntb();
+  std::size_t j = 0;
+  for (; len - j >= step; j += step)
+    svst1b_u16(svptrue_b16(), q + j / 2, joined(codes(x + j, inv)));
+  if (j < len)
+    svst1b_u16(lanes16(0, (len - j + 1) / 2), q + j / 2, joined(codes(x + j, len - j, inv)));
+}
+
+inline void store1(float* s, float v) { *s = v; }
+inline void store1(f16* s, float v) { *s = narrowed(v); }
+inline void store4(float* s, svfloat32_t v) { svst1_f32(first4(), s, v); }
+inline void store4(f16* s, svfloat32_t v) {
+  const svfloat16_t h = svcvt_f16_f32_x(first4(), v);
+  svst1h_u32(first4(), words(s), svreinterpret_u32_f16(h));
+}
+
+/// v where it is finite, otherwise 0: the group is treated as zero.
+inline svfloat32_t finite_or_zero(svfloat32_t v) {
+  const svbool_t four = first4();
+  return svsel_f32(svcmple_n_f32(four, svabs_f32_x(four, v), kMost), v, svdup_n_f32(0));
+}
+inline float finite_or_zero(float v) { return __builtin_fabsf(v) <= kMost ? v : 0.0f; }
+
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                     S* scale) {
+  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
+  const svbool_t four = first4();
+  const std::size_t bytes = (len + 1) / 2;
+  if (len <= kShort)
+    for (; groups >= 4; groups -= 4, scale += 4) {
+      const svfloat32_t largest = absmax_of_4(x, len), qmax = svdup_n_f32(7.0f);
+      const svfloat32_t inv = finite_or_zero(svdiv_f32_x(four, qmax, largest));
+      const svfloat32_t used = svdiv_f32_x(four, largest, qmax);
+      store4(scale, svsel_f32(svcmpne_n_f32(four, inv, 0), used, svdup_n_f32(0)));
+      for (std::uint32_t i = 0; i < 4; ++i, x += len, q += bytes)
+        encode(x, len, svdup_lane_f32(inv, i), q);
+    }
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += bytes) {
+    const float largest = absmax_of_1(x, len), inv = finite_or_zero(7.0f / largest);
+    store1(scale + i, inv != 0.0f ? largest / 7.0f : 0.0f);
+    encode(x, len, svdup_n_f32(inv), q);
+  }
+}
+
+// ---- back
+
+/// n - 8 times the scale, for the nibbles n that 0x4b000000 is added to.
+inline svfloat32_t scaled(svuint32_t sum, svfloat32_t scale) {
+  const svbool_t all = svptrue_b32();
+  const svfloat32_t v = svsub_n_f32_x(all, svreinterpret_f32_u32(sum), 0x1p23f + 8);
+  return svmul_f32_x(all, v, scale);
+}
+
+/// Codes of the bytes in the lanes of p; p0 and p1 are the lanes of the two vectors that come out.
+inline void decode(svbool_t p, svbool_t p0, svbool_t p1, const std::uint8_t* q, svfloat32_t scale,
+                   float* y) {
+  const svbool_t all = svptrue_b32();
+  const svuint32_t pair = svld1ub_u32(p, q), flip = svdup_n_u32(0x4b000008);
+  const svuint32_t low = svand_n_u32_x(all, pair, 15), high = svlsr_n_u32_x(all, pair, 4);
+  const svfloat32_t even = scaled(sveor_u32_x(all, low, flip), scale);
+  const svfloat32_t odd = scaled(sveor_u32_x(all, high, flip), scale);
+  svst1_f32(p0, y, svzip1_f32(even, odd));
+  svst1_f32(p1, y + svcntw(), svzip2_f32(even, odd));
+}
+
+inline void decode(const std::uint8_t* q, std::size_t len, svfloat32_t scale, float* y) {
+  const std::size_t lanes = svcntw();
+  const svbool_t all = svptrue_b32();
+  std::size_t j = 0;
+  for (; len - j >= 2 * lanes; j += 2 * lanes) decode(all, all, all, q + j / 2, scale, y + j);
+  if (j < len)
+    decode(lanes32(0, (len - j + 1) / 2), lanes32(j, len), lanes32(j + lanes, len), q + j / 2,
+           scale, y + j);
+}
+
+/// The sixteen results f16(code / inv), by nibble.
+inline void quotients(f16 inv, f16 (&result)[16]) {
+  static constexpr std::int16_t kCodes[16] = {0,  1,  2,  3,  4,  5,  6,  7,
+                                              -8, -7, -6, -5, -4, -3, -2, -1};
+  const svfloat16_t divisor = svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inv)));
+  const svbool_t p = lanes16(0, 16), used = svcmpne_n_f16(p, divisor, float16_t(0));
+  for (std::size_t n = 0; n < 16; n += svcnth()) {
+    const svfloat16_t v = svcvt_f16_s16_x(p, svld1_s16(p, kCodes + n));
+    svst1_u16(p, words(result + n), svreinterpret_u16_f16(svdiv_f16_z(used, v, divisor)));
+  }
+}
+
+/// A vector of codes, the nibbles of which are the indices; p0 and p1 as above.
+inline void look_up(svuint8_t nibbles, svbool_t p0, svbool_t p1, svuint8_t low, svuint8_t high,
+                    f16* y) {
+  const svuint8_t a = svtbl_u8(low, nibbles), b = svtbl_u8(high, nibbles);
+  svst1_u16(p0, words(y), svreinterpret_u16_u8(svzip1_u8(a, b)));
+  svst1_u16(p1, words(y) + svcnth(), svreinterpret_u16_u8(svzip2_u8(a, b)));
+}
+
+inline void decode(const std::uint8_t* q, std::size_t len, f16 inv, f16* y) {
+  f16 result[16];
+  quotients(inv, result);
+  const svuint8x2_t planes =
+      svld2_u8(svptrue_pat_b8(SV_VL16), reinterpret_cast<const std::uint8_t*>(result));
+  const svuint8_t low = svget2_u8(planes, 0), high = svget2_u8(planes, 1);
+  const svbool_t all = svptrue_b8();
+  const std::size_t lanes = svcnth();
+  for (std::size_t j = 0; j < len; j += 4 * lanes) {
+    const svuint8_t pairs = svld1_u8(lanes8(j / 2, (len + 1) / 2), q + j / 2);
+    const svuint8_t even = svand_n_u8_x(all, pairs, 15), odd = svlsr_n_u8_x(all, pairs, 4);
+    look_up(svzip1_u8(even, odd), lanes16(j, len), lanes16(j + lanes, len), low, high, y + j);
+    look_up(svzip2_u8(even, odd), lanes16(j + 2 * lanes, len), lanes16(j + 3 * lanes, len), low,
+            high, y + j + 2 * lanes);
+  }
+}
+
+// ---- q4_0
+
+inline svfloat32_t larger(svfloat32_t a, svfloat32_t b) { return svmax_f32_x(svptrue_b32(), a, b); }
+inline svfloat32_t smaller(svfloat32_t a, svfloat32_t b) {
+  return svmin_f32_x(svptrue_b32(), a, b);
+}
+inline svfloat32_t fold_larger(svfloat32_t a, svfloat32_t b) {
+  return larger(svuzp1_f32(a, b), svuzp2_f32(a, b));
+}
+inline svfloat32_t fold_smaller(svfloat32_t a, svfloat32_t b) {
+  return smaller(svuzp1_f32(a, b), svuzp2_f32(a, b));
+}
+
+/// The signed values of the largest magnitude of `blocks` blocks, four at most, the first on a tie;
+/// +0 if all are zero.
+inline svfloat32_t signed_extremes(const float* x, std::size_t blocks) {
+  const svbool_t four = first4();
+  const std::size_t n = blocks * kBlock;
+  svfloat32_t h0 = svdup_n_f32(0), h1 = h0, h2 = h0, h3 = h0, l0 = h0, l1 = h0, l2 = h0, l3 = h0;
+  for (std::size_t j = 0; j < kBlock; j += svcntw()) {
+    // Zeros, of absent blocks and lanes too, change neither extreme.
+    const auto load = [=](std::size_t block) {
+      const std::size_t end = (block + 1) * kBlock;
+      return svld1_f32(lanes32(block * kBlock + j, end < n ? end : n), x + block * kBlock + j);
+    };
+    const svfloat32_t v0 = load(0), v1 = load(1), v2 = load(2), v3 = load(3);
+    h0 = larger(h0, v0), l0 = smaller(l0, v0);
+    h1 = larger(h1, v1), l1 = smaller(l1, v1);
+    h2 = larger(h2, v2), l2 = smaller(l2, v2);
+    h3 = larger(h3, v3), l3 = smaller(l3, v3);
+  }
+  svfloat32_t high = fold_larger(fold_larger(h0, h1), fold_larger(h2, h3));
+  svfloat32_t low = fold_smaller(fold_smaller(l0, l1), fold_smaller(l2, l3));
+  for (std::size_t lanes = svcntw(); lanes > 4; lanes /= 2) {
+    high = fold_larger(high, high);
+    low = fold_smaller(low, low);
+  }
+  const svfloat32_t depth = svneg_f32_x(four, low);
+  svfloat32_t extreme = svsel_f32(svcmpgt_f32(four, depth, high), low, high);
+  const svbool_t tie = svand_b_z(four, svcmpeq_f32(four, depth, high), svcmpne_n_f32(four, low, 0));
+  if (svptest_any(four, tie)) {  // rare: look for the first
+    float most[4], first[4];
+    svst1_f32(four, most, svmax_f32_x(four, high, depth));
+    svst1_f32(four, first, extreme);
+    for (std::size_t i = 0; i < blocks; ++i)
+      for (std::size_t j = kBlock; j-- > 0;)
+        if (__builtin_fabsf(x[i * kBlock + j]) == most[i]) first[i] = x[i * kBlock + j];
+    // Blocks without a tie have their extreme once, or more often with the same sign.
+    extreme = svld1_f32(four, first);
+  }
+  return svadd_n_f32_x(four, extreme, 0);
+}
+
+/// min(15, trunc(x*id + 8.5))
+inline svuint32_t nibble(svbool_t p, const float* x, svfloat32_t id) {
+  const svbool_t all = svptrue_b32();
+  const svfloat32_t v = svadd_n_f32_x(all, svmul_f32_x(all, svld1_f32(p, x), id), 8.5f);
+  return svmin_n_u32_x(all, svcvt_u32_f32_x(all, v), 15);
+}
+
+}  // namespace
+
+void quantize_f32_s4_sve(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                         float* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f32_s4g_sve(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                          f16* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f16_s4_sve(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                         f16* inv) {
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
+    const float largest = absmax_of_1(x, len);
+    float wide = 7.0f / largest;
+    wide = wide < 65504.0f ? wide : 65504.0f;
+    inv[i] = narrowed(largest == 0.0f ? 0.0f : wide);
+    encode(x, len, svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inv[i]))), q);
+  }
+}
+
+void dequantize_s4_f32_sve(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                           const float* scale, float* y) {
+  for (std::size_t i = 0; i < groups; ++i)
+    decode(q + i * ((len + 1) / 2), len, svdup_n_f32(scale[i]), y + i * len);
+}
+
+void dequantize_s4g_f32_sve(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                            const f16* scale, float* y) {
+  for (std::size_t i = 0; i < groups; ++i)
+    decode(q + i * ((len + 1) / 2), len, svdup_n_f32(widened(scale[i])), y + i * len);
+}
+
+void dequantize_s4_f16_sve(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                           const f16* inv, f16* y) {
+  for (std::size_t i = 0; i < groups; ++i)
+    decode(q + i * ((len + 1) / 2), len, inv[i], y + i * len);
+}
+
+void pack_s4_sve(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
+  const std::size_t lanes = svcntb();
+  const svbool_t all = svptrue_b8();
+  std::size_t j = 0;
+  for (; n - j >= 2 * lanes; j += 2 * lanes) {
+    const svuint16_t a = joined(svld1_s8(all, q + j)), b = joined(svld1_s8(all, q + j + lanes));
+    svst1_u8(all, packed + j / 2, svuzp1_u8(svreinterpret_u8_u16(a), svreinterpret_u8_u16(b)));
+  }
+  for (; j < n; j += lanes)
+    svst1b_u16(lanes16(j / 2, (n + 1) / 2), packed + j / 2, joined(svld1_s8(lanes8(j, n), q + j)));
+}
+
+void unpack_s4_sve(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
+  const std::size_t lanes = svcntb();
+  const svbool_t all = svptrue_b8();
+  for (std::size_t j = 0; j < n; j += 2 * lanes) {
+    const svint8_t pairs =
+        svreinterpret_s8_u8(svld1_u8(lanes8(j / 2, (n + 1) / 2), packed + j / 2));
+    const svint8_t even = svasr_n_s8_x(all, svlsl_n_s8_x(all, pairs, 4), 4);
+    const svint8_t odd = svasr_n_s8_x(all, pairs, 4);
+    svst1_s8(lanes8(j, n), q + j, svzip1_s8(even, odd));
+    svst1_s8(lanes8(j + lanes, n), q + j + lanes, svzip2_s8(even, odd));
+  }
+}
+
+void quantize_f32_q4_0_sve(const float* x, std::size_t blocks, BlockQ4_0* y) {
+  const svbool_t four = first4(), all = svptrue_b32();
+  const svbool_t p = lanes32(0, kBlock / 2);  // half a block is a number of vectors, or part of one
+  while (blocks) {
+    const std::size_t some = blocks < 4 ? blocks : 4;
+    const svfloat32_t d = svmul_n_f32_x(four, signed_extremes(x, some), -0.125f);
+    const svfloat32_t id = finite_or_zero(svdiv_f32_x(four, svdup_n_f32(1.0f), d));
+    f16 stored[4];
+    store4(stored, d);
+    for (std::uint32_t i = 0; i < some; ++i, x += kBlock, ++y) {
+      const svfloat32_t factor = svdup_lane_f32(id, i);
+      y->d = stored[i];
+      for (std::size_t j = 0; j < kBlock / 2; j += svcntw()) {
+        const svuint32_t high = svlsl_n_u32_x(all, nibble(p, x + kBlock / 2 + j, factor), 4);
+        svst1b_u32(p, y->qs + j, svorr_u32_x(all, nibble(p, x + j, factor), high));
+      }
+    }
+    blocks -= some;
+  }
+}
+
+void dequantize_q4_0_f32_sve(const BlockQ4_0* x, std::size_t blocks, float* y) {
+  const svbool_t p = lanes32(0, kBlock / 2), all = svptrue_b32();
+  const svuint32_t exponent = svdup_n_u32(0x4b000000);
+  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
+    const svfloat32_t d = svdup_n_f32(widened(x[i].d));
+    for (std::size_t j = 0; j < kBlock / 2; j += svcntw()) {
+      const svuint32_t pair = svld1ub_u32(p, x[i].qs + j);
+      const svuint32_t low = svand_n_u32_x(all, pair, 15), high = svlsr_n_u32_x(all, pair, 4);
+      svst1_f32(p, y + j, scaled(svorr_u32_x(all, low, exponent), d));
+      svst1_f32(p, y + kBlock / 2 + j, scaled(svorr_u32_x(all, high, exponent), d));
+    }
+  }
+}
+
+}  // namespace qb::int4
