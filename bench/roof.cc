@@ -25,12 +25,18 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-const LimitKernels& strongest(FeatureSet have) {
+/// For the peak of `unit`, or with none for the bandwidth.
+const LimitKernels& strongest(FeatureSet have, Peak unit) {
+  (void)have, (void)unit;
 #if defined(__x86_64__)
   if (have.contains(isa::avx2)) return limits::limits_avx2;
   if (have.contains(isa::sse4_2)) return limits::limits_sse4_2;
+#elif defined(__aarch64__)
+  if (unit == Peak::f32 && have.contains(isa::neon_bf16)) return limits::limits_neon_bf16;
+  if (have.contains(isa::sve)) return limits::limits_sve;
+  if (have.contains(isa::neon_i8mm)) return limits::limits_neon_i8mm;
+  if (have.contains(isa::neon_dotprod)) return limits::limits_neon_dotprod;
 #endif
-  (void)have;
   return limits::limits_baseline;
 }
 
@@ -109,7 +115,7 @@ double Limits::recall(const std::string& label, Measure measure) {
 }
 
 double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads) {
-  const LimitKernels& kernels = strongest(isa::enabled());
+  const LimitKernels& kernels = strongest(isa::enabled(), Peak::none);
   // The pattern whose share of writes is nearest, on a log scale of read:written.
   auto balance = [](double r, double w) {
     return std::clamp(std::log2((r + 1e-9) / (w + 1e-9)), -6.0, 6.0);
@@ -125,12 +131,21 @@ double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads)
   const std::string label =
       "bandwidth_" + std::to_string(nearest->reads) + "r" + std::to_string(nearest->writes) +
       "w/bytes:" + std::to_string(working_set) + "/threads:" + std::to_string(threads);
-  return recall(
-      label, [&] { return measure_bandwidth(*nearest, kernels.step_bytes, working_set, threads); });
+  return recall(label, [&] {
+    double best = measure_bandwidth(*nearest, kernels.step_bytes, working_set, threads);
+#if defined(__aarch64__)
+    // Every table has the same patterns; NEON's beyond the caches are interleaved.
+    if (!nearest->streaming && limits::limits_baseline.loops[nearest - kernels.loops].streaming)
+      best = std::max(best,
+                      measure_bandwidth(limits::limits_baseline.loops[nearest - kernels.loops],
+                                        limits::limits_baseline.step_bytes, working_set, threads));
+#endif
+    return best;
+  });
 }
 
 double Limits::peak(Peak unit, FeatureSet needs, int threads) {
-  const LimitKernels& kernels = strongest(needs & isa::enabled());
+  const LimitKernels& kernels = strongest(needs & isa::enabled(), unit);
   const auto run = unit == Peak::f32    ? kernels.f32_peak
                    : unit == Peak::int8 ? kernels.int8_peak
                                         : kernels.int4_peak;

@@ -249,6 +249,12 @@ std::string cpu_name() {
   while (!name.empty() && name.back() == ' ') name.pop_back();
   name.erase(0, name.find_first_not_of(' '));
   return name.empty() ? "unknown" : name;
+#elif defined(__APPLE__)
+  char name[128] = {};
+  std::size_t size = sizeof name - 1;
+  return sysctlbyname("machdep.cpu.brand_string", name, &size, nullptr, 0) == 0 && *name
+             ? name
+             : "unknown";
 #else
   // The main identification register: implementer in bits 31-24, part in 15-4.
   std::ifstream file("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");

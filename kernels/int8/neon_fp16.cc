@@ -37,41 +37,54 @@ inline void codes(const f16* x, std::size_t len, f16 factor, std::int8_t* q) {
   for (; j < len; ++j) q[j] = std::int8_t(vcvtns_s32_f32(widened(narrowed(widened(x[j]) * wide))));
 }
 
-/// Division by a half above 2^-8: the remainder of the first quotient is exact, and with it the
-/// second one is rounded once (below, q/inv may overflow on the way).
-struct Divisor {
+/// Division by a half: the remainder of the first quotient is exact, and with it the second one is
+/// rounded once. Below 2^-8 q/inv may overflow on the way, above 2^14 the reciprocal loses bits.
+struct Quotient {
   float16x8_t inv, reciprocal;
-  explicit Divisor(f16 h) : inv(splat(h)), reciprocal(splat(narrowed(1.0f / widened(h)))) {}
-  static bool fits(float h) { return h > 0x1p-8f && h <= 65504.0f; }
-  float16x8_t quotient(float16x8_t v) const {
+  explicit Quotient(f16 h) : inv(splat(h)), reciprocal(splat(narrowed(1.0f / widened(h)))) {}
+  static bool fits(float h) { return h > 0x1p-8f && h <= 0x1p14f; }
+  float16x8_t of(float16x8_t v) const {
     const float16x8_t first = vmulq_f16(v, reciprocal);
     return vfmaq_f16(first, vfmsq_f16(v, first, inv), reciprocal);
   }
+  void back16(const std::int8_t* q, f16* y) const {
+    // Flipping the sign bit adds 128; the byte 0x64 above is the exponent of 1024.
+    const uint8x16_t b = veorq_u8(vld1q_u8(bytes(q)), vdupq_n_u8(0x80)), top = vdupq_n_u8(0x64);
+    const float16x8_t base = vdupq_n_f16(1024 + 128);
+    const float16x8_t low = vsubq_f16(vreinterpretq_f16_u8(vzip1q_u8(b, top)), base);
+    const float16x8_t high = vsubq_f16(vreinterpretq_f16_u8(vzip2q_u8(b, top)), base);
+    vst1q_u8(bytes(y), vreinterpretq_u8_f16(of(low)));
+    vst1q_u8(bytes(y + 8), vreinterpretq_u8_f16(of(high)));
+  }
 };
 
-inline void back16(const std::int8_t* q, const Divisor& divisor, f16* y) {
-  // Flipping the sign bit adds 128; the byte 0x64 above is the exponent of 1024.
-  const uint8x16_t b = veorq_u8(vld1q_u8(bytes(q)), vdupq_n_u8(0x80)), top = vdupq_n_u8(0x64);
-  const float16x8_t base = vdupq_n_f16(1024 + 128);
-  const float16x8_t low = vsubq_f16(vreinterpretq_f16_u8(vzip1q_u8(b, top)), base);
-  const float16x8_t high = vsubq_f16(vreinterpretq_f16_u8(vzip2q_u8(b, top)), base);
-  vst1q_u8(bytes(y), vreinterpretq_u8_f16(divisor.quotient(low)));
-  vst1q_u8(bytes(y + 8), vreinterpretq_u8_f16(divisor.quotient(high)));
-}
+/// The same by any other half but 0, in f32. A product with the reciprocal rounds to the same f16
+/// as the quotient. With q = Q, inv = I and a rounding boundary M as integers of 7, 11 and 12 bits,
+/// q/inv is never on a boundary (M would divide Q) and differs from it by more than 2^-23 of
+/// itself; the product is nearer than that.
+struct WideQuotient {
+  float32x4_t reciprocal;
+  explicit WideQuotient(f16 h) : reciprocal(vdupq_n_f32(1.0f / widened(h))) {}
+  void back16(const std::int8_t* q, f16* y) const {
+    const Floats16 codes(vld1q_s8(q));
+    for (unsigned i = 0; i < 4; ++i) store4(y + 4 * i, vmulq_f32(codes.v[i], reciprocal));
+  }
+};
 
+template <class Q>
 inline void back(const std::int8_t* q, std::size_t len, f16 inv, f16* y) {
-  const Divisor divisor(inv);
+  const Q quotient(inv);
   std::size_t j = 0;
   for (; j + 32 <= len; j += 32) {
-    back16(q + j, divisor, y + j);
-    back16(q + j + 16, divisor, y + j + 16);
+    quotient.back16(q + j, y + j);
+    quotient.back16(q + j + 16, y + j + 16);
   }
   if (j + 16 <= len) {
-    back16(q + j, divisor, y + j);
+    quotient.back16(q + j, y + j);
     j += 16;
   }
   if (j == len) return;
-  if (len >= 16) return back16(q + len - 16, divisor, y + len - 16);  // some of them again
+  if (len >= 16) return quotient.back16(q + len - 16, y + len - 16);  // some of them again
   for (; j < len; ++j) y[j] = narrowed(float(q[j]) / widened(inv));
 }
 
@@ -92,11 +105,12 @@ void dequantize_s8_f16_neon_fp16(const std::int8_t* q, std::size_t groups, std::
                                  const f16* inv, f16* y) {
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     const float divisor = widened(inv[i]);
-    if (Divisor::fits(divisor)) {
-      back(q, len, inv[i], y);
-    } else {  // no inverse scale of ordinary weights: 0, or their absmax is above 32000
-      for (std::size_t j = 0; j < len; ++j)
-        y[j] = divisor == 0.0f ? f16(0) : narrowed(float(q[j]) / divisor);
+    if (Quotient::fits(divisor)) {
+      back<Quotient>(q, len, inv[i], y);
+    } else if (divisor == 0.0f) {
+      for (std::size_t j = 0; j < len; ++j) y[j] = f16(0);
+    } else {
+      back<WideQuotient>(q, len, inv[i], y);
     }
   }
 }

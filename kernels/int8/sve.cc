@@ -156,8 +156,9 @@ inline void back(const std::int8_t* q, std::size_t len, svfloat32_t factor, Y* y
   for (; j < len; j += lanes) step(lanes32(j, len), q + j, factor, y + j);
 }
 
-/// q/inv rounded once. The remainder of the first quotient is exact, and with it the second one is
-/// right where nothing overflows: for inv above 2^-8.
+/// q/inv rounded once: the remainder of the first quotient is exact, and with it the second one is
+/// right. Not below 2^-8, where q/inv may overflow on the way, nor above 2^14, where the reciprocal
+/// loses bits.
 inline void quotients(svbool_t p, const std::int8_t* q, svfloat16_t inv, svfloat16_t reciprocal,
                       f16* y) {
   const svbool_t all = svptrue_b16();
@@ -219,7 +220,7 @@ void dequantize_s8_f16_sve(const std::int8_t* q, std::size_t groups, std::size_t
                            const f16* inv, f16* y) {
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     const float divisor = widened(inv[i]);
-    if (divisor > 0x1p-8f && divisor <= 65504.0f) {
+    if (divisor > 0x1p-8f && divisor <= 0x1p14f) {
       quotients(q, len, inv[i], y);
     } else if (divisor == 0.0f) {
       for (std::size_t j = 0; j < len; j += svcnth())
