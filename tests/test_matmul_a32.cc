@@ -1,5 +1,3 @@
-#include <limits>
-
 #include "core/check.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
@@ -18,139 +16,49 @@ using qb::matmul::PackedWeights;
 using qb::matmul::WeightView;
 using qb::test::Against;
 using qb::test::Codes;
-using qb::test::TestWeights;
+using qb::test::refusal;
 
-constexpr std::size_t kRows[] = {1, 2, 3, 4, 5, 7, 8, 12, 13, 33};
-struct Shape {
-  std::size_t n, k;
-};
-
-/// Odd everywhere for layouts that allow it; multiples of the group for those that do not.
-std::vector<Shape> shapes(std::size_t group) {
-  if (group == 1)
-    return {{1, 1}, {3, 7}, {8, 8}, {15, 31}, {16, 64}, {17, 33}, {37, 255}, {50, 257}, {70, 523}};
-  return {{1, group}, {7, 3 * group}, {16, 2 * group}, {17, 5 * group}, {70, 9 * group}};
-}
-
-void expect_within_bound(const WeightView& view, const std::vector<float>& x, std::size_t m,
-                         const std::vector<float>& y) {
-  const std::size_t n = view.w.n, k = view.w.k;
-  for (std::size_t j = 0; j < n; ++j) {
-    const std::vector<double> row = qb::oracle::weights_of_output(view, j);
-    for (std::size_t i = 0; i<m; i += m> 64 && i + 8 < m ? 7 : 1) {  // of many rows a sample
-      const auto want = qb::oracle::product(std::span<const float>(x).subspan(i * k, k),
-                                            std::span<const double>(row));
-      ASSERT_LE(std::fabs(y[i * n + j] - want.value), qb::oracle::bound(want, k))
-          << "y[" << i << "," << j << "] is " << y[i * n + j] << ", expected " << want.value
-          << "; m " << m << ", n " << n << ", k " << k << ", group " << view.w.group;
-    }
+/// f32 as it comes.
+struct A32 {
+  static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
+    return qb::test::weights(m * k, seed + 1);
   }
-}
-
-void check_shape(const Kernel& kernel, Format format, std::size_t m, Shape s, std::size_t group,
-                 Codes codes = Codes::any) {
-  const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
-  const Against side = seed % 2 ? Against::begin : Against::end;
-  const TestWeights w(format, s.n, s.k, group, seed, codes, side);
-  const std::vector<float> x = qb::test::weights(m * s.k, seed + 1);
-  const std::vector<float> whole = qb::test::multiply(kernel, w.view(), x, m, side, false);
-  ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, whole));
-  const Against other = side == Against::end ? Against::begin : Against::end;
-  EXPECT_EQ(whole, qb::test::multiply(kernel, w.view(), x, m, other, true));
-}
-
-void check_shapes(const Kernel& kernel, Format format, std::size_t group) {
-  for (const Shape s : shapes(group))
-    for (const std::size_t m : kRows)
-      ASSERT_NO_FATAL_FAILURE(check_shape(kernel, format, m, s, group));
-}
-
-/// Enough of everything that every level of blocking is crossed.
-void check_many_rows(const Kernel& kernel, Format format, std::size_t group) {
-  ASSERT_NO_FATAL_FAILURE(
-      check_shape(kernel, format, 203, {163, group == 1 ? 535 : 5 * group}, group));
-}
+  static std::vector<double> factors(Format, std::span<const float> row) {
+    return {row.begin(), row.end()};
+  }
+  static std::vector<double> weights(const WeightView& view, std::size_t n) {
+    return qb::oracle::weights_of_output(view, n);
+  }
+  static double packed(double value) { return value; }
+  static double bound(const std::vector<double>& x, const std::vector<double>&,
+                      const qb::oracle::Product& product) {
+    return qb::oracle::bound(product, x.size());
+  }
+  static constexpr float kLarge = 1e20f;
+  static constexpr qb::test::Many kMany{203, {163, 535}, {163, 640}};
+};
 
 void check_extremes(const Kernel& kernel, Format format, std::size_t group) {
   for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
     for (const std::size_t m : {1, 3, 13})
-      ASSERT_NO_FATAL_FAILURE(
-          check_shape(kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes));
+      ASSERT_NO_FATAL_FAILURE(qb::test::check_shape<A32>(
+          kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes));
 }
 
-/// An offset added and taken away again would leave its rounding error behind.
-void check_zeros(const Kernel& kernel, Format format, std::size_t group) {
-  for (const std::size_t m : {1, 2, 5, 8}) {
-    const Shape s{18, group == 1 ? 77 : 2 * group};
-    const TestWeights w(format, s.n, s.k, group, 5, Codes::zero);
-    std::vector<float> x = qb::test::weights(m * s.k, 9);
-    for (float& v : x) v *= 1e20f;
-    for (const float y : qb::test::multiply(kernel, w.view(), x, m, Against::end, false))
-      EXPECT_EQ(y, 0.0f);
-  }
-}
-
-void check_empty(const Kernel& kernel, Format format, std::size_t group) {
-  for (const std::size_t m : {0, 1, 7})
-    for (const std::size_t n : {0, 1, 19})
-      for (const std::size_t k : {std::size_t{0}, group == 1 ? 5 : group}) {
-        if (m && n && k) continue;
-        const TestWeights w(format, n, k, group, 5);
-        const std::vector<float> y =
-            qb::test::multiply(kernel, w.view(), std::vector<float>(m * k), m, Against::end, false);
-        EXPECT_EQ(y, std::vector<float>(m * n));
-      }
-}
-
-/// Whatever comes out, nothing outside the spans is touched, and it ends.
-void check_non_finite(const Kernel& kernel, Format format, std::size_t group) {
-  const Shape s{18, group == 1 ? 77 : 2 * group};
-  const TestWeights w(format, s.n, s.k, group, 5);
-  for (const float special :
-       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()})
-    for (const std::size_t m : {1, 7})
-      qb::test::multiply(kernel, w.view(), std::vector<float>(m * s.k, special), m, Against::end,
-                         true);
-}
-
-void check_repacking(const Kernel& kernel, Format format, std::size_t group) {
-  for (const Shape s : shapes(group))
-    for (const Against side : {Against::end, Against::begin}) {
-      const TestWeights w(format, s.n, s.k, group, std::uint32_t(s.n + s.k), Codes::any, side);
-      ASSERT_NO_FATAL_FAILURE(qb::test::expect_unpack_gives_back(kernel, w.view(), side));
-    }
-}
-
-#define QB_TEST_EACH_GROUP(Suite, name, check, format, ...)     \
-  TEST_P(Suite, name) {                                         \
-    for (const std::size_t group : {__VA_ARGS__})               \
-      ASSERT_NO_FATAL_FAILURE(check(*kernel(), format, group)); \
-  }
+QB_MATMUL_TESTS(MatmulA32F32, qb::matmul::a32_f32, A32, Format::f32, 1)
+QB_MATMUL_TESTS(MatmulA32F16, qb::matmul::a32_f16, A32, Format::f16, 1)
 
 /// Groups: 1 where k may be anything.
-#define QB_MATMUL_TESTS(Suite, operation, format, ...)                                      \
-  QB_VARIANT_TEST_SUITE(Suite, operation);                                                  \
-  QB_TEST_EACH_GROUP(Suite, EveryShapeBetweenGuardPages, check_shapes, format, __VA_ARGS__) \
-  QB_TEST_EACH_GROUP(Suite, ManyRows, check_many_rows, format, __VA_ARGS__)                 \
-  QB_TEST_EACH_GROUP(Suite, ExtremeCodes, check_extremes, format, __VA_ARGS__)              \
-  QB_TEST_EACH_GROUP(Suite, Empty, check_empty, format, __VA_ARGS__)                        \
-  QB_TEST_EACH_GROUP(Suite, NonFiniteStaysInside, check_non_finite, format, __VA_ARGS__)    \
-  QB_TEST_EACH_GROUP(Suite, UnpackGivesBack, check_repacking, format, __VA_ARGS__)
+#define QB_A32_TESTS(Suite, operation, format, ...)                     \
+  QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A32, format, __VA_ARGS__) \
+  QB_TEST_EACH_GROUP(Suite, ExtremeCodes, check_extremes, format, __VA_ARGS__)
 
-QB_MATMUL_TESTS(MatmulA32F32, qb::matmul::a32_f32, Format::f32, 1)
-QB_MATMUL_TESTS(MatmulA32F16, qb::matmul::a32_f16, Format::f16, 1)
-QB_MATMUL_TESTS(MatmulA32S8, qb::matmul::a32_s8, Format::s8, 1)
-QB_MATMUL_TESTS(MatmulA32S4, qb::matmul::a32_s4, Format::s4, 1)
-QB_MATMUL_TESTS(MatmulA32S8g, qb::matmul::a32_s8g, Format::s8g, 32, 64, 128)
-QB_MATMUL_TESTS(MatmulA32S4g, qb::matmul::a32_s4g, Format::s4g, 32, 64, 128)
-QB_MATMUL_TESTS(MatmulA32Q8, qb::matmul::a32_q8_0, Format::q8_0, 32)
-QB_MATMUL_TESTS(MatmulA32Q4, qb::matmul::a32_q4_0, Format::q4_0, 32)
-QB_TEST_EACH_GROUP(MatmulA32S8, ZeroCodesGiveZero, check_zeros, Format::s8, 1)
-QB_TEST_EACH_GROUP(MatmulA32S4, ZeroCodesGiveZero, check_zeros, Format::s4, 1)
-QB_TEST_EACH_GROUP(MatmulA32S8g, ZeroCodesGiveZero, check_zeros, Format::s8g, 32, 64, 128)
-QB_TEST_EACH_GROUP(MatmulA32S4g, ZeroCodesGiveZero, check_zeros, Format::s4g, 32, 64, 128)
-QB_TEST_EACH_GROUP(MatmulA32Q8, ZeroCodesGiveZero, check_zeros, Format::q8_0, 32)
-QB_TEST_EACH_GROUP(MatmulA32Q4, ZeroCodesGiveZero, check_zeros, Format::q4_0, 32)
+QB_A32_TESTS(MatmulA32S8, qb::matmul::a32_s8, Format::s8, 1)
+QB_A32_TESTS(MatmulA32S4, qb::matmul::a32_s4, Format::s4, 1)
+QB_A32_TESTS(MatmulA32S8g, qb::matmul::a32_s8g, Format::s8g, 32, 64, 128)
+QB_A32_TESTS(MatmulA32S4g, qb::matmul::a32_s4g, Format::s4g, 32, 64, 128)
+QB_A32_TESTS(MatmulA32Q8, qb::matmul::a32_q8_0, Format::q8_0, 32)
+QB_A32_TESTS(MatmulA32Q4, qb::matmul::a32_q4_0, Format::q4_0, 32)
 
 QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);
 
@@ -166,7 +74,7 @@ std::vector<f16> halves(std::size_t n, std::uint32_t seed, bool any_finite) {
   return x;
 }
 
-void check_f16(const Kernel& kernel, std::size_t m, Shape s, bool any_finite) {
+void check_f16(const Kernel& kernel, std::size_t m, qb::test::Shape s, bool any_finite) {
   const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
   const Against side = seed % 2 ? Against::begin : Against::end;
   const qb::test::Guarded<f16> w(halves(s.n * s.k, seed, any_finite), side);
@@ -187,8 +95,8 @@ void check_f16(const Kernel& kernel, std::size_t m, Shape s, bool any_finite) {
 }
 
 TEST_P(MatmulF16F16, EveryShapeToTheBit) {
-  for (const Shape s : shapes(1))
-    for (const std::size_t m : kRows)
+  for (const qb::test::Shape s : qb::test::shapes(1))
+    for (const std::size_t m : qb::test::kRows)
       for (const bool any_finite : {false, true})
         ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), m, s, any_finite));
 }
@@ -206,7 +114,7 @@ TEST_P(MatmulF16F16, Empty) {
         if (!m || !n || !k) check_f16(*kernel(), m, {n, k}, false);
 }
 
-TEST_P(MatmulF16F16, UnpackGivesBack) { check_repacking(*kernel(), Format::f16, 1); }
+TEST_P(MatmulF16F16, UnpackGivesBack) { qb::test::check_repacking<A32>(*kernel(), Format::f16, 1); }
 
 TEST_P(MatmulF16F16, OverflowAndNonFinite) {
   // 65504*1 + 16*1 = 65520, the first that rounds to infinity; 65519.99 still rounds to 65504.
@@ -224,31 +132,10 @@ TEST_P(MatmulF16F16, OverflowAndNonFinite) {
 
 // The checked entries.
 
-std::string refusal(const auto& call) {
-  try {
-    call();
-  } catch (const qb::BadArgument& e) {
-    return e.what();
-  }
-  return "nothing refused";
-}
-
 TEST(MatmulChecked, EveryFormatOnTheBestVariantAndThreads) {
-  for (const Format format : {Format::f32, Format::f16, Format::s8, Format::s4, Format::s8g,
-                              Format::s4g, Format::q8_0, Format::q4_0})
-    for (const int threads : {1, 2, 3}) {
-      const std::size_t m = 9, n = 45, k = 128;
-      const TestWeights w(format, n, k, 64, 4);
-      PackedWeights packed(w.view(), Arithmetic::a32, {}, threads);
-      const std::vector<float> x = qb::test::weights(m * k, 8);
-      std::vector<float> y(m * n);
-      packed.run(x, m, y, threads);
-      ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, y));
-      // Fewer rows, then more: the workspace grows as needed.
-      packed.run(std::span<const float>(x).first(k), 1, y, threads);
-      packed.run(x, m, y, threads);
-      ASSERT_NO_FATAL_FAILURE(expect_within_bound(w.view(), x, m, y));
-    }
+  qb::test::check_entry<A32>(
+      Arithmetic::a32, {Format::f32, Format::f16, Format::s8, Format::s4, Format::s8g, Format::s4g,
+                        Format::q8_0, Format::q4_0});
 }
 
 TEST(MatmulChecked, NamedVariant) {

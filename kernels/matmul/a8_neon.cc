@@ -7,53 +7,13 @@
 // prepare() stores the activations of a block evens first and odds behind them.
 #include <arm_neon.h>
 
-#include "matmul/a8_activations.h"
+#include "matmul/a8_neon.h"
 #include "matmul/kernels.h"
 
 namespace qb::matmul {
 namespace {
 
-inline float widened(f16 half) {
-  return vgetq_lane_f32(
-      vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(static_cast<std::uint16_t>(half)))), 0);
-}
-
-inline float rounded_to_f16(float x) {
-  return vgetq_lane_f32(vcvt_f32_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);
-}
-
 // --- Activations -------------------------------------------------------------------------------
-
-inline void load_block(const float* x, std::size_t count, float32x4_t (&v)[8]) {
-  float padded[kBlock];
-  if (count < kBlock) {
-    for (std::size_t i = 0; i < kBlock; ++i) padded[i] = i < count ? x[i] : 0.0f;
-    x = padded;
-  }
-  for (int i = 0; i < 8; ++i) v[i] = vld1q_f32(x + 4 * i);
-}
-
-inline float32x4_t absmax(const float32x4_t (&v)[8]) {
-  float32x4_t a = vabsq_f32(v[0]);
-  for (int i = 1; i < 8; ++i) a = vmaxq_f32(a, vabsq_f32(v[i]));
-  return a;
-}
-
-/// Codes of 32 values. half_away: a tie goes away from zero, otherwise to even.
-template <bool split, bool half_away>
-inline void quantize_block(const float32x4_t (&v)[8], float inverse, std::int8_t* codes) {
-  int16x4_t q[8];
-  for (int i = 0; i < 8; ++i) {
-    const float32x4_t scaled = vmulq_n_f32(v[i], inverse);
-    q[i] = vqmovn_s32(half_away ? vcvtaq_s32_f32(scaled) : vcvtnq_s32_f32(scaled));
-  }
-  int8x16_t bytes[2];
-  for (int i = 0; i < 2; ++i)
-    bytes[i] = vcombine_s8(vqmovn_s16(vcombine_s16(q[4 * i], q[4 * i + 1])),
-                           vqmovn_s16(vcombine_s16(q[4 * i + 2], q[4 * i + 3])));
-  vst1q_s8(codes, split ? vuzp1q_s8(bytes[0], bytes[1]) : bytes[0]);
-  vst1q_s8(codes + 16, split ? vuzp2q_s8(bytes[0], bytes[1]) : bytes[1]);
-}
 
 template <bool per_block, bool split>
 void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0, std::size_t m1,
@@ -67,21 +27,18 @@ void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t
     float32x4_t v[8];
     Scaling scaling{};
     if constexpr (!per_block) {
-      float32x4_t largest = vdupq_n_f32(0);
-      for (std::size_t i = 0; i < k; i += kBlock) {
-        load_block(row + i, k - i, v);
-        largest = vmaxq_f32(largest, absmax(v));
-      }
-      scaling = row_scaling(vmaxvq_f32(largest));
+      scaling = row_scaling(absmax(row, k));
       scales[0] = scaling.scale;
     }
     for (std::size_t i = 0; i < k; i += kBlock) {
       load_block(row + i, k - i, v);
       if constexpr (per_block) {
-        scaling = block_scaling(vmaxvq_f32(absmax(v)));
+        scaling = block_scaling(absmax(v));
         scales[i / kBlock] = rounded_to_f16(scaling.scale);
       }
-      quantize_block<split, per_block>(v, scaling.inverse, codes + i);
+      const int8x16x2_t q = quantize_block<per_block>(v, scaling.inverse);
+      vst1q_s8(codes + i, split ? vuzp1q_s8(q.val[0], q.val[1]) : q.val[0]);
+      vst1q_s8(codes + i + 16, split ? vuzp2q_s8(q.val[0], q.val[1]) : q.val[1]);
     }
   }
 }

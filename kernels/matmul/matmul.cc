@@ -139,6 +139,11 @@ PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
     : weights_(weights), arithmetic_(arithmetic) {
   const Op<const Kernel>& op = operation(arithmetic, weights.format);
   if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
+  const bool whole_rows = weights.format == Format::s8 || weights.format == Format::s4;
+  if (arithmetic == Arithmetic::a8 && whole_rows && weights.w.k > kLongestInt8Row)
+    check::refuse(kPack, "'k' = " + std::to_string(weights.w.k) + " is more than " +
+                             std::to_string(kLongestInt8Row) +
+                             ", the longest row whose int8 products always add up in int32");
   variant_ = variant.empty() ? &op.best() : &op.named(variant);
   kernel_ = op.kernel(*variant_);
   const Weights& w = weights_.w;

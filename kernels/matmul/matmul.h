@@ -44,6 +44,10 @@ std::string_view format_name(Format format);
 /// f16 @ f16 -> f16.
 enum class Arithmetic : std::uint8_t { a32, a8, f16 };
 
+/// The largest k of the a8 products that add up a whole row's products in int32 (s8 and s4): beyond
+/// it 127*128*k might not fit.
+inline constexpr std::size_t kLongestInt8Row = 0x7fffffff / (127 * 128);
+
 /// The operation for these weights under that arithmetic. Throws BadArgument if there is none.
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format);
 
@@ -94,8 +98,9 @@ class PackedWeights {
  public:
   /// Packs on `threads` threads, for the variant of that name, or for the best if it is empty. The
   /// canonical weights must stay where they are: some variants run on them directly.
-  /// Throws BadArgument if no operation takes this format under this arithmetic,
-  /// std::invalid_argument if the variant does not exist or can't run here.
+  /// Throws BadArgument if no operation takes this format under this arithmetic, or k is above
+  /// kLongestInt8Row for a8 with a scale per output; std::invalid_argument if the variant does not
+  /// exist or can't run here.
   PackedWeights(const WeightView& weights, Arithmetic arithmetic, std::string_view variant = {},
                 int threads = 1);
 

@@ -1,0 +1,98 @@
+// Products of int8 activations, SMMLA: two rows of 8 codes times two outputs of 8 codes, 32
+// products into the four sums of a 2x2 tile. A single row would leave half of them idle: it is
+// multiplied by SDOT, its 8 codes twice in a register, and the two halves of an output's sum are
+// added at the end.
+#include <arm_neon.h>
+
+#include "matmul/a8_tiles.h"
+
+#if !defined(__ARM_FEATURE_MATMUL_INT8) || !defined(__ARM_FEATURE_DOTPROD)
+#error "compile with the flags of cmake/Isa.cmake for neon_i8mm"
+#endif
+
+namespace qb::matmul {
+namespace {
+
+inline int8x16_t bytes(const Byte* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
+inline float32x4_t floats(const Byte* p) { return vreinterpretq_f32_u8(vld1q_u8(p)); }
+
+struct Smmla {
+  static constexpr size_t kWord = 8;
+  static constexpr size_t kCopies = 2;  // of scales: as wide as a 2x2 tile's rows
+
+  /// 16 bytes of each of four rows to 64: words in turn.
+  static void interleave(Byte* to, uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
+    vst4q_u64(reinterpret_cast<std::uint64_t*>(to),
+              {{vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b), vreinterpretq_u64_u8(c),
+                vreinterpretq_u64_u8(d)}});
+  }
+
+  // A tile's sums of four rows and a quad: rows 0 and 1 with outputs 0 and 1, the same with outputs
+  // 2 and 3, then rows 2 and 3.
+
+  static float32x4_t low(float32x4_t a, float32x4_t b) {
+    return vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
+  }
+  static float32x4_t high(float32x4_t a, float32x4_t b) {
+    return vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
+  }
+  /// To a vector for each row, and back.
+  static void turn(float32x4_t (&v)[4]) {
+    QB_UNROLL for (int i = 0; i < 4; i += 2) {
+      const float32x4_t a = v[i], b = v[i + 1];
+      v[i] = low(a, b);
+      v[i + 1] = high(a, b);
+    }
+  }
+
+  /// Two rows: the first or the second two of the four at x.
+  static void add_pair(int32x4_t& left, int32x4_t& right, const int8x16_t (&w)[8], const Byte* x) {
+    QB_UNROLL for (int i = 0; i < 4; ++i) {
+      const int8x16_t rows = bytes(x + 32 * i);
+      left = vmmlaq_s32(left, rows, w[2 * i]);
+      right = vmmlaq_s32(right, rows, w[2 * i + 1]);
+    }
+  }
+  static void add(int32x4_t (&sum)[4], const int8x16_t (&w)[8], const Byte* x) {
+    add_pair(sum[0], sum[1], w, x);
+    add_pair(sum[2], sum[3], w, x + 16);
+  }
+
+  template <int bits>
+  static void add(float32x4_t (&result)[4], const int8x16_t (&w)[8], const Byte* x, float32x4_t d,
+                  const Byte* scales) {
+    const float32x4_t d0 = low(d, d), d1 = high(d, d);
+    QB_UNROLL for (int i = 0; i < 2; ++i) {  // a pair at a time: registers are scarce
+      int32x4_t left = vdupq_n_s32(0), right = vdupq_n_s32(0);
+      add_pair(left, right, w, x + 16 * i);
+      const float32x4_t s = floats(scales + 16 * i);
+      result[2 * i] = vfmaq_f32(result[2 * i], vmulq_f32(as_float<bits>(left), d0), s);
+      result[2 * i + 1] = vfmaq_f32(result[2 * i + 1], vmulq_f32(as_float<bits>(right), d1), s);
+    }
+  }
+
+  // A plain row's sums with a quad: outputs 0 and 1 in two halves each, likewise 2 and 3.
+
+  static constexpr int kRowSums = 2;
+
+  static void add_row(int32x4_t (&sum)[2], const int8x16_t (&w)[8], const Byte* x) {
+    QB_UNROLL for (int i = 0; i < 4; ++i) {
+      const int8x16_t twice =
+          vreinterpretq_s8_u64(vld1q_dup_u64(reinterpret_cast<const std::uint64_t*>(x + 8 * i)));
+      sum[0] = vdotq_s32(sum[0], w[2 * i], twice);
+      sum[1] = vdotq_s32(sum[1], w[2 * i + 1], twice);
+    }
+  }
+  static int32x4_t total(const int32x4_t (&sum)[2]) { return vpaddq_s32(sum[0], sum[1]); }
+};
+
+}  // namespace
+
+constexpr Kernel matmul_a8_s8_neon_i8mm = kernel_of<Smmla, S8>();
+constexpr Kernel matmul_a8_s4_neon_i8mm = kernel_of<Smmla, S4>();
+constexpr Kernel matmul_a8_s8g_neon_i8mm = kernel_of<Smmla, S8g>();
+constexpr Kernel matmul_a8_s4g_neon_i8mm = kernel_of<Smmla, S4g>();
+constexpr Kernel matmul_a8_q8_0_neon_i8mm = kernel_of<Smmla, Q8_0>();
+constexpr Kernel matmul_a8_q4_0_neon_i8mm = kernel_of<Smmla, Q4_0>();
+
+}  // namespace qb::matmul
