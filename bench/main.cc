@@ -69,6 +69,7 @@ int run(int argc, char** argv) {
   add_int4(plan, suite);
   add_matmul_a32(plan, suite);
   add_matmul_a8(plan, suite);
+  add_matmul_abf16(plan, suite);
   if (!options.peers) std::erase_if(suite, [](const Case& c) { return peers::as_peer(c.variant); });
   Runner runner(options, suite, caches);
   std::unique_ptr<ResultsFile> file;

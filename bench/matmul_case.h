@@ -31,6 +31,8 @@ struct MatmulFormat {
   matmul::Format format;
   std::size_t group;  ///< for s8g and s4g
   Peak peak;
+  /// What packing makes of an f32 or f16 weight; null: itself.
+  double (*packed)(double) = nullptr;
 };
 
 /// What column n of y must be: value[i] and bound[i] for each of the m rows of x.
@@ -234,9 +236,10 @@ class PeerMatmulInstance : public Instance {
 /// Packs, and is verified by unpacking: every code (or value) must come back.
 class RepackInstance : public Instance {
  public:
-  RepackInstance(std::shared_ptr<QuantizedWeights> weights, const matmul::Kernel* kernel,
-                 int threads)
+  RepackInstance(std::shared_ptr<QuantizedWeights> weights, const MatmulFormat& format,
+                 const matmul::Kernel* kernel, int threads)
       : weights_(std::move(weights)),
+        rounded_(format.packed),
         kernel_(kernel),
         threads_(threads),
         packed_(kernel->packed_bytes(w().n, w().k, w().group)) {}
@@ -254,7 +257,8 @@ class RepackInstance : public Instance {
         const std::size_t at = n * w().k + k;
         const double got = floats ? double(reinterpret_cast<const float*>(codes.data())[at])
                                   : double(reinterpret_cast<const std::int8_t*>(codes.data())[at]);
-        const double want = oracle::code_and_scale(view, n, k).code;
+        const double code = oracle::code_and_scale(view, n, k).code;
+        const double want = rounded_ ? rounded_(code) : code;
         if (got == want) continue;
         if (error.mismatches++ == 0)
           error.first = "code[" + std::to_string(n) + "," + std::to_string(k) + "] is " +
@@ -267,6 +271,7 @@ class RepackInstance : public Instance {
   const matmul::Weights& w() const { return view_.w; }
 
   std::shared_ptr<QuantizedWeights> weights_;
+  double (*rounded_)(double);
   const matmul::Kernel* kernel_;
   int threads_;
   matmul::WeightView view_ = weights_->view();
@@ -353,7 +358,7 @@ inline void add_repack(const Plan& plan, const MatmulFormat& f, Suite& suite) {
           auto weights = setup.problems.get<QuantizedWeights>(key, [&] {
             return std::make_shared<QuantizedWeights>(f.format, n, k, f.group, setup.seed);
           });
-          return std::make_unique<RepackInstance>(weights, f.op->kernel(*v), setup.threads);
+          return std::make_unique<RepackInstance>(weights, f, f.op->kernel(*v), setup.threads);
         };
         suite.push_back(std::move(c));
       }

@@ -125,5 +125,6 @@ void add_int8(const Plan& plan, Suite& suite);
 void add_int4(const Plan& plan, Suite& suite);
 void add_matmul_a32(const Plan& plan, Suite& suite);
 void add_matmul_a8(const Plan& plan, Suite& suite);
+void add_matmul_abf16(const Plan& plan, Suite& suite);
 
 }  // namespace qb::bench

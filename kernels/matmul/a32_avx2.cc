@@ -1,4 +1,4 @@
-// Matmul with f32 activations, AVX2.
+// Matmul with f32 and with bf16 activations, AVX2: what is bf16 is held as the f32 it stands for.
 //
 //   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's
 //   8 loads for 12 FMAs fit two load ports
@@ -30,6 +30,13 @@ struct Avx2 {
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  /// Nearest, ties to even, for what is not NaN.
+  static V round_bf16(V v) {
+    const __m256i bits = _mm256_castps_si256(v), one = _mm256_set1_epi32(1);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
+    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    return _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(int(0xffff0000u))));
+  }
   static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
 
   static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
@@ -80,6 +87,16 @@ struct CodesF16 {
   }
 };
 
+struct CodesBf16 {
+  using Code = bf16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 16));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(q), 16));
+  }
+};
+
 struct Codes8 {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
@@ -105,12 +122,6 @@ struct Codes4 {
   }
 };
 
-template <class Codes, class From, Scales scales>
-struct Codec : Codes {
-  using Source = From;
-  static constexpr Scales kScales = scales;
-};
-
 }  // namespace
 
 constinit const Kernel matmul_a32_f32_avx2 =
@@ -131,5 +142,20 @@ constinit const Kernel matmul_a32_q4_0_avx2 =
     kernel<Avx2, Codec<Codes4, CanonicalQ4_0, Scales::group>>();
 constinit const Kernel matmul_f16_f16_avx2 =
     kernel_f16<Avx2, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+constinit const Kernel matmul_abf16_f32_avx2 =
+    kernel_bf16<Avx2, Codec<CodesBf16, CanonicalBf16, Scales::none>>();
+constinit const Kernel matmul_abf16_s8_avx2 =
+    kernel_bf16<Avx2, Codec<Codes8, CanonicalS8, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s4_avx2 =
+    kernel_bf16<Avx2, Codec<Codes4, CanonicalS4, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s8g_avx2 =
+    kernel_bf16<Avx2, Codec<Codes8, CanonicalS8g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_s4g_avx2 =
+    kernel_bf16<Avx2, Codec<Codes4, CanonicalS4g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q8_0_avx2 =
+    kernel_bf16<Avx2, Codec<Codes8, CanonicalQ8_0, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q4_0_avx2 =
+    kernel_bf16<Avx2, Codec<Codes4, CanonicalQ4_0, Scales::group, true>>();
 
 }  // namespace qb::matmul

@@ -1,6 +1,6 @@
-// Matmul with f32 activations, NEON. 32 registers hold an 8x8 tile's 16 accumulators; FMLA by
-// element takes the activations from a register's lanes, four rows to a load, so that a k costs
-// four loads for 16 FMLAs.
+// Matmul with f32 and with bf16 activations (what is bf16 is held as the f32 it stands for), NEON.
+// 32 registers hold an 8x8 tile's 16 accumulators; FMLA by element takes the activations from a
+// register's lanes, four rows to a load, so that a k costs four loads for 16 FMLAs.
 #include <arm_neon.h>
 
 #include "matmul/a32_panels.h"
@@ -26,6 +26,13 @@ struct Neon {
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
   static V mul(V a, V b) { return vmulq_f32(a, b); }
   static V add(V a, V b) { return vaddq_f32(a, b); }
+  /// Nearest, ties to even, for what is not NaN.
+  static V round_bf16(V v) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t up = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    return vreinterpretq_f32_u32(vandq_u32(up, vdupq_n_u32(0xffff0000)));
+  }
   static void prefetch(const void* p) { __builtin_prefetch(p); }
   static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
 
@@ -88,6 +95,18 @@ struct CodesF16 {
   }
 };
 
+struct CodesBf16 {
+  using Code = bf16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    // Both halves of k i are one load of eight, which the compiler shares.
+    const uint16x8_t q = vreinterpretq_u16_u8(vld1q_u8(p + i * 16));
+    const uint16x8_t zero = vdupq_n_u16(0);
+    return vreinterpretq_f32_u16(half ? vzip2q_u16(zero, q) : vzip1q_u16(zero, q));
+  }
+};
+
 struct Codes8 {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
@@ -110,12 +129,6 @@ struct Codes4 {
   }
 };
 
-template <class Codes, class From, Scales scales>
-struct Codec : Codes {
-  using Source = From;
-  static constexpr Scales kScales = scales;
-};
-
 }  // namespace
 
 constinit const Kernel matmul_a32_f32_neon =
@@ -136,5 +149,20 @@ constinit const Kernel matmul_a32_q4_0_neon =
     kernel<Neon, Codec<Codes4, CanonicalQ4_0, Scales::group>>();
 constinit const Kernel matmul_f16_f16_neon =
     kernel_f16<Neon, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+constinit const Kernel matmul_abf16_f32_neon =
+    kernel_bf16<Neon, Codec<CodesBf16, CanonicalBf16, Scales::none>>();
+constinit const Kernel matmul_abf16_s8_neon =
+    kernel_bf16<Neon, Codec<Codes8, CanonicalS8, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s4_neon =
+    kernel_bf16<Neon, Codec<Codes4, CanonicalS4, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s8g_neon =
+    kernel_bf16<Neon, Codec<Codes8, CanonicalS8g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_s4g_neon =
+    kernel_bf16<Neon, Codec<Codes4, CanonicalS4g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q8_0_neon =
+    kernel_bf16<Neon, Codec<Codes8, CanonicalQ8_0, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q4_0_neon =
+    kernel_bf16<Neon, Codec<Codes4, CanonicalQ4_0, Scales::group, true>>();
 
 }  // namespace qb::matmul

@@ -55,6 +55,28 @@ constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
 
 enum class Scales { none, channel, group };
 
+/// How weights are stored and read: how codes become vectors, from which canonical layout, what
+/// they are scaled by. rounds: each dequantized weight is rounded to bf16, so that it must be
+/// scaled before it is multiplied, and not the sum behind.
+template <class Codes, class From, Scales scales, bool rounds = false>
+struct Codec : Codes {
+  using Source = From;
+  static constexpr Scales kScales = scales;
+  static constexpr bool kRounds = rounds;
+};
+
+/// f32 weights of the bf16 products, rounded as they are packed.
+struct CanonicalBf16 {
+  using Code = bf16;
+  static Code code(const Weights& w, size_t n, size_t k) {
+    return f32_to_bf16(CanonicalF32::code(w, n, k));
+  }
+};
+
+inline float value_of(float code) { return code; }
+inline float value_of(f16 code) { return f16_to_f32(code); }
+inline float value_of(bf16 code) { return bf16_to_f32(code); }
+
 /// Where things stand in the packed weights of codec C: Bits per code, Pads if k is filled up to
 /// whole steps (with codes 0).
 template <class S, class C>
@@ -152,10 +174,8 @@ struct Layout {
           p += kPanel * sizeof(float);
         }
         const auto code = get(p, at, i % kPanel);
-        if constexpr (C::kBits == 32)
-          static_cast<float*>(codes)[i * k + j] = code;
-        else if constexpr (C::kBits == 16)
-          static_cast<float*>(codes)[i * k + j] = f16_to_f32(code);
+        if constexpr (C::kBits >= 16)
+          static_cast<float*>(codes)[i * k + j] = value_of(code);
         else
           static_cast<std::int8_t*>(codes)[i * k + j] = code;
       }
@@ -170,7 +190,7 @@ inline size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
   return m * padded(k) * sizeof(float);
 }
 
-template <class S, class T>
+template <class S, class T, bool rounds = false>
 void prepare(const void* activations, size_t m, size_t k, size_t, size_t m0, size_t m1,
              void* workspace) {
   constexpr size_t rows_of_tile = S::kRows;
@@ -186,6 +206,10 @@ void prepare(const void* activations, size_t m, size_t k, size_t, size_t m0, siz
       const float* in;
       if constexpr (sizeof(T) == sizeof(f16)) {
         S::widen(x + row * k + k0, there, widened);
+        in = widened;
+      } else if constexpr (rounds) {
+        in = x + row * k + k0;
+        for (size_t i = 0; i < there; ++i) widened[i] = bf16_to_f32(f32_to_bf16(in[i]));
         in = widened;
       } else {
         in = x + row * k + k0;
@@ -217,11 +241,24 @@ inline void write(const float* sums, size_t outputs, f16* y) {
 
 // ---- few rows: decode in registers ----
 
+/// Weight i of a step as the product takes it: scaled only if it is to be rounded then.
+template <class S, class C, int i, int half>
+inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
+                                                           const typename S::V (&scale)[2]) {
+  const typename S::V code = C::template get<i, half>(p);
+  if constexpr (C::kRounds)
+    return S::round_bf16(S::mul(code, scale[half]));
+  else
+    return code;
+}
+
 /// acc[u][p][r][half] += the codes of `depth` k's times R rows of x, for P panels `stride` bytes
-/// apart. k's take turns over U accumulators, which hide the latency of the sum.
+/// apart. k's take turns over U accumulators, which hide the latency of the sum. scale: of those
+/// panels, for codecs that round.
 template <class S, class C, int R, int P, int U>
 inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t depth,
                                                      const float* x,
+                                                     const typename S::V (&scale)[P][2],
                                                      typename S::V (&acc)[U][P][R][2]) {
   using V = typename S::V;
   constexpr size_t step_bytes = Layout<S, C>::kStepBytes;
@@ -232,8 +269,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
       Unroll<P>::run([&](auto q) {
         constexpr size_t at = size_t(i.value) * step_bytes / kStep;
         if constexpr (at % 64 == 0) S::prefetch(p + q.value * stride + at + kAhead);
-        const V w0 = C::template get<i.value, 0>(p + q.value * stride);
-        const V w1 = C::template get<i.value, 1>(p + q.value * stride);
+        const V w0 = weight<S, C, i.value, 0>(p + q.value * stride, scale[q.value]);
+        const V w1 = weight<S, C, i.value, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
           const V xr = S::set1(x + i.value * R + r.value);
           acc[u][q.value][r.value][0] = S::fma(xr, w0, acc[u][q.value][r.value][0]);
@@ -244,8 +281,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
   if constexpr (!Layout<S, C>::kPads)
     for (; k < depth; ++k, p += step_bytes / kStep, x += R)
       Unroll<P>::run([&](auto q) {
-        const V w0 = C::template get<0, 0>(p + q.value * stride);
-        const V w1 = C::template get<0, 1>(p + q.value * stride);
+        const V w0 = weight<S, C, 0, 0>(p + q.value * stride, scale[q.value]);
+        const V w1 = weight<S, C, 0, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
           const V xr = S::set1(x + r.value);
           acc[0][q.value][r.value][0] = S::fma(xr, w0, acc[0][q.value][r.value][0]);
@@ -278,22 +315,31 @@ void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y
   using V = typename S::V;
   using L = Layout<S, C>;
   const size_t stride = L::panel_bytes(w.k, w.group);
-  V acc[U][P][R][2];
+  V acc[U][P][R][2], scale[P][2];
+  const auto load_scales = [&](const Byte* p) {
+    Unroll<P * 2>::run([&](auto i) {
+      constexpr int q = i.value / 2, half = i.value % 2;
+      if constexpr (C::kScales == Scales::group)
+        scale[q][half] = S::load_half(p + q * stride + half * S::kLanes * sizeof(f16));
+      if constexpr (C::kScales == Scales::channel)
+        scale[q][half] = S::load_bytes(p + q * stride + half * S::kLanes * sizeof(float));
+    });
+  };
   alignas(64) float sums[P][R][L::kPanel];
-  if constexpr (C::kScales == Scales::group) {
+  if constexpr (C::kScales == Scales::group && !C::kRounds) {
     V total[1][P][R][2];
     clear<S, R, P, 1>(total);
     const Byte* p = panel;
     for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
       clear<S, R, P, U>(acc);
-      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, acc);
+      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, scale, acc);
       join<S, R, P, U>(acc);
+      load_scales(p);
       Unroll<P * 2>::run([&](auto i) {
         constexpr int q = i.value / 2, half = i.value % 2;
-        const V scale = S::load_half(p + q * stride + half * S::kLanes * sizeof(f16));
         Unroll<R>::run([&](auto r) {
           total[0][q][r.value][half] =
-              S::fma(scale, acc[0][q][r.value][half], total[0][q][r.value][half]);
+              S::fma(scale[q][half], acc[0][q][r.value][half], total[0][q][r.value][half]);
         });
       });
     }
@@ -305,12 +351,22 @@ void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y
   } else {
     constexpr size_t header = C::kScales == Scales::channel ? L::kPanel * sizeof(float) : 0;
     clear<S, R, P, U>(acc);
-    add_codes<S, C, R, P, U>(panel + header, stride, L::depth(w.k), x, acc);
+    if constexpr (C::kScales == Scales::group) {
+      const Byte* p = panel;
+      for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
+        load_scales(p);
+        add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, scale,
+                                 acc);
+      }
+    } else {
+      if constexpr (C::kRounds) load_scales(panel);
+      add_codes<S, C, R, P, U>(panel + header, stride, L::depth(w.k), x, scale, acc);
+    }
     join<S, R, P, U>(acc);
     Unroll<P * R * 2>::run([&](auto i) {
       constexpr int j = i.value, q = j / (R * 2), half = j % 2;
       V v = acc[0][q][j / 2 % R][half];
-      if constexpr (C::kScales == Scales::channel)
+      if constexpr (C::kScales == Scales::channel && !C::kRounds)
         v = S::mul(v, S::load_bytes(panel + q * stride + half * S::kLanes * sizeof(float)));
       S::store(&sums[q][j / 2 % R][half * int(S::kLanes)], v);
     });
@@ -353,6 +409,10 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
           w0 = S::mul(w0, s0);
           w1 = S::mul(w1, s1);
         }
+        if constexpr (C::kRounds) {
+          w0 = S::round_bf16(w0);
+          w1 = S::round_bf16(w1);
+        }
         S::store(to + size_t(i.value) * L::kPanel, w0);
         S::store(to + size_t(i.value) * L::kPanel + S::kLanes, w1);
       });
@@ -362,6 +422,10 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
         if constexpr (C::kScales != Scales::none) {
           w0 = S::mul(w0, s0);
           w1 = S::mul(w1, s1);
+        }
+        if constexpr (C::kRounds) {
+          w0 = S::round_bf16(w0);
+          w1 = S::round_bf16(w1);
         }
         S::store(to, w0);
         S::store(to + S::kLanes, w1);
@@ -526,6 +590,13 @@ constexpr Kernel kernel() {
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, C>};
+}
+/// Both factors rounded to bf16: their products are exact in f32.
+template <class S, class C>
+constexpr Kernel kernel_bf16() {
+  using L = Layout<S, C>;
+  return {L::kPanel, L::packed_bytes,         L::pack,  L::unpack, workspace_bytes,
+          S::kRows,  prepare<S, float, true>, run<S, C>};
 }
 template <class S, class C>
 constexpr Kernel kernel_f16() {

@@ -1,6 +1,6 @@
-// Matmul with f32 activations in plain C++: `scalar` (vectorisation off), `autovec` and
-// `autovec_avx2` (on). Runs on the canonical weights: a run of one output's weights is decoded once
-// into a buffer that stays in L1, and every row of x is multiplied with it.
+// Matmul with f32 and with bf16 activations in plain C++: `scalar` (vectorisation off), `autovec`
+// and `autovec_avx2` (on). Runs on the canonical weights: a run of one output's weights is decoded
+// once into a buffer that stays in L1, and every row of x is multiplied with it.
 #include "core/scalar_half.h"
 #include "matmul/kernels.h"
 
@@ -98,6 +98,19 @@ struct Q4_0 {
   }
 };
 
+// bf16 as the f32 it stands for.
+inline void round_bf16(const float* x, std::size_t n, float* out) {
+  for (std::size_t i = 0; i < n; ++i) out[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+template <class Format>
+struct Rounded {
+  static void decode(const Weights& w, std::size_t n, std::size_t k, std::size_t len, float* out) {
+    Format::decode(w, n, k, len, out);
+    round_bf16(out, len, out);
+  }
+};
+
 inline float dot(const float* x, const float* w, std::size_t len) {
   float lane[kLanes] = {};
   std::size_t i = 0;
@@ -113,10 +126,20 @@ inline float dot(const float* x, const float* w, std::size_t len) {
 std::size_t no_bytes(std::size_t, std::size_t, std::size_t) { return 0; }
 std::size_t no_workspace(std::size_t, std::size_t, std::size_t, std::size_t) { return 0; }
 
-template <class Format>
-void run(const Weights& w, const void*, const void* activations, const void*, std::size_t m,
-         std::size_t n0, std::size_t n1, void* out) {
-  const auto* x = static_cast<const float*>(activations);
+std::size_t bf16_workspace(std::size_t m, std::size_t, std::size_t k, std::size_t) {
+  return m * k * sizeof(float);
+}
+
+void prepare_bf16(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
+                  std::size_t m1, void* workspace) {
+  round_bf16(static_cast<const float*>(x) + m0 * k, (m1 - m0) * k,
+             static_cast<float*>(workspace) + m0 * k);
+}
+
+template <class Format, bool prepared = false>
+void run(const Weights& w, const void*, const void* activations, const void* workspace,
+         std::size_t m, std::size_t n0, std::size_t n1, void* out) {
+  const auto* x = static_cast<const float*>(prepared ? workspace : activations);
   auto* y = static_cast<float*>(out);
   float decoded[kRun];
   for (std::size_t n = n0; n < n1; ++n) {
@@ -177,6 +200,20 @@ QB_KERNEL(matmul_a32_s8g, run<S8g>);
 QB_KERNEL(matmul_a32_s4g, run<S4g>);
 QB_KERNEL(matmul_a32_q8_0, run<Q8_0>);
 QB_KERNEL(matmul_a32_q4_0, run<Q4_0>);
+
+#define QB_KERNEL_BF16(op, format)                                                             \
+  const Kernel QB_SYMBOL(op) {                                                                 \
+    1, no_bytes, nullptr, nullptr, bf16_workspace, 1, prepare_bf16, run<Rounded<format>, true> \
+  }
+
+QB_KERNEL_BF16(matmul_abf16_f32, F32);
+QB_KERNEL_BF16(matmul_abf16_s8, S8);
+QB_KERNEL_BF16(matmul_abf16_s4, S4);
+QB_KERNEL_BF16(matmul_abf16_s8g, S8g);
+QB_KERNEL_BF16(matmul_abf16_s4g, S4g);
+QB_KERNEL_BF16(matmul_abf16_q8_0, Q8_0);
+QB_KERNEL_BF16(matmul_abf16_q4_0, Q4_0);
+
 const Kernel QB_SYMBOL(matmul_f16_f16){kLanes,       no_bytes, nullptr, nullptr,
                                        no_workspace, 1,        nullptr, run_f16};
 

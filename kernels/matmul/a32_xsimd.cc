@@ -1,5 +1,6 @@
-// Matmul with f32 activations, portable: the panels of a32_panels.h on xsimd's batches. Where xsimd
-// widens lane by lane, or has no halves at all, one instruction's intrinsic stands in.
+// Matmul with f32 and with bf16 activations (held as the f32 it stands for), portable: the panels
+// of a32_panels.h on xsimd's batches. Where xsimd widens lane by lane, or has no halves at all, one
+// instruction's intrinsic stands in.
 #include "core/xsimd.h"
 
 #include "matmul/a32_panels.h"
@@ -22,24 +23,35 @@ struct Portable {
   static V fma(V a, V b, V c) { return xsimd::fma(a, b, c); }
   static V mul(V a, V b) { return a * b; }
   static V add(V a, V b) { return a + b; }
+  /// Nearest, ties to even, for what is not NaN.
+  static V round_bf16(V v) {
+    const U bits = bitwise<std::uint32_t>(v);
+    return bitwise<float>((bits + U(0x7fffu) + (bits >> 16 & U(1u))) & U(0xffff0000u));
+  }
   static void prefetch(const void* p) { __builtin_prefetch(p); }
   static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+  /// kLanes uint16, widened.
+  static U load_u16(const void* p) {
+#if defined(__AVX2__)
+    return U(_mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+#elif defined(__SSE4_1__)
+    return U(_mm_cvtepu16_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+#else
+    std::uint16_t bits[kLanes];
+    std::uint32_t wide[kLanes];
+    __builtin_memcpy(bits, p, sizeof bits);
+    for (size_t i = 0; i < kLanes; ++i) wide[i] = bits[i];
+    return U::load_unaligned(wide);
+#endif
+  }
 
   static V load_half(const void* p) {
 #if defined(__F16C__)
     return V(_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))));
 #else
     // As f16_to_f32 in core/scalar_half.h, on unsigned lanes.
-    U h;
-#if defined(__SSE4_1__)
-    h = U(_mm_cvtepu16_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
-#else
-    std::uint16_t bits[kLanes];
-    std::uint32_t wide[kLanes];
-    __builtin_memcpy(bits, p, sizeof bits);
-    for (size_t i = 0; i < kLanes; ++i) wide[i] = bits[i];
-    h = U::load_unaligned(wide);
-#endif
+    const U h = load_u16(p);
     const U m = h & U(0x7fffu), shifted = m << 13;
     const U normal = shifted + U(0x38000000u);
     const U subnormal =
@@ -108,6 +120,15 @@ struct CodesF16 {
   }
 };
 
+struct CodesBf16 {
+  using Code = bf16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    return bitwise<float>(Portable::load_u16(p + (i * 2 + half) * Portable::kLanes * 2) << 16);
+  }
+};
+
 struct Codes8 {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
@@ -131,12 +152,6 @@ struct Codes4 {
   }
 };
 
-template <class Codes, class From, Scales scales>
-struct Codec : Codes {
-  using Source = From;
-  static constexpr Scales kScales = scales;
-};
-
 using S = Portable;
 
 }  // namespace
@@ -154,5 +169,18 @@ QB_KERNEL(matmul_a32_q8_0, Codes8, CanonicalQ8_0, group);
 QB_KERNEL(matmul_a32_q4_0, Codes4, CanonicalQ4_0, group);
 constinit const Kernel QB_SYMBOL(matmul_f16_f16) =
     kernel_f16<S, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+#undef QB_KERNEL
+#define QB_KERNEL(op, codes, from, scales, rounds) \
+  constinit const Kernel QB_SYMBOL(op) =           \
+      kernel_bf16<S, Codec<codes, from, Scales::scales, rounds>>()
+
+QB_KERNEL(matmul_abf16_f32, CodesBf16, CanonicalBf16, none, false);
+QB_KERNEL(matmul_abf16_s8, Codes8, CanonicalS8, channel, true);
+QB_KERNEL(matmul_abf16_s4, Codes4, CanonicalS4, channel, true);
+QB_KERNEL(matmul_abf16_s8g, Codes8, CanonicalS8g, group, true);
+QB_KERNEL(matmul_abf16_s4g, Codes4, CanonicalS4g, group, true);
+QB_KERNEL(matmul_abf16_q8_0, Codes8, CanonicalQ8_0, group, true);
+QB_KERNEL(matmul_abf16_q4_0, Codes4, CanonicalQ4_0, group, true);
 
 }  // namespace qb::matmul

@@ -16,7 +16,7 @@
 #include <immintrin.h>
 
 #include "matmul/a8_activations.h"
-#include "matmul/a8_formats.h"
+#include "matmul/row_formats.h"
 
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
 #error "compile with the flags of cmake/Isa.cmake for avx2"

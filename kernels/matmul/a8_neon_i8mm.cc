@@ -27,23 +27,9 @@ struct Smmla {
                 vreinterpretq_u64_u8(d)}});
   }
 
-  // A tile's sums of four rows and a quad: rows 0 and 1 with outputs 0 and 1, the same with outputs
-  // 2 and 3, then rows 2 and 3.
+  // A tile's sums of four rows and a quad: 2x2 tiles.
 
-  static float32x4_t low(float32x4_t a, float32x4_t b) {
-    return vreinterpretq_f32_f64(vzip1q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
-  }
-  static float32x4_t high(float32x4_t a, float32x4_t b) {
-    return vreinterpretq_f32_f64(vzip2q_f64(vreinterpretq_f64_f32(a), vreinterpretq_f64_f32(b)));
-  }
-  /// To a vector for each row, and back.
-  static void turn(float32x4_t (&v)[4]) {
-    QB_UNROLL for (int i = 0; i < 4; i += 2) {
-      const float32x4_t a = v[i], b = v[i + 1];
-      v[i] = low(a, b);
-      v[i + 1] = high(a, b);
-    }
-  }
+  static void turn(float32x4_t (&v)[4]) { turn_2x2(v); }
 
   /// Two rows: the first or the second two of the four at x.
   static void add_pair(int32x4_t& left, int32x4_t& right, const int8x16_t (&w)[8], const Byte* x) {

@@ -1,15 +1,7 @@
 // Products of int8 activations where an instruction adds neighbouring products of bytes to int32:
-// how the variants for SDOT and SMMLA pack, block and walk. A class S brings the instruction.
-//
-// A word is what the instruction adds up: S::kWord codes along K. Four outputs' (or rows') words
-// stand side by side, so that sums stay in their lanes:
-//
-//   weights      panels of 8 outputs. For each group 8 f16 scales, then its blocks of 32; for one
-//                scale per output 8 f32 scales, then all blocks. A block: two quads of 4 outputs.
-//                4-bit codes are two's complement, K+0..15 in the low nibbles, K+16..31 in the high
-//                ones. Both are taken 16 times too large, by a shift or a mask; the conversion to
-//                float, which has a fixed point, takes the 16 away.
-//   activations  rows in fours, laid out as a quad; up to three rows that are left over, plain.
+// how the variants for SDOT and SMMLA block and walk. A class S brings the instruction. Weights are
+// packed as quad_panels.h says; activations lie in fours of rows, laid out as a quad, and up to
+// three rows that are left over, plain.
 //
 // Few rows (up to three) are bound by reading the weights: 16 outputs at a time, every sum in
 // registers until all of K has passed. More rows are bound by the multiplication: a tile is 16x4,
@@ -20,138 +12,14 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include "matmul/a8_formats.h"
 #include "matmul/a8_neon.h"
-
-#if defined(__clang__)
-#define QB_UNROLL _Pragma("unroll")
-#else
-#define QB_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "matmul/quad_panels.h"
 
 namespace qb::matmul {
 namespace {
 
-using std::size_t;
-using Byte = std::uint8_t;  // std::byte's operators are functions, which would be shared weakly
-
-constexpr size_t kQuad = 4;   // outputs, or rows, side by side
-constexpr size_t kPanel = 8;  // outputs
-constexpr size_t kStep = 16;  // outputs that few rows take at a time
 constexpr size_t kDepth = 1024 / kBlock;
 constexpr size_t kRowBytes = 256 * 1024;  // of activations, which stay in L2
-constexpr size_t kAhead = 1024;           // bytes that few rows prefetch ahead
-
-constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
-
-/// Byte of code k (of a block) of output or row i in a quad.
-template <class S>
-constexpr size_t place(size_t k, size_t i) {
-  return (k / S::kWord * kQuad + i) * S::kWord + k % S::kWord;
-}
-
-/// What the products need to know of a format.
-template <int bits_, bool per_block_>
-struct Kind {
-  static constexpr int bits = bits_;
-  static constexpr bool per_block = per_block_;
-
-  // Bytes in a panel.
-  static constexpr size_t quad = kBlock * kQuad * bits / 8;
-  static constexpr size_t block = 2 * quad;
-  static constexpr size_t scale = per_block ? sizeof(f16) : sizeof(float);
-  static constexpr size_t scales = kPanel * scale;
-  static size_t panel(size_t k, size_t group) {
-    return per_block ? k / group * (scales + group / kBlock * block)
-                     : scales + blocks_of(k) * block;
-  }
-};
-
-// --- Packing -----------------------------------------------------------------------------------
-
-/// Block b of output n as bytes of a quad's row: zeros where nothing is, nibbles in the order that
-/// panels have them.
-template <class F>
-inline uint8x16x2_t codes_of(const Weights& w, size_t n, size_t b) {
-  constexpr size_t bytes = kBlock * F::bits / 8;
-  uint8x16x2_t v = {{vdupq_n_u8(0), vdupq_n_u8(0)}};
-  if (n >= w.n) return v;
-  const size_t row = F::row(w.k), at = b * F::block + F::codes, count = row - at;
-  const Byte* from = static_cast<const Byte*>(w.values) + n * row + at;
-  Byte padded[bytes] = {};
-  if (count < bytes) {
-    __builtin_memcpy(padded, from, count);
-    from = padded;
-  }
-  v.val[0] = vld1q_u8(from);
-  if constexpr (F::bits == 8) {
-    v.val[1] = vld1q_u8(from + 16);
-  } else if constexpr (F::neighbours) {
-    const uint8x16_t even = vandq_u8(v.val[0], vdupq_n_u8(15)), odd = vshrq_n_u8(v.val[0], 4);
-    v.val[0] = vsliq_n_u8(vzip1q_u8(even, odd), vzip2q_u8(even, odd), 4);
-  } else {
-    v.val[0] = veorq_u8(v.val[0], vdupq_n_u8(0x88));  // stored +8
-  }
-  return v;
-}
-
-template <class F>
-size_t packed_bytes(size_t n, size_t k, size_t group) {
-  return (n + kPanel - 1) / kPanel * Kind<F::bits, F::per_block>::panel(k, group);
-}
-
-template <class S, class F>
-void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
-  using K = Kind<F::bits, F::per_block>;
-  const size_t bytes = K::panel(w.k, w.group);
-  const size_t groups = F::per_block ? w.k / w.group : 1;
-  const size_t group_blocks = F::per_block ? w.group / kBlock : blocks_of(w.k);
-  for (size_t n = n0; n < n1; n += kPanel) {
-    Byte* out = static_cast<Byte*>(packed) + n / kPanel * bytes;
-    for (size_t g = 0; g < groups; ++g) {
-      for (size_t c = 0; c < kPanel; ++c, out += K::scale) {
-        if constexpr (F::per_block) {
-          const f16 scale = n + c < w.n ? F::scale(w, n + c, g) : f16{};
-          __builtin_memcpy(out, &scale, sizeof scale);
-        } else {
-          const float scale = n + c < w.n ? static_cast<const float*>(w.scales)[n + c] : 0.0f;
-          __builtin_memcpy(out, &scale, sizeof scale);
-        }
-      }
-      for (size_t b = g * group_blocks; b < (g + 1) * group_blocks; ++b)
-        for (size_t quad = 0; quad < kPanel; quad += kQuad, out += K::quad) {
-          uint8x16x2_t v[kQuad];
-          for (size_t c = 0; c < kQuad; ++c) v[c] = codes_of<F>(w, n + quad + c, b);
-          S::interleave(out, v[0].val[0], v[1].val[0], v[2].val[0], v[3].val[0]);
-          if constexpr (F::bits == 8)
-            S::interleave(out + 64, v[0].val[1], v[1].val[1], v[2].val[1], v[3].val[1]);
-        }
-    }
-  }
-}
-
-template <class S, class F>
-void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1, void* codes) {
-  using K = Kind<F::bits, F::per_block>;
-  const size_t bytes = K::panel(k, group);
-  for (size_t n = n0; n < n1; ++n) {
-    const Byte* panel = static_cast<const Byte*>(packed) + n / kPanel * bytes;
-    for (size_t i = 0; i < k; ++i) {
-      const size_t b = i / kBlock, within = i % kBlock;
-      const Byte* at = panel + (F::per_block ? i / group + 1 : 1) * K::scales + b * K::block +
-                       n % kPanel / kQuad * K::quad;
-      std::int8_t code;
-      if constexpr (F::bits == 8) {
-        code = static_cast<std::int8_t>(at[place<S>(within, n % kQuad)]);
-      } else {
-        const int byte = at[place<S>(within % 16, n % kQuad)];
-        code =
-            static_cast<std::int8_t>(static_cast<std::int8_t>(byte << (within < 16 ? 4 : 0)) >> 4);
-      }
-      static_cast<std::int8_t*>(codes)[n * k + i] = code;
-    }
-  }
-}
 
 // --- Activations -------------------------------------------------------------------------------
 
@@ -216,65 +84,6 @@ size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
 
 // --- Products ----------------------------------------------------------------------------------
 
-/// A quad's codes of a block, as 8 vectors in the order of K.
-template <int bits>
-inline void load_codes(const Byte* p, int8x16_t (&w)[8]) {
-  if constexpr (bits == 8) {
-    QB_UNROLL for (int i = 0; i < 8; ++i) w[i] = vreinterpretq_s8_u8(vld1q_u8(p + 16 * i));
-  } else {
-    QB_UNROLL for (int i = 0; i < 4; ++i) {
-      const uint8x16_t v = vld1q_u8(p + 16 * i);
-      w[i] = vreinterpretq_s8_u8(vshlq_n_u8(v, 4));
-      w[i + 4] = vreinterpretq_s8_u8(vandq_u8(v, vdupq_n_u8(0xf0)));
-    }
-  }
-}
-
-/// Sums of products of codes as load_codes gives them.
-template <int bits>
-inline float32x4_t as_float(int32x4_t sum) {
-  if constexpr (bits == 8)
-    return vcvtq_f32_s32(sum);
-  else
-    return vcvtq_n_f32_s32(sum, 4);
-}
-
-inline float32x4_t load_scales(const Byte* p, Kind<8, true>) {
-  return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
-}
-inline float32x4_t load_scales(const Byte* p, Kind<8, false>) {
-  return vreinterpretq_f32_u8(vld1q_u8(p));
-}
-/// Four outputs' scales.
-template <class K>
-inline float32x4_t load_scales(const Byte* p) {
-  return load_scales(p, Kind<8, K::per_block>{});
-}
-
-/// What the tiles of one call have in common.
-struct Call {
-  size_t blocks;        ///< of K
-  size_t group_blocks;  ///< that share a scale
-  size_t panel;         ///< bytes of a panel
-  RowLayout x;
-  size_t n;  ///< y's row length
-  size_t n1;
-};
-
-/// Outputs [n, n+4) of a row of y, as far as they are there.
-inline void store(const Call& call, float* y, size_t n, float32x4_t v) {
-  if (n + kQuad <= call.n1) return vst1q_f32(y + n, v);
-  float lane[kQuad];
-  vst1q_f32(lane, v);
-  for (size_t c = 0; n + c < call.n1; ++c) y[n + c] = lane[c];
-}
-inline float32x4_t load(const Call& call, const float* y, size_t n) {
-  if (n + kQuad <= call.n1) return vld1q_f32(y + n);
-  float lane[kQuad] = {};
-  for (size_t c = 0; n + c < call.n1; ++c) lane[c] = y[n + c];
-  return vld1q_f32(lane);
-}
-
 // Sums wait in y as bits.
 inline float32x4_t bits(float32x4_t v) { return v; }
 inline float32x4_t bits(int32x4_t v) { return vreinterpretq_f32_s32(v); }
@@ -290,25 +99,12 @@ struct SumOf<false> {
   using Type = int32x4_t;
 };
 
-/// Where a quad's codes and scales stand, in the panels from `panel` on.
-template <class K>
-struct Place {
-  const Byte *codes, *scales;
-  Place() = default;
-  Place(const Call& call, const Byte* panel, size_t quad)
-      : codes(panel + quad / 2 * call.panel + K::scales + quad % 2 * K::quad),
-        scales(panel + quad / 2 * call.panel + quad % 2 * (kQuad * K::scale)) {}
-};
-
-/// Keeps the compiler from holding what it read at p: there are no registers to hold it in.
-inline void forget(const Byte*& p) { asm("" : "+r"(p)); }
-
 /// Rows [0,4*Fours) of x and y, outputs [n,n+4*Quads), blocks [b0,b1) of K: whole groups. The
 /// first output's quad is the `first`th from `panel` on.
 template <class S, class K, int Fours, int Quads>
 [[gnu::noinline]] void tile(const Call& call, const Byte* panel, size_t first, const Byte* x,
                             float* y, size_t n, size_t b0, size_t b1) {
-  const size_t four_rows = kQuad * call.x.stride;
+  const size_t four_rows = kQuad * call.x_stride;
   Place<K> at[Quads];
   QB_UNROLL for (int q = 0; q < Quads; ++q) at[q] = Place<K>(call, panel, first + size_t(q));
   typename SumOf<K::per_block>::Type sum[Fours][Quads][4];
@@ -322,7 +118,7 @@ template <class S, class K, int Fours, int Quads>
   const Byte* xc = x + b0 * (kQuad * kBlock);
   int8x16_t w[8];
   if constexpr (K::per_block) {
-    const Byte* xs = x + kQuad * call.x.scales + b0 * (kQuad * S::kCopies * sizeof(float));
+    const Byte* xs = x + kQuad * call.x_scales + b0 * (kQuad * S::kCopies * sizeof(float));
     size_t offset = b0 / call.group_blocks * K::scales + b0 * K::block;
     for (size_t b = b0; b < b1; offset += K::scales) {
       const size_t group = offset;
@@ -358,7 +154,7 @@ template <class S, class K, int Fours, int Quads>
         // Scales first: codes times a scale may be too large for a float that the output isn't.
         const float32x4_t d = load_scales<K>(at[q].scales);
         const auto* s =
-            reinterpret_cast<const float*>(x + size_t(f) * four_rows + kQuad * call.x.scales);
+            reinterpret_cast<const float*>(x + size_t(f) * four_rows + kQuad * call.x_scales);
         QB_UNROLL for (int r = 0; r < 4; ++r) v[r] = vmulq_f32(
             as_float<K::bits>(vreinterpretq_s32_f32(v[r])), vmulq_n_f32(d, s[r * S::kCopies]));
       }
@@ -372,8 +168,8 @@ template <class S, class K, int R, int Quads>
 [[gnu::noinline]] void few(const Call& call, const Byte* panel, const Byte* x, float* y, size_t n) {
   Place<K> at[Quads];
   QB_UNROLL for (int q = 0; q < Quads; ++q) at[q] = Place<K>(call, panel, size_t(q));
-  const size_t stride = call.x.stride;
-  const Byte* const scales = x + call.x.scales;
+  const size_t stride = call.x_stride;
+  const Byte* const scales = x + call.x_scales;
   float32x4_t result[R][Quads];
   int8x16_t w[8];
   const auto prefetch = [](const Byte* p) {
@@ -442,10 +238,12 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   call.blocks = blocks_of(w.k);
   call.group_blocks = F::per_block ? w.group / kBlock : call.blocks;
   call.panel = K::panel(w.k, w.group);
-  call.x = row_layout(w.k, F::per_block);
+  const RowLayout layout = row_layout(w.k, F::per_block);
+  call.x_stride = layout.stride;
+  call.x_scales = layout.scales;
   call.n = w.n;
   call.n1 = n1;
-  const size_t stride = call.x.stride;
+  const size_t stride = call.x_stride;
   size_t chunk = kRowBytes / (stride + 1) / 16 * 16;  // no stride where k is 0
   if (chunk < 16) chunk = 16;
   for (size_t m0 = 0; m0 < m; m0 += chunk) {

@@ -46,7 +46,8 @@ struct Kernel {
   /// Packs outputs [n0,n1) into their place in `packed`.
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
   /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
-  /// int8[N,K] (q4_0: nibble-8) to codes, or the exact values as f32 for f32 and f16 weights.
+  /// int8[N,K] (q4_0: nibble-8) to codes, or the exact values as f32 for f32 and f16 weights
+  /// (abf16: of f32 weights what rounding to bf16 left).
   void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
                  std::size_t n0, std::size_t n1, void* codes);
   /// Bytes of workspace for m rows of activations; may be 0.
@@ -64,7 +65,8 @@ struct Kernel {
 
 // op = matmul_<activations>_<weights>. a32: f32 activations, sums in f32. a8: activations quantized
 // on the fly in prepare (s8/s4: per row, f32 scale, section 3's f32 arithmetic; s8g, s4g, q8_0,
-// q4_0: per 32 as q8_0), integer dot products exact in int32.
+// q4_0: per 32 as q8_0), integer dot products exact in int32. abf16: activations and dequantized
+// weights each rounded once to bf16, sums in f32.
 using matmul_a32_f32_fn = const Kernel;
 using matmul_a32_f16_fn = const Kernel;
 using matmul_a32_s8_fn = const Kernel;
@@ -79,12 +81,20 @@ using matmul_a8_s8g_fn = const Kernel;
 using matmul_a8_s4g_fn = const Kernel;
 using matmul_a8_q8_0_fn = const Kernel;
 using matmul_a8_q4_0_fn = const Kernel;
+using matmul_abf16_f32_fn = const Kernel;
+using matmul_abf16_s8_fn = const Kernel;
+using matmul_abf16_s4_fn = const Kernel;
+using matmul_abf16_s8g_fn = const Kernel;
+using matmul_abf16_s4g_fn = const Kernel;
+using matmul_abf16_q8_0_fn = const Kernel;
+using matmul_abf16_q4_0_fn = const Kernel;
 /// The notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order).
 using matmul_f16_f16_fn = const Kernel;
 
 #define QB_VARIANT QB_DECLARE_VARIANT
 #include "matmul/variants_a32.inc"
 #include "matmul/variants_a8.inc"
+#include "matmul/variants_abf16.inc"
 #undef QB_VARIANT
 
 }  // namespace qb::matmul

@@ -46,6 +46,7 @@ std::span<const Variant> room() {
 #define QB_VARIANT QB_TABLE_ROW
 #include "matmul/variants_a32.inc"
 #include "matmul/variants_a8.inc"
+#include "matmul/variants_abf16.inc"
 #undef QB_VARIANT
   };
   return rows;
@@ -61,6 +62,8 @@ const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
                                              &a32_s8g, &a32_s4g, &a32_q8_0, &a32_q4_0};
   constexpr const Op<const Kernel>* a8[] = {nullptr, nullptr, &a8_s8,   &a8_s4,
                                             &a8_s8g, &a8_s4g, &a8_q8_0, &a8_q4_0};
+  constexpr const Op<const Kernel>* abf16[] = {&abf16_f32, nullptr,    &abf16_s8,   &abf16_s4,
+                                               &abf16_s8g, &abf16_s4g, &abf16_q8_0, &abf16_q4_0};
   const Op<const Kernel>* found = nullptr;
   switch (arithmetic) {
     case Arithmetic::a32:
@@ -72,9 +75,12 @@ const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
     case Arithmetic::f16:
       found = format == Format::f16 ? &f16_f16 : nullptr;
       break;
+    case Arithmetic::abf16:
+      found = abf16[std::size_t(format)];
+      break;
   }
   if (!found) {
-    constexpr std::string_view names[] = {"a32", "a8", "f16"};
+    constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
     check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
                                            " product for " + std::string(format_name(format)) +
                                            " weights");

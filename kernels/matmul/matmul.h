@@ -35,14 +35,21 @@ inline constexpr Op<const Kernel> a8_s8g{"matmul_a8_s8g", room};
 inline constexpr Op<const Kernel> a8_s4g{"matmul_a8_s4g", room};
 inline constexpr Op<const Kernel> a8_q8_0{"matmul_a8_q8_0", room};
 inline constexpr Op<const Kernel> a8_q4_0{"matmul_a8_q4_0", room};
+inline constexpr Op<const Kernel> abf16_f32{"matmul_abf16_f32", room};
+inline constexpr Op<const Kernel> abf16_s8{"matmul_abf16_s8", room};
+inline constexpr Op<const Kernel> abf16_s4{"matmul_abf16_s4", room};
+inline constexpr Op<const Kernel> abf16_s8g{"matmul_abf16_s8g", room};
+inline constexpr Op<const Kernel> abf16_s4g{"matmul_abf16_s4g", room};
+inline constexpr Op<const Kernel> abf16_q8_0{"matmul_abf16_q8_0", room};
+inline constexpr Op<const Kernel> abf16_q4_0{"matmul_abf16_q4_0", room};
 inline constexpr Op<const Kernel> f16_f16{"matmul_f16_f16", room};
 
 enum class Format : std::uint8_t { f32, f16, s8, s4, s8g, s4g, q8_0, q4_0 };
 std::string_view format_name(Format format);
 
 /// a32: f32 activations and sums. a8: activations quantized to int8 on the fly. f16: the notebook's
-/// f16 @ f16 -> f16.
-enum class Arithmetic : std::uint8_t { a32, a8, f16 };
+/// f16 @ f16 -> f16. abf16: activations and dequantized weights rounded to bf16, sums in f32.
+enum class Arithmetic : std::uint8_t { a32, a8, f16, abf16 };
 
 /// The largest k of the a8 products that add up a whole row's products in int32 (s8 and s4): beyond
 /// it 127*128*k might not fit.

@@ -1,4 +1,4 @@
-// Canonical weights as the packing of the a8 products reads them, a block of 32 codes at a time:
+// Canonical weights as packing reads them, a block of 32 codes at a time:
 // bytes of an output, bytes of a block in it, and where the block's codes start.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

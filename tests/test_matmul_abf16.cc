@@ -1,0 +1,151 @@
+#include "matmul/matmul.h"
+#include "oracle/matmul_bf16.h"
+#include "support/inputs.h"
+#include "support/matmul_test.h"
+#include "support/variant_test.h"
+
+namespace {
+
+using qb::matmul::Arithmetic;
+using qb::matmul::Format;
+using qb::matmul::Kernel;
+using qb::matmul::WeightView;
+using qb::test::Against;
+using qb::test::Codes;
+
+/// What each row of activations is like, in turn.
+enum Kind { kTrained, kTies, kCancelling, kTiny, kSubnormal, kLarge, kKinds };
+
+std::vector<float> row_of(Kind kind, std::size_t k, std::uint32_t seed) {
+  std::vector<float> x = qb::test::weights(k, seed);
+  for (std::size_t i = 0; i < k; ++i) switch (kind) {
+      case kTies:  // nine significant bits, the last set: half way between two of bf16
+        x[i] = std::ldexp(float(257 + 2 * (i * 37 % 128)), int(i % 5) - 9) * (i % 3 ? 1.0f : -1.0f);
+        break;
+      case kCancelling:  // neighbours all but equal: what is rounded on the way would show
+        x[i] = i % 2 ? -x[i - 1] * 1.01f : x[i] * 1000.0f;
+        break;
+      case kTiny:  // products and sums about to underflow
+        x[i] = std::ldexp(x[i], -117);
+        break;
+      case kSubnormal:
+        x[i] = std::ldexp(x[i], i % 2 ? -130 : -138);
+        break;
+      case kLarge:
+        x[i] *= 1e20f;
+        break;
+      default:
+        break;
+    }
+  return x;
+}
+
+/// Both factors rounded to bf16.
+struct Abf16 {
+  static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
+    std::vector<float> x;
+    for (std::size_t i = 0; i < m; ++i) {
+      const std::vector<float> row = row_of(Kind((i + seed) % kKinds), k, seed + std::uint32_t(i));
+      x.insert(x.end(), row.begin(), row.end());
+    }
+    return x;
+  }
+  static std::vector<double> factors(Format, std::span<const float> row) {
+    return qb::oracle::rounded_activations(row);
+  }
+  static std::vector<double> weights(const WeightView& view, std::size_t n) {
+    return qb::oracle::rounded_weights_of_output(view, n);
+  }
+  static double packed(double value) { return qb::oracle::rounded_to_bf16(value); }
+  static double bound(const std::vector<double>& x, const std::vector<double>& w,
+                      const qb::oracle::Product& product) {
+    return qb::oracle::bound_bf16(x, w, product);
+  }
+  static constexpr float kLarge = 1e20f;
+  static constexpr qb::test::Many kMany{203, {163, 1047}, {163, 1024}};
+};
+
+void check_extremes(const Kernel& kernel, Format format, std::size_t group) {
+  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
+    for (const std::size_t m : {1, 3, 13})
+      ASSERT_NO_FATAL_FAILURE(qb::test::check_shape<Abf16>(
+          kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes));
+}
+
+QB_MATMUL_TESTS(MatmulAbf16F32, qb::matmul::abf16_f32, Abf16, Format::f32, 1)
+
+/// Groups: 1 where k may be anything.
+#define QB_ABF16_TESTS(Suite, operation, format, ...)                     \
+  QB_MATMUL_QUANTIZED_TESTS(Suite, operation, Abf16, format, __VA_ARGS__) \
+  QB_TEST_EACH_GROUP(Suite, ExtremeCodes, check_extremes, format, __VA_ARGS__)
+
+QB_ABF16_TESTS(MatmulAbf16S8, qb::matmul::abf16_s8, Format::s8, 1)
+QB_ABF16_TESTS(MatmulAbf16S4, qb::matmul::abf16_s4, Format::s4, 1)
+QB_ABF16_TESTS(MatmulAbf16S8g, qb::matmul::abf16_s8g, Format::s8g, 32, 64, 128)
+QB_ABF16_TESTS(MatmulAbf16S4g, qb::matmul::abf16_s4g, Format::s4g, 32, 64, 128)
+QB_ABF16_TESTS(MatmulAbf16Q8, qb::matmul::abf16_q8_0, Format::q8_0, 32)
+QB_ABF16_TESTS(MatmulAbf16Q4, qb::matmul::abf16_q4_0, Format::q4_0, 32)
+
+// By hand: one product each, so that how a factor is rounded can be read off.
+
+std::vector<float> products(const Kernel& kernel, const WeightView& view,
+                            const std::vector<float>& x) {
+  // As several rows: those that are left over take another way than the rest.
+  std::vector<float> rows;
+  for (int i = 0; i < 5; ++i) rows.insert(rows.end(), x.begin(), x.end());
+  const std::vector<float> y = qb::test::multiply(kernel, view, rows, 5, Against::end, false);
+  const std::size_t n = view.w.n;
+  EXPECT_EQ(std::vector<float>(y.begin(), y.begin() + std::ptrdiff_t(n)),
+            std::vector<float>(y.end() - std::ptrdiff_t(n), y.end()));
+  return {y.begin(), y.begin() + std::ptrdiff_t(n)};
+}
+
+constexpr std::size_t kCases = 6;
+// Ties go to even; just above and below a tie; what a carry runs through.
+constexpr float kGiven[kCases] = {0x1.01p0f,     0x1.03p0f,  0x1.010002p0f,
+                                  0x1.00fffep0f, -0x1.ffp3f, 0x1.fep-2f};
+constexpr float kRounded[kCases] = {0x1.00p0f, 0x1.04p0f, 0x1.02p0f,
+                                    0x1.00p0f, -0x1p4f,   0x1.fep-2f};
+
+TEST_P(MatmulAbf16F32, WeightsRoundTiesToEven) {
+  std::vector<float> w(kCases * kCases);
+  for (std::size_t i = 0; i < kCases; ++i) w[i * kCases + i] = kGiven[i];
+  EXPECT_EQ(products(*kernel(), qb::matmul::view_f32(w, kCases, kCases),
+                     std::vector<float>(kCases, 1.0f)),
+            std::vector<float>(kRounded, kRounded + kCases));
+}
+
+TEST_P(MatmulAbf16F32, ActivationsRoundTiesToEven) {
+  std::vector<float> w(kCases * kCases);
+  for (std::size_t i = 0; i < kCases; ++i) w[i * kCases + i] = 1.0f;
+  EXPECT_EQ(products(*kernel(), qb::matmul::view_f32(w, kCases, kCases),
+                     std::vector<float>(kGiven, kGiven + kCases)),
+            std::vector<float>(kRounded, kRounded + kCases));
+}
+
+/// The scale must meet the code before either is rounded: 3 * 1.00390625 = 3.01171875 is 3.015625
+/// in bf16; a scale rounded first would give 3.
+TEST_P(MatmulAbf16S8, DequantizedWeightsAreRoundedOnce) {
+  const std::vector<std::int8_t> w = {3, 127, -3};
+  const std::vector<float> scales = {1.00390625f, 0x1.02040ap-7f, 1.00390625f}, x = {1.0f};
+  std::vector<float> want;
+  for (std::size_t i = 0; i < 3; ++i)
+    want.push_back(float(qb::oracle::rounded_to_bf16(float(w[i]) * scales[i])));
+  EXPECT_EQ(want[0], 3.015625f);
+  EXPECT_EQ(products(*kernel(), qb::matmul::view_s8(w, scales, 3, 1), x), want);
+}
+
+TEST(MatmulAbf16Checked, EveryFormatOnTheBestVariantAndThreads) {
+  qb::test::check_entry<Abf16>(Arithmetic::abf16, {Format::f32, Format::s8, Format::s4, Format::s8g,
+                                                   Format::s4g, Format::q8_0, Format::q4_0});
+}
+
+TEST(MatmulAbf16Checked, RefusesF16Weights) {
+  const std::vector<qb::f16> w(6);
+  EXPECT_EQ(qb::test::refusal([&] {
+              qb::matmul::PackedWeights(qb::matmul::view_f16(w, 2, 3), Arithmetic::abf16);
+            }),
+            "matmul::operation: no abf16 product for f16 weights");
+}
+
+}  // namespace
