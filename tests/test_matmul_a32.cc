@@ -19,20 +19,9 @@ using qb::test::Codes;
 using qb::test::refusal;
 
 /// f32 as it comes.
-struct A32 {
+struct A32 : qb::test::Unrounded {
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
     return qb::test::weights(m * k, seed + 1);
-  }
-  static std::vector<double> factors(Format, std::span<const float> row) {
-    return {row.begin(), row.end()};
-  }
-  static std::vector<double> weights(const WeightView& view, std::size_t n) {
-    return qb::oracle::weights_of_output(view, n);
-  }
-  static double packed(double value) { return value; }
-  static double bound(const std::vector<double>& x, const std::vector<double>&,
-                      const qb::oracle::Product& product) {
-    return qb::oracle::bound(product, x.size());
   }
   static constexpr float kLarge = 1e20f;
   static constexpr qb::test::Many kMany{203, {163, 535}, {163, 640}};

@@ -23,7 +23,7 @@ using qb::test::TestWeights;
 /// What each row of activations is like, in turn.
 enum Kind { kTrained, kAtMost, kTies, kTiny, kZero, kHuge, kKinds };
 
-std::vector<float> row_of(Kind kind, std::size_t k, std::uint32_t seed) {
+std::vector<float> row_of(std::uint32_t kind, std::size_t k, std::uint32_t seed) {
   std::vector<float> x = qb::test::weights(k, seed);
   for (std::size_t i = 0; i < k; ++i) switch (kind) {
       case kAtMost:  // every code +-127; one sign for long runs, so that sums grow
@@ -48,25 +48,12 @@ std::vector<float> row_of(Kind kind, std::size_t k, std::uint32_t seed) {
 }
 
 /// Quantized to int8 on the fly.
-struct A8 {
+struct A8 : qb::test::Unrounded {
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
-    std::vector<float> x;
-    for (std::size_t i = 0; i < m; ++i) {
-      const std::vector<float> row = row_of(Kind((i + seed) % kKinds), k, seed + std::uint32_t(i));
-      x.insert(x.end(), row.begin(), row.end());
-    }
-    return x;
+    return qb::test::rows_in_turn(m, k, seed, kKinds, row_of);
   }
   static std::vector<double> factors(Format format, std::span<const float> row) {
     return qb::oracle::quantized_activations(format, row);
-  }
-  static std::vector<double> weights(const WeightView& view, std::size_t n) {
-    return qb::oracle::weights_of_output(view, n);
-  }
-  static double packed(double value) { return value; }
-  static double bound(const std::vector<double>& x, const std::vector<double>&,
-                      const qb::oracle::Product& product) {
-    return qb::oracle::bound(product, x.size());
   }
   static constexpr float kLarge = 1.0f;
   static constexpr qb::test::Many kMany{141, {37, 4097}, {37, 4096}};

@@ -16,7 +16,7 @@ using qb::test::Codes;
 /// What each row of activations is like, in turn.
 enum Kind { kTrained, kTies, kCancelling, kTiny, kSubnormal, kLarge, kKinds };
 
-std::vector<float> row_of(Kind kind, std::size_t k, std::uint32_t seed) {
+std::vector<float> row_of(std::uint32_t kind, std::size_t k, std::uint32_t seed) {
   std::vector<float> x = qb::test::weights(k, seed);
   for (std::size_t i = 0; i < k; ++i) switch (kind) {
       case kTies:  // nine significant bits, the last set: half way between two of bf16
@@ -41,14 +41,9 @@ std::vector<float> row_of(Kind kind, std::size_t k, std::uint32_t seed) {
 }
 
 /// Both factors rounded to bf16.
-struct Abf16 {
+struct Abf16 : qb::test::Unrounded {
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
-    std::vector<float> x;
-    for (std::size_t i = 0; i < m; ++i) {
-      const std::vector<float> row = row_of(Kind((i + seed) % kKinds), k, seed + std::uint32_t(i));
-      x.insert(x.end(), row.begin(), row.end());
-    }
-    return x;
+    return qb::test::rows_in_turn(m, k, seed, kKinds, row_of);
   }
   static std::vector<double> factors(Format, std::span<const float> row) {
     return qb::oracle::rounded_activations(row);

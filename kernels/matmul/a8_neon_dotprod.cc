@@ -14,16 +14,8 @@ namespace {
 
 inline int8x16_t bytes(const Byte* p) { return vreinterpretq_s8_u8(vld1q_u8(p)); }
 
-struct Sdot {
-  static constexpr size_t kWord = 4;
+struct Sdot : WordsOf4 {
   static constexpr size_t kCopies = 1;
-
-  /// 16 bytes of each of four rows to 64: words in turn.
-  static void interleave(Byte* to, uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
-    vst4q_u32(reinterpret_cast<std::uint32_t*>(to),
-              {{vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b), vreinterpretq_u32_u8(c),
-                vreinterpretq_u32_u8(d)}});
-  }
 
   // A tile's sums of four rows and a quad: a vector for each row.
 

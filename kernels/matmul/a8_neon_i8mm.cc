@@ -22,9 +22,9 @@ struct Smmla {
 
   /// 16 bytes of each of four rows to 64: words in turn.
   static void interleave(Byte* to, uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
-    vst4q_u64(reinterpret_cast<std::uint64_t*>(to),
-              {{vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b), vreinterpretq_u64_u8(c),
-                vreinterpretq_u64_u8(d)}});
+    const uint64x2x4_t words = {{vreinterpretq_u64_u8(a), vreinterpretq_u64_u8(b),
+                                 vreinterpretq_u64_u8(c), vreinterpretq_u64_u8(d)}};
+    vst4q_u64(reinterpret_cast<std::uint64_t*>(to), words);
   }
 
   // A tile's sums of four rows and a quad: 2x2 tiles.

@@ -24,12 +24,15 @@ constexpr size_t kRowBytes = 256 * 1024;  // of activations, which stay in L2
 // --- Activations -------------------------------------------------------------------------------
 
 /// R rows, a quad or one, at the start of `out`. A quad's scales stand S::kCopies times each.
+/// there: how many of the rows exist; in the place of others stands the first.
 template <class S, bool per_block, int R>
-inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byte* out) {
+inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byte* out,
+                          int there = R) {
   constexpr size_t copies = R == 1 ? 1 : S::kCopies;
   Byte* const codes = out;
   auto* scales = reinterpret_cast<float*>(out + R * layout.scales);
   Scaling scaling[R];
+  const auto row = [&](int r) { return x + size_t(r < there ? r : 0) * k; };
   const auto put_scales = [&] {
     for (int r = 0; r < R; ++r) {
       const float scale = per_block ? rounded_to_f16(scaling[r].scale) : scaling[r].scale;
@@ -37,14 +40,14 @@ inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byt
     }
   };
   if constexpr (!per_block) {
-    for (int r = 0; r < R; ++r) scaling[r] = row_scaling(absmax(x + size_t(r) * k, k));
+    for (int r = 0; r < R; ++r) scaling[r] = row_scaling(absmax(row(r), k));
     put_scales();
   }
   for (size_t i = 0; i < k; i += kBlock) {
     uint8x16_t q[2][R];
     for (int r = 0; r < R; ++r) {
       float32x4_t v[8];
-      load_block(x + size_t(r) * k + i, k - i, v);
+      load_block(row(r) + i, k - i, v);
       if constexpr (per_block) scaling[r] = block_scaling(absmax(v));
       const int8x16x2_t bytes = quantize_block<per_block>(v, scaling[r].inverse);
       q[0][r] = vreinterpretq_u8_s8(bytes.val[0]);

@@ -46,22 +46,13 @@ inline void load_rounded(const float* x, size_t count, uint64x2_t (&v)[4]) {
 
 /// Four rows' (or outputs') blocks, words in turn.
 inline void put_quad(const uint64x2_t (&v)[kQuad][4], Byte* to) {
-  for (int i = 0; i < 4; ++i)
-    vst4q_u64(reinterpret_cast<std::uint64_t*>(to + 64 * i),
-              {{v[0][i], v[1][i], v[2][i], v[3][i]}});
+  for (int i = 0; i < 4; ++i) {
+    const uint64x2x4_t words = {{v[0][i], v[1][i], v[2][i], v[3][i]}};
+    vst4q_u64(reinterpret_cast<std::uint64_t*>(to + 64 * i), words);
+  }
 }
 
 // --- Weights -----------------------------------------------------------------------------------
-
-/// Packed codes: words of four, a byte or a nibble each.
-struct Codes {
-  static constexpr size_t kWord = 4;
-  static void interleave(Byte* to, uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
-    vst4q_u32(reinterpret_cast<std::uint32_t*>(to),
-              {{vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b), vreinterpretq_u32_u8(c),
-                vreinterpretq_u32_u8(d)}});
-  }
-};
 
 /// f32 weights: rounded as they are packed, words as the products want them.
 using Floats = Kind<16, false>;
@@ -92,7 +83,7 @@ void unpack_f32(const void* packed, size_t, size_t k, size_t, size_t n0, size_t 
       const Byte* quad = static_cast<const Byte*>(packed) + n / kPanel * Floats::panel(k, k) +
                          i / kBlock * Floats::block + n % kPanel / kQuad * Floats::quad;
       std::uint16_t half;
-      __builtin_memcpy(&half, quad + 2 * place<Codes>(i % kBlock, n % kQuad), sizeof half);
+      __builtin_memcpy(&half, quad + 2 * place<WordsOf4>(i % kBlock, n % kQuad), sizeof half);
       static_cast<float*>(values)[n * k + i] =
           __builtin_bit_cast(float, static_cast<std::uint32_t>(half) << 16);
     }
@@ -321,8 +312,8 @@ template <class F>
 constexpr Kernel kernel_of() {
   return {.n_step = kStep,
           .packed_bytes = packed_bytes<F>,
-          .pack = pack<Codes, F>,
-          .unpack = unpack<Codes, F>,
+          .pack = pack<WordsOf4, F>,
+          .unpack = unpack<WordsOf4, F>,
           .workspace_bytes = workspace_bytes,
           .m_step = kQuad,
           .prepare = prepare,

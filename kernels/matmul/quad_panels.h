@@ -41,6 +41,18 @@ constexpr size_t place(size_t k, size_t i) {
   return (k / S::kWord * kQuad + i) * S::kWord + k % S::kWord;
 }
 
+/// For an S whose words are four codes: one 32-bit lane.
+struct WordsOf4 {
+  static constexpr size_t kWord = 4;
+
+  /// 16 bytes of each of four rows to 64: words in turn.
+  static void interleave(Byte* to, uint8x16_t a, uint8x16_t b, uint8x16_t c, uint8x16_t d) {
+    const uint32x4x4_t words = {{vreinterpretq_u32_u8(a), vreinterpretq_u32_u8(b),
+                                 vreinterpretq_u32_u8(c), vreinterpretq_u32_u8(d)}};
+    vst4q_u32(reinterpret_cast<std::uint32_t*>(to), words);
+  }
+};
+
 /// What the products need to know of a format.
 template <int bits_, bool per_block_>
 struct Kind {

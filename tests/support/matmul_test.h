@@ -265,6 +265,32 @@ inline void expect_unpack_gives_back(const matmul::Kernel& kernel, const matmul:
 //
 // `group` is 1 for the layouts that take any k.
 
+/// What an arithmetic is that rounds nothing: the others differ from it.
+struct Unrounded {
+  static std::vector<double> factors(matmul::Format, std::span<const float> row) {
+    return {row.begin(), row.end()};
+  }
+  static std::vector<double> weights(const matmul::WeightView& view, std::size_t n) {
+    return oracle::weights_of_output(view, n);
+  }
+  static double packed(double value) { return value; }
+  static double bound(const std::vector<double>& x, const std::vector<double>&,
+                      const oracle::Product& product) {
+    return oracle::bound(product, x.size());
+  }
+};
+
+/// m rows of k, each of a kind in turn: row_of(kind, k, seed).
+std::vector<float> rows_in_turn(std::size_t m, std::size_t k, std::uint32_t seed,
+                                std::uint32_t kinds, const auto& row_of) {
+  std::vector<float> x;
+  for (std::uint32_t i = 0; i < m; ++i) {
+    const std::vector<float> row = row_of((i + seed) % kinds, k, seed + i);
+    x.insert(x.end(), row.begin(), row.end());
+  }
+  return x;
+}
+
 struct Shape {
   std::size_t n, k;
 };
