@@ -545,8 +545,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
       return;
     case 1:
       // Memory binds the wider codes, and two streams of them arrive faster than one; decoding
-      // binds those of 4 bits.
-      if constexpr (C::kBits == 4)
+      // binds those of 4 bits and what is rounded.
+      if constexpr (C::kBits == 4 || C::kRounds)
         return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
       else
         return fused_range<S, C, 1, 2, 2>(w, p, x, n0, n1, y);
