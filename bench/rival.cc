@@ -1,6 +1,7 @@
 #include "rival.h"
 
 #include <algorithm>
+#include <exception>
 
 #include "peers/peers.h"
 
@@ -44,8 +45,13 @@ void Rivals::choose(const std::string& key) {
   constexpr double kLook = 0.002;  // seconds; three looks at each, the least counts
   double least = 0;
   for (const Case* c : found->second) {
-    std::unique_ptr<Instance> instance = prepare_(*c);
-    instance->run();
+    std::unique_ptr<Instance> instance;
+    try {
+      instance = prepare_(*c);
+      instance->run();
+    } catch (const std::exception&) {  // its own row says why
+      continue;
+    }
     if (verify_ != Verify::off && !acceptable(*c, instance->verify(verify_))) continue;
     double seconds = mean_of_calls(*instance, kLook);
     for (int look = 1; look < 3; ++look)

@@ -138,7 +138,14 @@ double Runner::scalar_seconds(const Case& c) {
 }
 
 void Runner::run(const Case& c, benchmark::State& state) {
-  prepare(c);
+  try {
+    prepare(c);
+  } catch (const std::exception& e) {
+    current_ = {};
+    if (!peers::as_peer(c.variant)) throw;
+    state.SkipWithError(e.what());  // another project's refusal is that row's alone
+    return;
+  }
   if (!acceptable(c, current_.error)) {
     const std::string message = std::to_string(current_.error.mismatches) +
                                 " mismatches: " + current_.error.first +

@@ -90,6 +90,15 @@ TEST_F(RivalsTest, AWrongPeerIsNoRival) {
   EXPECT_EQ(rivals.best(), &sound);
 }
 
+TEST_F(RivalsTest, APeerThatRefusesIsNoRival) {
+  add("peer:refuses", 1e-6).make = [](const qb::bench::Setup&) -> std::unique_ptr<Instance> {
+    throw std::runtime_error("not this shape");
+  };
+  const Case& sound = add("peer:sound", 1e-3);
+  EXPECT_NEAR(rivals.seconds("absmax/f32/n:32", 0.01), 1e-3, 1e-9);
+  EXPECT_EQ(rivals.best(), &sound);
+}
+
 TEST_F(RivalsTest, AnotherArithmeticIsHeldToItsError) {
   add("peer:too-far", 1e-6, off_by(1e-3), "n:32", 1e-5);
   add("peer:near", 2e-6, off_by(1e-6), "n:32", 1e-5);
