@@ -79,6 +79,9 @@ ggml_backend_t backend(int threads) {
   if (b) return b;
   b = ggml_backend_cpu_init();
   ggml_threadpool_params params = ggml_threadpool_params_default(threads);
+  // Its threads poll between calls, but not for the tenth of a second that is the default: they
+  // would take the CPUs from the rows that run in turn with them.
+  params.poll = 1;
   if (const std::set<int> cpus = bound_cpus(threads); int(cpus.size()) == threads) {
     for (const int cpu : cpus)
       if (cpu < GGML_MAX_N_THREADS) params.cpumask[cpu] = true;
