@@ -11,6 +11,8 @@ at addresses that change from one iteration to the next) and, in a matmul, the p
 from __future__ import annotations
 
 import argparse
+import csv
+import io
 import json
 import math
 import re
@@ -18,7 +20,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from quantbench_results import load, readme
@@ -762,7 +764,10 @@ def kernel_costs(found: Sequence[Modelled]) -> dict[tuple[str, str, str], list[M
 
 
 def markdown(
-    found: Sequence[Modelled], measured: Mapping[tuple[str, str], float], source: str
+    found: Sequence[Modelled],
+    measured: Mapping[tuple[str, str], float],
+    source: str,
+    model_version: str = "",
 ) -> str:
     """The tables: a part per kernel family, a line per kernel and variant, a column per core."""
     cores = [core for core in CORES if any(loop.core == core.name for loop in found)]
@@ -779,6 +784,8 @@ def markdown(
         "dependent instructions and to uneven use.",
         "",
     ]
+    if model_version:
+        out += [f"Modelled by {model_version}; every loop on every core: `loops.csv`.", ""]
     notes = [f"{core.label}: {core.note}." for core in cores if core.note]
     if notes:
         out += [*notes, ""]
@@ -877,6 +884,20 @@ def behind_twins(found: Sequence[Modelled]) -> list[tuple[Modelled, Modelled]]:
     return sorted(behind, key=lambda pair: busy(pair[0]) / busy(pair[1]))
 
 
+def table(found: Sequence[Modelled]) -> str:
+    """Every loop on every core as CSV, a line each; empty where the model has no figure."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Modelled)], lineterminator="\n")
+    writer.writeheader()
+    for loop in found:
+        writer.writerow({
+            key: f"{value:.6g}" if isinstance(value, float) and math.isfinite(value)
+            else "" if isinstance(value, float) else value
+            for key, value in asdict(loop).items()
+        })  # fmt: skip
+    return text.getvalue()
+
+
 def _main(argv: list[str] | None) -> int:
     parser = argparse.ArgumentParser(
         prog="quantbench-predict",
@@ -904,19 +925,10 @@ def _main(argv: list[str] | None) -> int:
         results = load.load(file)
         cpu = results.text("cpu_name")
         measured, source = measured_cycles(results), load.printable(f"{file.name} ({cpu})", 200)
-    data = {
-        "predicted": "by llvm-mca: not measured",
-        "tool": _run([tool("llvm-mca"), "--version"]).strip().splitlines()[0].strip(),
-        "cores": {core.name: core.label + (f" ({core.note})" if core.note else "") for core in CORES},
-        "loops": [
-            {key: (None if isinstance(value, float) and math.isnan(value) else value)
-             for key, value in asdict(loop).items()}
-            for loop in found
-        ],
-    }  # fmt: skip
+    version = _run([tool("llvm-mca"), "--version"]).strip().splitlines()[0].strip()
     for name, text in (
-        ("loops.json", json.dumps(data, indent=1, allow_nan=False) + "\n"),
-        ("README.md", markdown(found, measured, source)),
+        ("loops.csv", table(found)),
+        ("README.md", markdown(found, measured, source, version)),
     ):
         load.write_text(options.output / name, text)
         print(options.output / name)
