@@ -544,14 +544,19 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     case 0:
       return;
     case 1:
-      // Memory binds the wider codes, and two streams of them arrive faster than one; decoding
+      // Memory binds the wider codes, and several streams of them arrive faster than one; decoding
       // binds those of 4 bits and what is rounded.
       if constexpr (C::kBits == 4 || C::kRounds)
         return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
-      else
+      else if constexpr (C::kBits == 8)
         return fused_range<S, C, 1, 2, 2>(w, p, x, n0, n1, y);
+      else
+        return fused_range<S, C, 1, 4, 1>(w, p, x, n0, n1, y);
     case 2:
-      return fused_range<S, C, 2, 1, 2>(w, p, x, n0, n1, y);
+      if constexpr (C::kBits < 16 || C::kRounds)
+        return fused_range<S, C, 2, 1, 2>(w, p, x, n0, n1, y);
+      else
+        return fused_range<S, C, 2, 2, 1>(w, p, x, n0, n1, y);
     case 3:
       return fused_range<S, C, 3, 1, 1>(w, p, x, n0, n1, y);
     case 4:
