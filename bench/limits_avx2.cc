@@ -15,53 +15,38 @@ inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
 }  // namespace
 }  // namespace qb::limits
 
+#include "limits_peak.h"
 #include "limits_stream.h"
 
 namespace qb::limits {
 namespace {
 
 double f32_peak(std::size_t rounds) {
-  __m256 a[12];
-  for (auto& v : a) v = _mm256_set1_ps(1.0f);
-  __m256 x = _mm256_set1_ps(0.999f);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+x"(x));
-      v = _mm256_fmadd_ps(x, x, v);
-    }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  chains<12>(rounds, _mm256_set1_ps(1.0f), _mm256_set1_ps(0.999f),
+             [](__m256 sum, __m256 x) { return _mm256_fmadd_ps(x, x, sum); });
   return 12 * 8 * 2;
 }
 
 double int8_peak(std::size_t rounds) {
-  V a[8];
-  for (auto& v : a) v = _mm256_setzero_si256();
-  V x = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+x"(x));
-      v = _mm256_add_epi32(v, _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
-    }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  const V ones = _mm256_set1_epi16(1);
+  chains<8>(rounds, _mm256_setzero_si256(), _mm256_set1_epi8(3), [=](V sum, V x) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(x, x), ones));
+  });
   return 8 * 32 * 2;
 }
 
 // Eight products of nibbles and bytes add up in 16 bits (8 * 2 * 15 * 127 < 32768), so that only
 // the eighth addition has to widen.
 double int4_peak(std::size_t rounds) {
-  V a[4];
-  for (auto& v : a) v = _mm256_setzero_si256();
-  V x = _mm256_set1_epi8(3), ones = _mm256_set1_epi16(1);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      V sum = _mm256_maddubs_epi16(x, x);
-      for (int product = 1; product < 8; ++product) {
-        __asm__ volatile("" : "+x"(x));
-        sum = _mm256_add_epi16(sum, _mm256_maddubs_epi16(x, x));
-      }
-      v = _mm256_add_epi32(v, _mm256_madd_epi16(sum, ones));
+  const V ones = _mm256_set1_epi16(1);
+  chains<4>(rounds, _mm256_setzero_si256(), _mm256_set1_epi8(3), [=](V sum, V& x) {
+    V words = _mm256_maddubs_epi16(x, x);
+    for (int product = 1; product < 8; ++product) {
+      hide(x);
+      words = _mm256_add_epi16(words, _mm256_maddubs_epi16(x, x));
     }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(words, ones));
+  });
   return 4 * 8 * 32 * 2;
 }
 

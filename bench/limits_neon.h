@@ -19,6 +19,7 @@ inline void keep(V v) { __asm__ volatile("" ::"w"(v)); }
 }  // namespace
 }  // namespace qb::limits
 
+#include "limits_peak.h"
 #include "limits_stream.h"
 
 namespace qb::limits {
@@ -28,15 +29,8 @@ namespace {
 constexpr int kChains = 16;
 
 [[maybe_unused]] double f32_peak(std::size_t rounds) {
-  float32x4_t a[kChains];
-  for (auto& v : a) v = vdupq_n_f32(1.0f);
-  float32x4_t x = vdupq_n_f32(0.999f);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+w"(x));
-      v = vfmaq_f32(v, x, x);
-    }
-  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  chains<kChains>(rounds, vdupq_n_f32(1.0f), vdupq_n_f32(0.999f),
+                  [](float32x4_t sum, float32x4_t x) { return vfmaq_f32(sum, x, x); });
   return kChains * 4 * 2;
 }
 

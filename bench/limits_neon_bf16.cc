@@ -6,15 +6,8 @@ namespace qb::limits {
 namespace {
 
 double bf16_peak(std::size_t rounds) {
-  float32x4_t a[kChains];
-  for (auto& v : a) v = vdupq_n_f32(1.0f);
-  bfloat16x8_t x = vreinterpretq_bf16_u16(vdupq_n_u16(0x3f7f));
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+w"(x));
-      v = vbfmmlaq_f32(v, x, x);
-    }
-  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  chains<kChains>(rounds, vdupq_n_f32(1.0f), vreinterpretq_bf16_u16(vdupq_n_u16(0x3f7f)),
+                  [](float32x4_t sum, bfloat16x8_t x) { return vbfmmlaq_f32(sum, x, x); });
   return kChains * 16 * 2;
 }
 

@@ -5,15 +5,8 @@ namespace qb::limits {
 namespace {
 
 double int8_peak(std::size_t rounds) {
-  int32x4_t a[kChains];
-  for (auto& v : a) v = vdupq_n_s32(0);
-  int8x16_t x = vdupq_n_s8(3);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+w"(x));
-      v = vdotq_s32(v, x, x);
-    }
-  for (auto& v : a) __asm__ volatile("" ::"w"(v));
+  chains<kChains>(rounds, vdupq_n_s32(0), vdupq_n_s8(3),
+                  [](int32x4_t sum, int8x16_t x) { return vdotq_s32(sum, x, x); });
   return kChains * 16 * 2;
 }
 

@@ -17,21 +17,15 @@ inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
 }  // namespace
 }  // namespace qb::limits
 
+#include "limits_peak.h"
 #include "limits_stream.h"
 
 namespace qb::limits {
 namespace {
 
 double f32_peak(std::size_t rounds) {
-  __m128 a[8];
-  for (auto& v : a) v = _mm_set1_ps(1.0f);
-  __m128 x = _mm_set1_ps(0.999f);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+x"(x));
-      v = _mm_add_ps(v, _mm_mul_ps(x, x));
-    }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  chains<8>(rounds, _mm_set1_ps(1.0f), _mm_set1_ps(0.999f),
+            [](__m128 sum, __m128 x) { return _mm_add_ps(sum, _mm_mul_ps(x, x)); });
   return 8 * 4 * 2;
 }
 

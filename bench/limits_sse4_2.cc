@@ -7,34 +7,25 @@ namespace qb::limits {
 namespace {
 
 double int8_peak(std::size_t rounds) {
-  V a[8];
-  for (auto& v : a) v = _mm_setzero_si128();
-  V x = _mm_set1_epi8(3), ones = _mm_set1_epi16(1);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      __asm__ volatile("" : "+x"(x));
-      v = _mm_add_epi32(v, _mm_madd_epi16(_mm_maddubs_epi16(x, x), ones));
-    }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+  const V ones = _mm_set1_epi16(1);
+  chains<8>(rounds, _mm_setzero_si128(), _mm_set1_epi8(3), [=](V sum, V x) {
+    return _mm_add_epi32(sum, _mm_madd_epi16(_mm_maddubs_epi16(x, x), ones));
+  });
   return 8 * 16 * 2;
 }
 
 // Eight products of nibbles and bytes add up in 16 bits (8 * 2 * 15 * 127 < 32768), so that only
 // the eighth addition has to widen.
 double int4_peak(std::size_t rounds) {
-  V a[4];
-  for (auto& v : a) v = _mm_setzero_si128();
-  V x = _mm_set1_epi8(3), ones = _mm_set1_epi16(1);
-  for (std::size_t i = 0; i < rounds; ++i)
-    for (auto& v : a) {
-      V sum = _mm_maddubs_epi16(x, x);
-      for (int product = 1; product < 8; ++product) {
-        __asm__ volatile("" : "+x"(x));
-        sum = _mm_add_epi16(sum, _mm_maddubs_epi16(x, x));
-      }
-      v = _mm_add_epi32(v, _mm_madd_epi16(sum, ones));
+  const V ones = _mm_set1_epi16(1);
+  chains<4>(rounds, _mm_setzero_si128(), _mm_set1_epi8(3), [=](V sum, V& x) {
+    V words = _mm_maddubs_epi16(x, x);
+    for (int product = 1; product < 8; ++product) {
+      hide(x);
+      words = _mm_add_epi16(words, _mm_maddubs_epi16(x, x));
     }
-  for (auto& v : a) __asm__ volatile("" ::"x"(v));
+    return _mm_add_epi32(sum, _mm_madd_epi16(words, ones));
+  });
   return 4 * 8 * 16 * 2;
 }
 
