@@ -143,10 +143,7 @@ struct Codes4 {
   static constexpr size_t kBits = 4;
   template <int i, int half>
   static Portable::V get(const Byte* p) {
-    using I = Portable::I;
-    std::int32_t lanes[Portable::kLanes];
-    __builtin_memcpy(lanes, p + half * sizeof lanes, sizeof lanes);
-    I q = I::load_unaligned(lanes);
+    Portable::I q = bitwise<std::int32_t>(Portable::load_bytes(p + half * Portable::kLanes * 4));
     if constexpr (i < 7) q = q << (28 - 4 * i);
     return xsimd::to_float(q >> 28);
   }
