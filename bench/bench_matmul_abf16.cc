@@ -7,21 +7,16 @@ namespace {
 
 using matmul::Format;
 
-ExpectedColumn rounded_column(std::span<const float> x, std::size_t m, const matmul::WeightView& w,
-                              std::size_t n) {
-  const std::vector<double> exact = oracle::weights_of_output(w, n);
-  const std::vector<double> weights = oracle::rounded_weights_of_output(w, n);
-  ExpectedColumn column;
-  for (std::size_t i = 0; i < m; ++i) {
-    const std::span<const float> row = x.subspan(i * weights.size(), weights.size());
-    const std::vector<double> factors = oracle::rounded_activations(row);
-    const auto p = oracle::product<double>(factors, weights);
-    column.value.push_back(p.value);
-    column.exact.push_back(oracle::product(row, std::span<const double>(exact)).value);
-    column.bound.push_back(oracle::bound_bf16(factors, weights, p));
+struct Rounded {
+  static std::vector<double> activations(Format, std::span<const float> row) {
+    return oracle::rounded_activations(row);
   }
-  return column;
-}
+  static double weight(double w) { return oracle::rounded_to_bf16(w); }
+  static double bound(std::span<const double> x, std::span<const double> w,
+                      const oracle::Product& p) {
+    return oracle::bound_bf16(x, w, p);
+  }
+};
 
 }  // namespace
 
@@ -37,7 +32,7 @@ void add_matmul_abf16(const Plan& plan, Suite& suite) {
       {"abf16.q8_0", &matmul::abf16_q8_0, Format::q8_0, 0, Peak::f32},
       {"abf16.q4_0", &matmul::abf16_q4_0, Format::q4_0, 0, Peak::f32},
   };
-  for (const MatmulFormat& f : formats) add_matmul<float>(plan, f, rounded_column, suite);
+  for (const MatmulFormat& f : formats) add_matmul<float>(plan, f, Columns<Rounded>(), suite);
   for (const MatmulFormat& f : formats) add_repack(plan, f, suite);
 }
 

@@ -7,6 +7,8 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -44,20 +46,82 @@ template <class T>
 using ColumnOracle = std::function<ExpectedColumn(std::span<const T> x, std::size_t m,
                                                   const matmul::WeightView& w, std::size_t n)>;
 
+/// The oracle of one column where A, an arithmetic, does not take the activations as they are:
+///
+///   activations(format, row)   what it makes of a row, exact in double
+///   weight(w)                  and of a dequantized weight
+///   bound(x, w, product)       how far from their product a kernel may be
+///
+/// Making the rows takes longer than a column does, so they are kept until others come.
+template <class A>
+class Columns {
+ public:
+  ExpectedColumn operator()(std::span<const float> x, std::size_t m, const matmul::WeightView& w,
+                            std::size_t n) const {
+    const std::size_t k = w.w.k;
+    const std::shared_ptr<const Rows> rows = cache_->rows(x, m, w);
+    const std::vector<double> unrounded = oracle::weights_of_output(w, n);
+    std::vector<double> weights = unrounded;
+    for (double& e : weights) e = A::weight(e);
+    ExpectedColumn column;
+    for (std::size_t i = 0; i < m; ++i) {
+      const auto p = oracle::product<double>((*rows)[i], weights);
+      const auto exact = oracle::product(x.subspan(i * k, k), std::span<const double>(unrounded));
+      column.value.push_back(p.value);
+      column.exact.push_back(exact.value);
+      column.bound.push_back(A::bound((*rows)[i], weights, p));
+    }
+    return column;
+  }
+
+ private:
+  using Rows = std::vector<std::vector<double>>;
+
+  class Cache {
+   public:
+    std::shared_ptr<const Rows> rows(std::span<const float> x, std::size_t m,
+                                     const matmul::WeightView& w) {
+      const std::lock_guard lock(mutex_);
+      if (!rows_ || m != m_ || !std::equal(x.begin(), x.end(), x_.begin(), x_.end())) {
+        x_.assign(x.begin(), x.end());
+        m_ = m;
+        Rows made;
+        for (std::size_t i = 0; i < m; ++i)
+          made.push_back(A::activations(w.format, x.subspan(i * w.w.k, w.w.k)));
+        rows_ = std::make_shared<const Rows>(std::move(made));
+      }
+      return rows_;
+    }
+
+   private:
+    std::mutex mutex_;
+    std::vector<float> x_;
+    std::size_t m_ = 0;
+    std::shared_ptr<const Rows> rows_;
+  };
+
+  std::shared_ptr<Cache> cache_ = std::make_shared<Cache>();
+};
+
 /// Inputs of one shape and format, shared by its variants; T: float, or f16 for the f16 product.
 template <class T>
 class MatmulProblem {
  public:
   MatmulProblem(const MatmulFormat& format, const Plan::Shape& shape, ColumnOracle<T> oracle,
-                std::uint64_t seed)
-      : weights(format.format, shape.n, shape.k, format.group, seed),
+                const Setup& setup)
+      : shared_(quantized_weights(setup, format.format, shape.n, shape.k, format.group)),
+        weights(*shared_),
         x(shape.m * shape.k),
         m(shape.m),
         oracle_(std::move(oracle)) {
-    fill_normal(x.span(), seed, 0);
+    fill_normal(x.span(), setup.seed, 0);
   }
 
-  QuantizedWeights weights;
+ private:
+  std::shared_ptr<const QuantizedWeights> shared_;
+
+ public:
+  const QuantizedWeights& weights;
   Array<T> x;
   std::size_t m;
 
@@ -65,8 +129,10 @@ class MatmulProblem {
   /// for.
   const std::map<std::size_t, ExpectedColumn>& expected(Verify mode) {
     const matmul::Weights& w = weights.view().w;
-    constexpr double kQuickMacs = 1 << 27;
-    const double affordable = std::max(2.0, kQuickMacs / (double(m) * double(w.k) + 1));
+    // A column costs its products and, as much as several rows, its weights.
+    constexpr double kQuickMacs = 1 << 26, kWeights = 8;
+    const double affordable =
+        std::max(2.0, kQuickMacs / ((double(m) + kWeights) * double(w.k) + 1));
     const std::size_t wanted =
         mode == Verify::full ? w.n : std::size_t(std::min(double(w.n), affordable));
     if (expected_.size() >= wanted) return expected_;
@@ -236,7 +302,7 @@ class PeerMatmulInstance : public Instance {
 /// Packs, and is verified by unpacking: every code (or value) must come back.
 class RepackInstance : public Instance {
  public:
-  RepackInstance(std::shared_ptr<QuantizedWeights> weights, const MatmulFormat& format,
+  RepackInstance(std::shared_ptr<const QuantizedWeights> weights, const MatmulFormat& format,
                  const matmul::Kernel* kernel, int threads)
       : weights_(std::move(weights)),
         rounded_(format.packed),
@@ -270,7 +336,7 @@ class RepackInstance : public Instance {
  private:
   const matmul::Weights& w() const { return view_.w; }
 
-  std::shared_ptr<QuantizedWeights> weights_;
+  std::shared_ptr<const QuantizedWeights> weights_;
   double (*rounded_)(double);
   const matmul::Kernel* kernel_;
   int threads_;
@@ -321,7 +387,7 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         const std::string key = c.op + "/" + c.format + "/" + c.shape;
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<MatmulProblem<T>>(
-              key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup.seed); });
+              key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup); });
           const std::size_t rotate = s.cold ? 3 * setup.cache_bytes : 0;
           if constexpr (std::is_same_v<T, float>)
             if (peer)
@@ -353,12 +419,9 @@ inline void add_repack(const Plan& plan, const MatmulFormat& f, Suite& suite) {
         c.work.items = double(s.n) * double(s.k);
         c.work.passes = {{double(canonical), double(packed)}};
         c.work.working_set = canonical + packed;
-        const std::string key = c.op + "/" + c.format + "/" + c.shape;
         c.make = [=, n = s.n, k = s.k](const Setup& setup) -> std::unique_ptr<Instance> {
-          auto weights = setup.problems.get<QuantizedWeights>(key, [&] {
-            return std::make_shared<QuantizedWeights>(f.format, n, k, f.group, setup.seed);
-          });
-          return std::make_unique<RepackInstance>(weights, f, f.op->kernel(*v), setup.threads);
+          return std::make_unique<RepackInstance>(quantized_weights(setup, f.format, n, k, f.group),
+                                                  f, f.op->kernel(*v), setup.threads);
         };
         suite.push_back(std::move(c));
       }

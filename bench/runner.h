@@ -37,6 +37,7 @@ class Runner {
   struct Current {
     const Case* owner = nullptr;
     std::unique_ptr<Instance> instance;
+    double seconds = 0;  ///< of its first call
     Error error;
     bool verified = false;
   };

@@ -4,9 +4,12 @@
 // same working set near in time, and writes the counters.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <iterator>
+#include <list>
 #include <memory>
 #include <optional>
 #include <string>
@@ -59,9 +62,10 @@ class Instance {
 };
 
 /// Keeps the inputs and expected outputs of the shape at hand, so that variants of one shape share
-/// them. get() returns the cached problem if `key` is that of the last call.
+/// them, and what shapes and operations have in common.
 class ProblemCache {
  public:
+  /// The cached problem if `key` is that of the last call.
   template <class T, class Make>
   std::shared_ptr<T> get(const std::string& key, Make make) {
     if (key != key_ || !problem_) {
@@ -72,9 +76,34 @@ class ProblemCache {
     return std::static_pointer_cast<T>(problem_);
   }
 
+  /// What several problems have in common, `bytes` large. Up to kShared bytes of such are kept;
+  /// what was asked for longest ago goes first.
+  template <class T, class Make>
+  std::shared_ptr<T> share(const std::string& key, std::size_t bytes, Make make) {
+    auto found =
+        std::find_if(shared_.begin(), shared_.end(), [&](const Shared& s) { return s.key == key; });
+    if (found == shared_.end()) {
+      shared_.push_front({key, bytes, make()});
+      std::size_t kept = 0;
+      for (auto s = shared_.begin(); s != shared_.end();)
+        s = (kept += s->bytes) > kShared && s != shared_.begin() ? shared_.erase(s) : std::next(s);
+    } else {
+      shared_.splice(shared_.begin(), shared_, found);
+    }
+    return std::static_pointer_cast<T>(shared_.front().value);
+  }
+
  private:
+  static constexpr std::size_t kShared = std::size_t{512} << 20;
+  struct Shared {
+    std::string key;
+    std::size_t bytes;
+    std::shared_ptr<void> value;
+  };
+
   std::string key_;
   std::shared_ptr<void> problem_;
+  std::list<Shared> shared_;
 };
 
 /// Handed to Case::make.

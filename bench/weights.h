@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -12,17 +13,17 @@
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
+#include "suite.h"
 
 namespace qb::bench {
 
-/// Weights of one format. Rows are drawn one by one, so that the f32 originals are never stored.
-/// Quantized as the contract's section 3 says; the tests hold the kernels to it, here only
-/// realistic codes matter.
+/// Weights of one format. Quantized as the contract's section 3 says; the tests hold the kernels to
+/// it, here only realistic codes matter.
 class QuantizedWeights {
  public:
-  /// group: 32, 64 or 128 for s8g and s4g, ignored otherwise.
+  /// group: 32, 64 or 128 for s8g and s4g, ignored otherwise. originals: n rows of k.
   QuantizedWeights(matmul::Format format, std::size_t n, std::size_t k, std::size_t group,
-                   std::uint64_t seed)
+                   const Array<float>& originals)
       : format_(format),
         n_(n),
         k_(k),
@@ -31,13 +32,12 @@ class QuantizedWeights {
         scales_(n * scale_bytes_of_row(format, k, group)) {
     std::vector<double> lost(n), square(n);
     parallel_ranges(omp_get_max_threads(), n, 16, [&](std::size_t begin, std::size_t end) {
-      Array<float> row(k);
       for (std::size_t i = begin; i < end; ++i) {
-        fill_normal(row.span(), seed, 1 + i);
-        quantize_row(row.data(), i);
+        const float* const row = originals.data() + i * k;
+        quantize_row(row, i);
         const std::vector<double> back = oracle::weights_of_output(view(), i);
         for (std::size_t j = 0; j < k; ++j) {
-          const double x = row.data()[j];
+          const double x = row[j];
           lost[i] += (back[j] - x) * (back[j] - x);
           square[i] += x * x;
         }
@@ -182,5 +182,27 @@ class QuantizedWeights {
   Bytes values_, scales_;
   double nmse_ = 0;
 };
+
+/// The weights of that format, made once for all the arithmetics and rows that take them.
+inline std::shared_ptr<const QuantizedWeights> quantized_weights(const Setup& setup,
+                                                                 matmul::Format format,
+                                                                 std::size_t n, std::size_t k,
+                                                                 std::size_t group) {
+  const std::string size = std::to_string(n) + "x" + std::to_string(k);
+  const std::string key = std::string(matmul::format_name(format)) + "." + std::to_string(group);
+  const std::size_t bytes = QuantizedWeights::bytes_of(format, n, k, group);
+  return setup.problems.share<QuantizedWeights>("weights/" + key + "/" + size, bytes, [&] {
+    const auto originals =
+        setup.problems.share<Array<float>>("originals/" + size, n * k * sizeof(float), [&] {
+          auto made = std::make_shared<Array<float>>(n * k);
+          parallel_ranges(omp_get_max_threads(), n, 16, [&](std::size_t begin, std::size_t end) {
+            for (std::size_t i = begin; i < end; ++i)
+              fill_normal(made->span().subspan(i * k, k), setup.seed, 1 + i);
+          });
+          return made;
+        });
+    return std::make_shared<QuantizedWeights>(format, n, k, group, *originals);
+  });
+}
 
 }  // namespace qb::bench

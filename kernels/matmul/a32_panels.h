@@ -68,14 +68,36 @@ struct Codec : Codes {
 /// f32 weights of the bf16 products, rounded as they are packed.
 struct CanonicalBf16 {
   using Code = bf16;
-  static Code code(const Weights& w, size_t n, size_t k) {
-    return f32_to_bf16(CanonicalF32::code(w, n, k));
+  static void read(const Weights& w, size_t n, size_t k, size_t count, Code* to) {
+    const float* from = static_cast<const float*>(w.values) + n * w.k + k;
+    for (size_t i = 0; i < count; ++i) to[i] = f32_to_bf16(from[i]);
   }
 };
 
 inline float value_of(float code) { return code; }
 inline float value_of(f16 code) { return f16_to_f32(code); }
 inline float value_of(bf16 code) { return bf16_to_f32(code); }
+
+/// Exchanges rows and columns of a square: 8 words of bytes, 4 of 16 bits, 2 of 32 bits; element 0
+/// in the lowest bits.
+template <size_t N>
+inline __attribute__((always_inline)) void transpose(std::uint64_t (&row)[N]) {
+  Unroll<N == 8   ? 3
+         : N == 4 ? 2
+                  : 1>::run([&](auto stage) {
+    constexpr size_t half = N >> (stage.value + 1), shift = half * 64 / N;
+    // Ones in the lower of each pair of `half` elements.
+    constexpr std::uint64_t mask = ~std::uint64_t{0} / ((std::uint64_t{1} << shift) + 1);
+    Unroll<int(N)>::run([&](auto i) {
+      if constexpr ((i.value & half) == 0) {
+        std::uint64_t &a = row[i.value], &b = row[i.value + half];
+        const std::uint64_t t = (a >> shift ^ b) & mask;
+        b ^= t;
+        a ^= t << shift;
+      }
+    });
+  });
+}
 
 /// Where things stand in the packed weights of codec C: Bits per code, Pads if k is filled up to
 /// whole steps (with codes 0).
@@ -102,15 +124,6 @@ struct Layout {
   }
 
   /// Code (k, column) of the codes at p.
-  static void put(Byte* p, size_t k, size_t column, typename C::Code code) {
-    if constexpr (C::kBits == 4) {
-      Byte& byte = p[(k / kStep * kPanel + column) * 4 + k % kStep / 2];
-      const int bits = code & 15;
-      byte = static_cast<Byte>(k % 2 ? byte | bits << 4 : bits);  // the even k comes first
-    } else {
-      __builtin_memcpy(p + (k * kPanel + column) * sizeof code, &code, sizeof code);
-    }
-  }
   static typename C::Code get(const Byte* p, size_t k, size_t column) {
     if constexpr (C::kBits == 4) {
       const Byte* lane = p + (k / kStep * kPanel + column) * 4;
@@ -122,38 +135,81 @@ struct Layout {
     }
   }
 
+  /// Codes [k0, k1) of a panel's outputs, from n on. A cache line of each output at a time.
   static void put_codes(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
-    const size_t outputs = least(kPanel, w.n - n), end = k0 + depth(k1 - k0);
-    for (size_t k = k0; k < end; k += kStep) {
-      const size_t stop = least(k + kStep, end);
-      for (size_t column = 0; column < kPanel; ++column)
-        for (size_t i = k; i < stop; ++i)
-          put(p, i - k0, column,
-              column < outputs && i < k1 ? C::Source::code(w, n + column, i) : typename C::Code{});
+    const size_t outputs = least(kPanel, w.n - n);
+    if constexpr (C::kBits == 4) {
+      constexpr size_t run = 128;
+      for (size_t k = k0; k < k1; k += run, p += run / kStep * kPanel * 4) {
+        const size_t stop = least(k + run, k1);
+        for (size_t column = 0; column < kPanel; ++column) {
+          Byte* to = p + column * 4;
+          for (size_t i = k; i < stop; i += kStep, to += kPanel * 4) {
+            const std::uint32_t word =
+                column < outputs ? C::Source::word(w, n + column, i, stop - i) : 0;
+            __builtin_memcpy(to, &word, sizeof word);
+          }
+        }
+      }
+    } else {
+      using Code = typename C::Code;
+      constexpr size_t side = 8 / sizeof(Code), run = 64 / sizeof(Code);
+      constexpr size_t row = kPanel * sizeof(Code);
+      for (size_t k = k0; k < k1; k += run, p += run * row) {
+        const size_t count = least(run, k1 - k);
+        for (size_t column = 0; column < kPanel; column += side) {
+          Code from[side][run] = {};
+          for (size_t c = 0; c < side; ++c) {
+            if (column + c >= outputs) continue;
+            if (count == run)
+              C::Source::read(w, n + column + c, k, run, from[c]);
+            else
+              C::Source::read(w, n + column + c, k, count, from[c]);
+          }
+          Byte* to = p + column * sizeof(Code);
+          size_t i = 0;
+          for (; i + side <= count; i += side, to += side * row) {
+            std::uint64_t word[side];
+            Unroll<int(side)>::run([&](auto c) {
+              __builtin_memcpy(&word[c.value], &from[c.value][i], sizeof word[c.value]);
+            });
+            transpose(word);
+            Unroll<int(side)>::run([&](auto c) {
+              __builtin_memcpy(to + c.value * row, &word[c.value], sizeof word[c.value]);
+            });
+          }
+          for (; i < count; ++i, to += row)
+            for (size_t c = 0; c < side; ++c)
+              __builtin_memcpy(to + c * sizeof(Code), &from[c][i], sizeof(Code));
+        }
+      }
     }
   }
 
-  static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
+  /// Scale g of a panel's outputs, from n on.
+  static Byte* put_scales(const Weights& w, size_t n, size_t g, Byte* p) {
+    using Scale = decltype(C::Source::scale(w, n, g));
+    const size_t outputs = least(kPanel, w.n - n);
+    for (size_t column = 0; column < kPanel; ++column, p += sizeof(Scale)) {
+      const Scale scale = column < outputs ? C::Source::scale(w, n + column, g) : Scale{};
+      __builtin_memcpy(p, &scale, sizeof scale);
+    }
+    return p;
+  }
+
+  static void pack(const Weights& weights, size_t n0, size_t n1, void* packed) {
+    const Weights w = weights;  // a copy: bytes that are stored may not be it
     const size_t bytes = panel_bytes(w.k, w.group);
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* p = static_cast<Byte*>(packed) + n / kPanel * bytes;
-      const size_t outputs = least(kPanel, w.n - n);
       if constexpr (C::kScales == Scales::group) {
-        for (size_t k = 0; k < w.k; k += w.group, p += group_bytes(w.group)) {
-          for (size_t column = 0; column < kPanel; ++column) {
-            const f16 scale = column < outputs ? C::Source::stored(w, n + column, k) : f16{};
-            __builtin_memcpy(p + column * sizeof scale, &scale, sizeof scale);
-          }
-          put_codes(w, n, k, k + w.group, p + kPanel * sizeof(f16));
+        for (size_t k = 0, g = 0; k < w.k; k += w.group, ++g) {
+          p = put_scales(w, n, g, p);
+          put_codes(w, n, k, k + w.group, p);
+          p += code_bytes(w.group);
         }
       } else {
-        if constexpr (C::kScales == Scales::channel) {
-          for (size_t column = 0; column < kPanel; ++column) {
-            const float scale = column < outputs ? C::Source::scale(w, n + column, 0) : 0.0f;
-            __builtin_memcpy(p + column * sizeof scale, &scale, sizeof scale);
-          }
-          p += kPanel * sizeof(float);
-        }
+        if constexpr (C::kScales == Scales::channel) p = put_scales(w, n, 0, p);
         put_codes(w, n, 0, w.k, p);
       }
     }
@@ -161,24 +217,21 @@ struct Layout {
 
   static void unpack(const void* packed, size_t n, size_t k, size_t group, size_t n0, size_t n1,
                      void* codes) {
-    const size_t bytes = panel_bytes(k, group);
+    constexpr bool grouped = C::kScales == Scales::group;
+    constexpr size_t header = kPanel * (grouped                         ? sizeof(f16)
+                                        : C::kScales == Scales::channel ? sizeof(float)
+                                                                        : 0);
+    const size_t bytes = panel_bytes(k, group), run = grouped ? group : k;
     for (size_t i = n0; i < n1 && i < n; ++i) {
-      const Byte* panel = static_cast<const Byte*>(packed) + i / kPanel * bytes;
-      for (size_t j = 0; j < k; ++j) {
-        const Byte* p = panel;
-        size_t at = j;
-        if constexpr (C::kScales == Scales::group) {
-          p += j / group * group_bytes(group) + kPanel * sizeof(f16);
-          at = j % group;
-        } else if constexpr (C::kScales == Scales::channel) {
-          p += kPanel * sizeof(float);
+      const Byte* p = static_cast<const Byte*>(packed) + i / kPanel * bytes + header;
+      for (size_t j0 = 0; j0 < k; j0 += run, p += header + code_bytes(run))
+        for (size_t j = 0; j < run; ++j) {
+          const auto code = get(p, j, i % kPanel);
+          if constexpr (C::kBits >= 16)
+            static_cast<float*>(codes)[i * k + j0 + j] = value_of(code);
+          else
+            static_cast<std::int8_t*>(codes)[i * k + j0 + j] = code;
         }
-        const auto code = get(p, at, i % kPanel);
-        if constexpr (C::kBits >= 16)
-          static_cast<float*>(codes)[i * k + j] = value_of(code);
-        else
-          static_cast<std::int8_t*>(codes)[i * k + j] = code;
-      }
     }
   }
 };

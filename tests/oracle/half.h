@@ -2,6 +2,7 @@
 // tricks shared with kernels/.
 #pragma once
 
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,12 @@
 
 namespace qb::oracle {
 
+/// x * 2^exponent, exact but for overflow; -1022 <= exponent <= 1023, and nothing here is as small
+/// as a subnormal double. (std::ldexp, which is for all the rest, takes many times as long.)
+inline double scaled(double x, int exponent) {
+  return x * std::bit_cast<double>(std::uint64_t(exponent + 1023) << 52);
+}
+
 /// Value of a binary16 pattern, exact. NaN for NaN.
 inline double value(f16 h) {
   const unsigned bits = static_cast<std::uint16_t>(h);
@@ -19,8 +26,7 @@ inline double value(f16 h) {
   if (exponent == 31)
     return mantissa ? std::numeric_limits<double>::quiet_NaN()
                     : sign * std::numeric_limits<double>::infinity();
-  return exponent ? sign * std::ldexp(1024 + mantissa, exponent - 25)
-                  : sign * std::ldexp(mantissa, -24);
+  return exponent ? sign * scaled(1024 + mantissa, exponent - 25) : sign * scaled(mantissa, -24);
 }
 
 /// Value of a bfloat16 pattern, exact.
@@ -31,8 +37,7 @@ inline double value(bf16 h) {
   if (exponent == 255)
     return mantissa ? std::numeric_limits<double>::quiet_NaN()
                     : sign * std::numeric_limits<double>::infinity();
-  return exponent ? sign * std::ldexp(128 + mantissa, exponent - 134)
-                  : sign * std::ldexp(mantissa, -133);
+  return exponent ? sign * scaled(128 + mantissa, exponent - 134) : sign * scaled(mantissa, -133);
 }
 
 /// Rounds x (not NaN) to a float of `mantissa_bits` stored bits and `exponent_bits`: nearest, ties
@@ -47,14 +52,14 @@ inline std::uint32_t round_to_format(double x, int exponent_bits, int mantissa_b
   int exponent = std::ilogb(magnitude);
   if (exponent < 1 - bias) exponent = 1 - bias;
   // In units of the last place: an exact scaling, then one rounding (nearbyint: ties to even).
-  const double units = std::nearbyint(std::ldexp(magnitude, mantissa_bits - exponent));
-  const double rounded = std::ldexp(units, exponent - mantissa_bits);
+  const double units = std::nearbyint(scaled(magnitude, mantissa_bits - exponent));
+  const double rounded = scaled(units, exponent - mantissa_bits);
   if (rounded == 0) return sign;
-  if (rounded >= std::ldexp(1.0, bias + 1)) return sign | infinity;
+  if (rounded >= scaled(1.0, bias + 1)) return sign | infinity;
   exponent = std::ilogb(rounded);
   if (exponent < 1 - bias)  // subnormal
-    return sign | std::uint32_t(std::ldexp(rounded, bias - 1 + mantissa_bits));
-  const auto whole = std::uint32_t(std::ldexp(rounded, mantissa_bits - exponent));
+    return sign | std::uint32_t(scaled(rounded, bias - 1 + mantissa_bits));
+  const auto whole = std::uint32_t(scaled(rounded, mantissa_bits - exponent));
   return sign | std::uint32_t(exponent + bias) << mantissa_bits | (whole - (1u << mantissa_bits));
 }
 
