@@ -34,7 +34,9 @@ extern const LimitKernels limits_baseline;
 #if defined(__x86_64__)
 extern const LimitKernels limits_sse4_2;
 extern const LimitKernels limits_avx2;
+extern const LimitKernels limits_avxvnni;
 extern const LimitKernels limits_avx512;
+extern const LimitKernels limits_avx512vnni;
 #elif defined(__aarch64__)
 extern const LimitKernels limits_neon_dotprod;
 extern const LimitKernels limits_neon_i8mm;

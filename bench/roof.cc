@@ -29,7 +29,9 @@ double now() {
 const LimitKernels& strongest(FeatureSet have, Peak unit) {
   (void)have, (void)unit;
 #if defined(__x86_64__)
+  if (have.contains(isa::avx512vnni)) return limits::limits_avx512vnni;
   if (have.contains(isa::avx512)) return limits::limits_avx512;
+  if (have.contains(isa::avxvnni)) return limits::limits_avxvnni;
   if (have.contains(isa::avx2)) return limits::limits_avx2;
   if (have.contains(isa::sse4_2)) return limits::limits_sse4_2;
 #elif defined(__aarch64__)

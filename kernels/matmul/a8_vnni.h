@@ -1,0 +1,498 @@
+// Products of int8 activations by vpdpbusd, for vectors of any length. A class V says what a vector
+// is and does; a8_avxvnni.cc has one of 8 outputs, a8_avx512vnni.cc one of 16.
+//
+// vpdpbusd adds four products of unsigned and signed bytes to an int32, and does not saturate. The
+// weights are the unsigned ones: stored +8 or +128 (what comes of it modulo 2^32 is right again
+// once the sum fits). What that adds too much is 8 or 128 times the sum of the activations,
+// whatever the output: sums start at minus that, which costs a broadcast and not even an addition.
+//
+// Panel of 16 outputs. A dword of K is 64 bytes, so that no load crosses a line. For a scale per
+// output all blocks, then 16 f32 scales. For a scale per group, pairs of groups: a line with twice
+// 16 f16 scales, then the blocks of both (of the last group alone if their number is odd).
+//
+// Few rows take the weights as they stream by, several panels at once, each a stream of its own
+// through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
+// K that stays in the first cache. 4-bit codes are widened there, once for all rows: a tile meets
+// bytes only. While the first tile runs, the next piece is prefetched.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include "matmul/a8_x86.h"
+
+namespace qb::matmul {
+namespace {
+
+using std::size_t;
+using Byte = std::uint8_t;
+
+constexpr size_t kLine = 64;
+constexpr size_t kAhead = 768;     // bytes that few rows prefetch ahead in each stream
+constexpr size_t kDepth = 16;      // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
+constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
+
+inline void prefetch(const Byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+
+// --- Formats -----------------------------------------------------------------------------------
+
+template <int bits_, bool per_block_>
+struct Kind {
+  static constexpr int bits = bits_;
+  static constexpr bool per_block = per_block_;
+  static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
+
+  // As a8_x86.h asks.
+  static constexpr Byte kFlip = bits == 8 ? 0x80 : 0;
+  static constexpr size_t kDword = kLine, kHalf = kLine / 2;
+  static constexpr size_t block(size_t b, size_t group_blocks) {
+    return b * kBytes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
+  }
+  static constexpr size_t scales(size_t g, size_t group_blocks) {
+    return per_block ? g / 2 * (2 * group_blocks * kBytes + kLine) + g % 2 * (kLine / 2)
+                     : group_blocks * kBytes;
+  }
+  static constexpr size_t bytes(size_t k, size_t group) {
+    return blocks_of(k) * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
+  }
+
+  // What prepare() keeps of the sum of a row's or a block's codes.
+  static constexpr bool kInPairs = true;
+  static std::int32_t of_row(std::int32_t sum) {
+    return static_cast<std::int32_t>(0u - (bits == 8 ? 128u : 8u) * static_cast<unsigned>(sum));
+  }
+  static std::int32_t of_block(std::int32_t sum) { return of_row(sum); }
+};
+
+/// What the products of one call have in common.
+struct Call {
+  size_t blocks;        ///< of K
+  size_t group_blocks;  ///< that share a scale
+  RowLayout x;
+  size_t n;  ///< y's row length
+  size_t n1;
+};
+
+/// Outputs n.. of a row of y, as far as they are there.
+template <class V>
+inline void store(const Call& call, float* y, size_t n, typename V::Float v) {
+  if (n + V::kLanes <= call.n1)
+    V::store(y + n, v);
+  else if (n < call.n1)
+    V::store(y + n, v, call.n1 - n);
+}
+
+/// Vector c of a panel's dword, or of its scales in units of `size` bytes.
+template <class V>
+constexpr size_t part(int c, size_t size) {
+  return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
+}
+/// Panels that hold C vectors.
+template <class V>
+constexpr int panels_of(int C) {
+  return C / int(kPanel / V::kLanes);
+}
+/// Which of them holds vector c.
+template <class V>
+constexpr int panel_of(int c) {
+  return c / int(kPanel / V::kLanes);
+}
+
+// --- Few rows ----------------------------------------------------------------------------------
+
+/// Adds a block to the sums of R rows at x and C vectors of outputs. The products of dwords 0, 2,
+/// .. or of low nibbles go to the first set of sums, the others to the last; high nibbles
+/// sixteenfold if V prefers that where there are two sets.
+template <class V, class K, int R, int C, int sets>
+inline void add(const Byte* const* w, const Byte* x, size_t stride,
+                typename V::Int (&sum)[sets][R][C]) {
+  using Int = typename V::Int;
+  constexpr int panels = panels_of<V>(C);
+  QB_UNROLL for (int j = 0; j < K::bits; ++j) {
+    Int v[C];
+    QB_UNROLL for (int p = 0; p < panels; ++p) prefetch(w[p] + kAhead + kLine * size_t(j));
+    QB_UNROLL for (int c = 0; c < C; ++c) v[c] =
+        V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
+    if constexpr (K::bits == 8) {
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const Int x0 = V::broadcast(x + size_t(r) * stride + 4 * j);
+        QB_UNROLL for (int c = 0; c < C; ++c) sum[j % sets][r][c] =
+            V::dot(sum[j % sets][r][c], v[c], x0);
+      }
+    } else {
+      Int low[C], high[C];
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        low[c] = V::low(v[c]);
+        high[c] = sets == 2 && V::kSixteenfold ? V::high_sixteenfold(v[c]) : V::high(v[c]);
+      }
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const Int x0 = V::broadcast(x + size_t(r) * stride + 4 * j);
+        const Int x1 = V::broadcast(x + size_t(r) * stride + 16 + 4 * j);
+        QB_UNROLL for (int c = 0; c < C; ++c) sum[0][r][c] = V::dot(sum[0][r][c], low[c], x0);
+        QB_UNROLL for (int c = 0; c < C; ++c) sum[sets - 1][r][c] =
+            V::dot(sum[sets - 1][r][c], high[c], x1);
+      }
+    }
+  }
+}
+
+/// y[0..R) from rows at x, for the outputs of C vectors: panel[p] holds those from n[p] on.
+template <class V, class K, int R, int C>
+[[gnu::noinline]] void few(const Call& call, const Byte* const* panel, const size_t* n,
+                           const Byte* x, float* y) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  constexpr int panels = panels_of<V>(C);
+  // One row has registers to spare: two sets make the chains of one scale per output half as long,
+  // and save the high nibbles their shifts.
+  constexpr int sets = R == 1 && (!K::per_block || (K::bits == 4 && V::kSixteenfold)) ? 2 : 1;
+  const size_t stride = call.x.stride;
+  const Byte* s = x + call.x.scales;
+  const Byte* w[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
+  Int sum[sets][R][C];
+  Float result[R][C];
+  const auto begin = [&](const Byte* starts) {
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Int start = V::broadcast(starts + size_t(r) * stride);
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        if constexpr (sets == 2) sum[1][r][c] = V::zero();
+        sum[0][r][c] = start;
+      }
+    }
+  };
+  const auto total = [&](int r, int c) {
+    if constexpr (sets == 1)
+      return V::to_float(sum[0][r][c]);
+    else if constexpr (K::bits == 4 && V::kSixteenfold)
+      return V::to_float(V::add(sum[0][r][c], V::sixteenth(sum[1][r][c])));
+    else
+      return V::to_float(V::add(sum[0][r][c], sum[1][r][c]));
+  };
+  if constexpr (K::per_block) {
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
+        V::zero_float();
+    for (size_t b = 0; b < call.blocks;) {
+      QB_UNROLL for (int p = 0; p < panels; ++p) {
+        prefetch(w[p] + kAhead);
+        w[p] += kLine;
+      }
+      size_t back = kLine;  // from the codes to their scales
+      for (int half = 0; half < 2 && b < call.blocks; ++half) {
+        Float d[C];
+        QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
+            V::from_half(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+        for (size_t i = 0; i < call.group_blocks; ++i, ++b, x += kBlock, s += 8) {
+          begin(s + sizeof(float));
+          add<V, K, R, C, sets>(w, x, stride, sum);
+          QB_UNROLL for (int r = 0; r < R; ++r) {
+            const Float by = V::broadcast_float(s + size_t(r) * stride);
+            QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
+                V::fma(total(r, c), V::mul(d[c], by), result[r][c]);
+          }
+          QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
+        }
+        back += call.group_blocks * K::kBytes - kLine / 2;
+      }
+    }
+  } else {
+    begin(x + call.x.sums);
+    for (size_t b = 0; b < call.blocks; ++b, x += kBlock) {
+      add<V, K, R, C, sets>(w, x, stride, sum);
+      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
+    }
+    // Scales first: codes times a scale may be too large for a float that the output isn't.
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Float by = V::broadcast_float(s + size_t(r) * stride);
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        const Float d = V::load_float(w[panel_of<V>(c)] + part<V>(c, sizeof(float)));
+        result[r][c] = V::mul(total(r, c), V::mul(d, by));
+      }
+    }
+  }
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
+      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+}
+
+/// R rows, all outputs from n0 on.
+template <class V, class K, int R>
+inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t n0, const Byte* x,
+                     float* y) {
+  constexpr int C = V::vectors(R), panels = panels_of<V>(C);
+  const size_t all = (call.n1 - n0 + kPanel - 1) / kPanel, each = all / panels;
+  const Byte* w[panels];
+  size_t n[panels];
+  for (size_t i = 0; i < each; ++i) {
+    for (size_t p = 0; p < panels; ++p) {
+      w[p] = packed + (p * each + i) * bytes;
+      n[p] = n0 + (p * each + i) * kPanel;
+    }
+    few<V, K, R, C>(call, w, n, x, y);
+  }
+  if (each * panels == all) return;
+  // The last one fills what is left over; its second result is not stored.
+  for (size_t p = 0; p < panels; ++p) {
+    const size_t i = each * panels + p;
+    w[p] = packed + least(i, all - 1) * bytes;
+    n[p] = n0 + i * kPanel;
+  }
+  few<V, K, R, C>(call, w, n, x, y);
+}
+
+template <class V, class K, int R>
+inline void any_few_rows(size_t rows, const Call& call, const Byte* packed, size_t bytes, size_t n0,
+                         const Byte* x, float* y) {
+  if constexpr (R > 0) {
+    if (rows == R) return few_rows<V, K, R>(call, packed, bytes, n0, x, y);
+    any_few_rows<V, K, R - 1>(rows, call, packed, bytes, n0, x, y);
+  }
+}
+
+// --- Tiles -------------------------------------------------------------------------------------
+
+constexpr int kWide = 2;  // vectors of outputs in a tile
+
+/// A piece of K of the panels that a tile takes.
+template <class V>
+struct Piece {
+  static constexpr int panels = panels_of<V>(kWide);
+  size_t blocks;
+  bool first, last;              ///< of K
+  const Byte* codes[panels];     ///< 8-bit, as in a panel, and scales if they belong to groups
+  const Byte* scales[panels];    ///< otherwise, for the last piece
+  const Byte* next[panels];      ///< what to prefetch,
+  size_t next_dword, next_line;  ///< and how far from each dword, and line of scales, to the next
+  size_t n[panels];
+};
+
+/// R rows of x, from the piece's first block on, and of y; partial: their sums between pieces.
+template <class V, bool per_block, int R>
+[[gnu::noinline]] void tile(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
+                            Byte* partial, float* y) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  constexpr int panels = Piece<V>::panels;
+  constexpr size_t row_bytes = kWide * sizeof(Int);
+  const size_t stride = call.x.stride, dword = piece.next_dword;
+  // Every fourth row has a pointer, the others are one, two and three strides from it.
+  constexpr int fours = (R + 3) / 4;
+  const Byte *xs[fours], *ss[fours];
+  QB_UNROLL for (int i = 0; i < fours; ++i) {
+    const Byte* const row = x + 4 * size_t(i) * stride;
+    xs[i] = row + b0 * kBlock;
+    ss[i] = row + call.x.scales + (per_block ? b0 * 8 : 0);
+  }
+  const auto row_of = [&](const Byte* const* of, int r) {
+    return of[r / 4] + size_t(r % 4) * stride;
+  };
+  const Byte *w[panels], *next[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) {
+    w[p] = piece.codes[p];
+    next[p] = piece.next[p];
+  }
+  Int sum[R][kWide];
+  const auto begin = [&](size_t starts) {
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Int start = V::broadcast(row_of(ss, r) + starts);
+      QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = start;
+    }
+  };
+  const auto add_block = [&] {
+    QB_UNROLL for (int j = 0; j < 8; ++j) {
+      Int v[kWide];
+      QB_UNROLL for (int p = 0; p < panels; ++p) {
+        prefetch(next[p]);
+        next[p] += dword;
+      }
+      QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
+          V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const Int x0 = V::broadcast(row_of(xs, r) + 4 * j);
+        QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = V::dot(sum[r][c], v[c], x0);
+      }
+    }
+    QB_UNROLL for (int i = 0; i < fours; ++i) xs[i] += kBlock;
+    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 8 * kLine;
+  };
+  if constexpr (per_block) {
+    Float result[R][kWide];
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
+        V::zero_float();
+    if (!piece.first)
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
+          V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
+    for (size_t b = 0; b < piece.blocks;) {
+      QB_UNROLL for (int p = 0; p < panels; ++p) {
+        prefetch(next[p]);
+        next[p] += piece.next_line;
+        w[p] += kLine;
+      }
+      size_t back = kLine;
+      for (int half = 0; half < 2 && b < piece.blocks; ++half) {
+        Float d[kWide];
+        QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
+            V::from_half(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+        for (size_t i = 0; i < call.group_blocks; ++i, ++b) {
+          begin(sizeof(float));
+          add_block();
+          QB_UNROLL for (int r = 0; r < R; ++r) {
+            const Float by = V::broadcast_float(row_of(ss, r));
+            QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
+                V::fma(V::to_float(sum[r][c]), V::mul(d[c], by), result[r][c]);
+          }
+          QB_UNROLL for (int i4 = 0; i4 < fours; ++i4) ss[i4] += 8;
+        }
+        back += call.group_blocks * (8 * kLine) - kLine / 2;
+      }
+    }
+    if (piece.last)
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) store<V>(
+          call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+    else
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
+          reinterpret_cast<float*>(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float)),
+          result[r][c]);
+  } else {
+    if (piece.first)
+      begin(sizeof(float));
+    else
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
+          V::load(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int));
+    for (size_t b = 0; b < piece.blocks; ++b) add_block();
+    if (piece.last) {
+      Float d[kWide];
+      QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
+          V::load_float(piece.scales[panel_of<V>(c)] + part<V>(c, sizeof(float)));
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const Float by = V::broadcast_float(row_of(ss, r));
+        QB_UNROLL for (int c = 0; c < kWide; ++c)
+            store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1),
+                     V::mul(V::to_float(sum[r][c]), V::mul(d[c], by)));
+      }
+    } else {
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c)
+          V::store(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int), sum[r][c]);
+    }
+  }
+}
+
+/// A tile of `rows`, which is between least and R.
+template <class V, bool per_block, int R, int least_rows>
+inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
+                     Byte* partial, float* y) {
+  if constexpr (R == least_rows) {
+    tile<V, per_block, R>(call, piece, x, b0, partial, y);
+  } else {
+    if (rows == R) return tile<V, per_block, R>(call, piece, x, b0, partial, y);
+    any_tile<V, per_block, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
+  }
+}
+
+/// The blocks of a panel of nibbles as those of a panel of bytes.
+template <class V, class K>
+inline void widen(const Call& call, const Byte* from, size_t blocks, Byte* to) {
+  for (size_t b = 0; b < blocks;) {
+    size_t end = blocks;
+    if constexpr (K::per_block) {
+      for (size_t i = 0; i < kLine; i += sizeof(typename V::Int))
+        V::store(to + i, V::load(from + i));
+      from += kLine;
+      to += kLine;
+      end = least(b + 2 * call.group_blocks, blocks);
+    }
+    for (; b < end; ++b, from += K::kBytes, to += 2 * K::kBytes)
+      QB_UNROLL for (size_t i = 0; i < K::kBytes; i += sizeof(typename V::Int)) {
+        const typename V::Int v = V::load(from + i);
+        V::store(to + i, V::low(v));
+        V::store(to + K::kBytes + i, V::high(v));
+      }
+  }
+}
+
+/// Rows of x and y, all outputs from n0 on.
+template <class V, class K>
+inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0, size_t rows,
+                  const Byte* x, float* y) {
+  constexpr int panels = Piece<V>::panels;
+  constexpr int most = K::per_block ? V::kTileRows / 2 : V::kTileRows;
+  constexpr size_t piece_bytes = kDepth * 8 * kLine + (K::per_block ? kDepth / 2 * kLine : 0);
+  alignas(64) Byte partial[kMostRows * kWide * sizeof(typename V::Int)];
+  alignas(64) Byte wide[K::bits == 4 ? panels * piece_bytes : 64];
+  const size_t count = (rows + most - 1) / most;
+  for (size_t n = n0; n < call.n1; n += size_t(panels) * kPanel) {
+    const size_t i = (n - n0) / kPanel, last = (call.n1 - 1 - n0) / kPanel;
+    size_t b0 = 0;
+    do {
+      Piece<V> piece;
+      piece.blocks = least(call.blocks - b0, kDepth);
+      piece.first = b0 == 0;
+      piece.last = b0 + piece.blocks == call.blocks;
+      const size_t at = b0 ? K::block(b0, call.group_blocks) - (K::per_block ? kLine : 0) : 0;
+      const size_t end =
+          at + (K::block(b0 + piece.blocks, call.group_blocks) - K::block(b0, call.group_blocks));
+      for (size_t p = 0; p < size_t(panels); ++p) {
+        const Byte* const panel = packed + least(i + p, last) * bytes;
+        piece.n[p] = n + p * kPanel;
+        piece.scales[p] = panel + bytes - kLine;
+        piece.codes[p] = panel + at;
+        piece.next[p] = piece.last ? panel + size_t(panels) * bytes : panel + end;
+        if constexpr (K::bits == 4) {
+          widen<V, K>(call, panel + at, piece.blocks, wide + p * piece_bytes);
+          piece.codes[p] = wide + p * piece_bytes;
+        }
+      }
+      piece.next_dword = kLine * K::bits / 8;
+      piece.next_line = kLine;
+      for (size_t t = 0; t < count; ++t) {
+        const size_t r0 = rows * t / count, r1 = rows * (t + 1) / count;
+        any_tile<V, K::per_block, most, (V::kFew + 2) / 2>(
+            r1 - r0, call, piece, x + r0 * call.x.stride, b0,
+            partial + r0 * (kWide * sizeof(typename V::Int)), y + r0 * call.n);
+        piece.next_dword = piece.next_line = 0;
+      }
+      b0 += kDepth;
+    } while (b0 < call.blocks);
+  }
+}
+
+// --- The record --------------------------------------------------------------------------------
+
+template <class V, class F>
+void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
+         size_t n0, size_t n1, void* out) {
+  using K = Kind<F::bits, F::per_block>;
+  Call call;
+  call.blocks = blocks_of(w.k);
+  call.group_blocks = F::per_block ? w.group / kBlock : call.blocks;
+  call.x = row_layout(w.k, F::per_block);
+  call.n = w.n;
+  call.n1 = n1;
+  const size_t bytes = K::bytes(w.k, w.group);
+  const Byte* const panels = static_cast<const Byte*>(packed) + n0 / kPanel * bytes;
+  const Byte* const x = static_cast<const Byte*>(workspace);
+  float* const y = static_cast<float*>(out);
+  if (m <= V::kFew) return any_few_rows<V, K, V::kFew>(m, call, panels, bytes, n0, x, y);
+  size_t most = least(kRowBytes / (call.x.stride + 1), kMostRows);  // no stride where k is 0
+  if (most < 2 * V::kTileRows) most = 2 * V::kTileRows;
+  const size_t chunks = (m + most - 1) / most;
+  for (size_t i = 0; i < chunks; ++i) {
+    const size_t m0 = m * i / chunks, m1 = m * (i + 1) / chunks;
+    tiles<V, K>(call, panels, bytes, n0, m1 - m0, x + m0 * call.x.stride, y + m0 * w.n);
+  }
+}
+
+template <class V, class F>
+constexpr Kernel kernel_of() {
+  using K = Kind<F::bits, F::per_block>;
+  return {.n_step = 2 * kPanel,
+          .packed_bytes = packed_bytes<K>,
+          .pack = pack<F, K>,
+          .unpack = unpack<F, K>,
+          .workspace_bytes = workspace_bytes<F::per_block>,
+          .m_step = 1,
+          .prepare = F::per_block ? prepare_per_block<K> : prepare_per_row<K>,
+          .run = run<V, F>};
+}
+
+}  // namespace
+}  // namespace qb::matmul
