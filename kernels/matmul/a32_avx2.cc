@@ -18,6 +18,12 @@ struct Avx2 {
   using V = __m256;
   static constexpr size_t kLanes = 8;
   static constexpr size_t kRows = 6;
+  static constexpr size_t kDepth = 256;
+  static constexpr size_t kStaysInL2 = 256 * 1024;
+  template <class C>
+  static constexpr Few few(int rows) {
+    return few_in_16<C>(rows);
+  }
 
   static V zero() { return _mm256_setzero_ps(); }
   static V load(const float* p) { return _mm256_loadu_ps(p); }
@@ -30,6 +36,12 @@ struct Avx2 {
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
+  static V nfma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
+  static V all(float x) { return _mm256_set1_ps(x); }
+  /// Sign and exponent.
+  static V power(V v) {
+    return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(int(0xff800000u))));
+  }
   /// Nearest, ties to even, for what is not NaN.
   static V round_bf16(V v) {
     const __m256i bits = _mm256_castps_si256(v), one = _mm256_set1_epi32(1);

@@ -15,9 +15,8 @@ namespace {
 
 // Each format: what unpack gives back, as packing reads it, and the scale as it is stored.
 //   read(w, n, k, count, to)   codes [k, k+count) of output n
-//   word(w, n, k, count)       of 4 bits: eight codes from k, a multiple of 8, lowest k in the
-//   lowest
-//                              bits; count of them, at most eight, are there, and the others 0
+//   words(w, n, k, count, to)  of 4 bits: 32 codes from k, a multiple of 32, eight to a word,
+//                              lowest k in the lowest bits; `count` are there, the others 0
 //   scale(w, n, g)             of group g of output n; g is 0 where an output has one scale
 
 /// Codes that lie one beside the other as they are packed.
@@ -38,15 +37,17 @@ struct CanonicalS8 : Consecutive<std::int8_t> {
 };
 
 struct CanonicalS4 {
-  static std::uint32_t word(const Weights& w, std::size_t n, std::size_t k, std::size_t count) {
+  static void words(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                    std::uint32_t (&to)[4]) {
     const auto* from = static_cast<const std::uint8_t*>(w.values) + n * ((w.k + 1) / 2) + k / 2;
-    std::uint32_t codes = 0;
-    if (count >= 8) {
-      __builtin_memcpy(&codes, from, sizeof codes);
-      return codes;
+    if (count >= 32) {
+      __builtin_memcpy(to, from, sizeof to);
+      return;
     }
-    __builtin_memcpy(&codes, from, (count + 1) / 2);
-    return codes & ((1u << 4 * count) - 1);
+    std::uint8_t bytes[16] = {};
+    for (std::size_t i = 0; i < (count + 1) / 2; ++i) bytes[i] = from[i];
+    if (count % 2) bytes[count / 2] &= 15;
+    __builtin_memcpy(to, bytes, sizeof to);
   }
   static float scale(const Weights& w, std::size_t n, std::size_t g) {
     return CanonicalS8::scale(w, n, g);
@@ -60,8 +61,9 @@ struct CanonicalS8g : Consecutive<std::int8_t> {
 };
 
 struct CanonicalS4g {
-  static std::uint32_t word(const Weights& w, std::size_t n, std::size_t k, std::size_t count) {
-    return CanonicalS4::word(w, n, k, count);
+  static void words(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                    std::uint32_t (&to)[4]) {
+    CanonicalS4::words(w, n, k, count, to);
   }
   static f16 scale(const Weights& w, std::size_t n, std::size_t g) {
     return CanonicalS8g::scale(w, n, g);
@@ -85,15 +87,21 @@ struct CanonicalQ8_0 {
 };
 
 struct CanonicalQ4_0 {
-  static std::uint32_t word(const Weights& w, std::size_t n, std::size_t k, std::size_t) {
-    const std::size_t j = k % kBlock, half = kBlock / 2;
-    std::uint64_t x;
-    __builtin_memcpy(&x, block_of<BlockQ4_0>(w, n, k / kBlock).qs + j % half, sizeof x);
-    // A nibble of each byte, pushed together.
-    x = x >> (j < half ? 0 : 4) & 0x0f0f0f0f0f0f0f0f;
+  /// Of eight bytes, pushed together, and less the 8 that they are stored with.
+  static std::uint32_t low_nibbles(std::uint64_t x) {
+    x &= 0x0f0f0f0f0f0f0f0f;
     x = (x | x >> 4) & 0x00ff00ff00ff00ff;
     x = (x | x >> 8) & 0x0000ffff0000ffff;
-    return static_cast<std::uint32_t>(x | x >> 16) ^ 0x88888888u;  // stored +8
+    return static_cast<std::uint32_t>(x | x >> 16) ^ 0x88888888u;
+  }
+  static void words(const Weights& w, std::size_t n, std::size_t k, std::size_t,
+                    std::uint32_t (&to)[4]) {
+    std::uint64_t bytes[2];
+    __builtin_memcpy(bytes, block_of<BlockQ4_0>(w, n, k / kBlock).qs, sizeof bytes);
+    to[0] = low_nibbles(bytes[0]);
+    to[1] = low_nibbles(bytes[1]);
+    to[2] = low_nibbles(bytes[0] >> 4);
+    to[3] = low_nibbles(bytes[1] >> 4);
   }
   static f16 scale(const Weights& w, std::size_t n, std::size_t g) {
     return block_of<BlockQ4_0>(w, n, g).d;

@@ -16,6 +16,12 @@ struct Neon {
   using V = float32x4_t;
   static constexpr size_t kLanes = 4;
   static constexpr size_t kRows = 8;
+  static constexpr size_t kDepth = 256;
+  static constexpr size_t kStaysInL2 = 256 * 1024;
+  template <class C>
+  static constexpr Few few(int rows) {
+    return few_in_16<C>(rows);
+  }
 
   static V zero() { return vdupq_n_f32(0.0f); }
   static V load(const float* p) { return vld1q_f32(p); }
@@ -26,6 +32,12 @@ struct Neon {
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
   static V mul(V a, V b) { return vmulq_f32(a, b); }
   static V add(V a, V b) { return vaddq_f32(a, b); }
+  static V nfma(V a, V b, V c) { return vfmsq_f32(c, a, b); }
+  static V all(float x) { return vdupq_n_f32(x); }
+  /// Sign and exponent.
+  static V power(V v) {
+    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xff800000)));
+  }
   /// Nearest, ties to even, for what is not NaN.
   static V round_bf16(V v) {
     const uint32x4_t bits = vreinterpretq_u32_f32(v);

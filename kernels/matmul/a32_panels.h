@@ -7,12 +7,12 @@
 // before their group's codes, channel scales before the panel's.
 //
 // Few rows (up to four, GEMV above all) are bound by reading and decoding the weights: codes
-// are decoded in registers, multiplied, and forgotten. More rows are bound by FMAs: kDepth k's of a
-// panel are decoded into 16 KiB that stay in L1, and every tile of kRows rows is multiplied with
-// them. The sums of kBlockRows x kBlockOutputs wait in L2, beside the block of activations that
-// these panels share, until all of k has passed; so y is written once, and the activations are read
-// from beyond L2 once for every kBlockOutputs outputs. Where all of them fit in L2 it is one panel
-// at a time, and the weights are read in the order in which they lie.
+// are decoded in registers, multiplied, and forgotten. More rows are bound by FMAs: S::kDepth k's
+// of a panel are decoded into 8 or 16 KiB that stay in L1, and every tile of kRows rows is
+// multiplied with them. The sums of kBlockRows x kBlockOutputs wait in L2, beside the block of
+// activations that these panels share, until all of k has passed; so y is written once, and the
+// activations are read from beyond L2 once for every kBlockOutputs outputs. Where all of them fit
+// in L2 it is one panel at a time, and the weights are read in the order in which they lie.
 //
 // In an anonymous namespace on purpose: each translation unit owns its copy, so that no copy
 // compiled for one instruction set can be linked into another's code (docs/decisions/0002-odr.md).
@@ -44,11 +44,9 @@ struct Unroll {
 };
 
 constexpr size_t kStep = 8;         // k's that are decoded together
-constexpr size_t kDepth = 256;      // k's of a panel in L1; a multiple of every group
 constexpr size_t kBlockRows = 192;  // a multiple of every kRows
 constexpr size_t kBlockOutputs = 128;
-constexpr size_t kStaysInL2 = 256 * 1024;  // bytes
-constexpr size_t kAhead = 1024;            // bytes that the few-row kernels prefetch ahead
+constexpr size_t kAhead = 1024;  // bytes that the few-row kernels prefetch ahead
 
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -99,6 +97,14 @@ inline __attribute__((always_inline)) void transpose(std::uint64_t (&row)[N]) {
   });
 }
 
+template <class C>
+constexpr size_t slack() {
+  if constexpr (requires { C::kSlack; })
+    return C::kSlack;
+  else
+    return 0;
+}
+
 /// Where things stand in the packed weights of codec C: Bits per code, Pads if k is filled up to
 /// whole steps (with codes 0).
 template <class S, class C>
@@ -106,6 +112,8 @@ struct Layout {
   static constexpr size_t kPanel = 2 * S::kLanes;
   static constexpr size_t kStepBytes = kPanel * C::kBits;  // kStep k's
   static constexpr bool kPads = C::kBits == 4;
+  /// Bytes behind the last panel that are read but do not count.
+  static constexpr size_t kSlack = slack<C>();
 
   static size_t depth(size_t k) { return kPads ? padded(k) : k; }
   static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }
@@ -120,7 +128,8 @@ struct Layout {
     return panel_bytes(0, 1) + k * kPanel * C::kBits / 8;
   }
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
-    return (n + kPanel - 1) / kPanel * panel_bytes(k, group);
+    const size_t panels = (n + kPanel - 1) / kPanel * panel_bytes(k, group);
+    return panels ? panels + kSlack : 0;
   }
 
   /// Code (k, column) of the codes at p.
@@ -144,10 +153,11 @@ struct Layout {
         const size_t stop = least(k + run, k1);
         for (size_t column = 0; column < kPanel; ++column) {
           Byte* to = p + column * 4;
-          for (size_t i = k; i < stop; i += kStep, to += kPanel * 4) {
-            const std::uint32_t word =
-                column < outputs ? C::Source::word(w, n + column, i, stop - i) : 0;
-            __builtin_memcpy(to, &word, sizeof word);
+          for (size_t i = k; i < stop; i += 4 * kStep) {
+            std::uint32_t word[4] = {};
+            if (column < outputs) C::Source::words(w, n + column, i, stop - i, word);
+            for (size_t j = 0; j < 4 && i + j * kStep < stop; ++j, to += kPanel * 4)
+              __builtin_memcpy(to, &word[j], sizeof word[j]);
           }
         }
       }
@@ -213,6 +223,9 @@ struct Layout {
         put_codes(w, n, 0, w.k, p);
       }
     }
+    if (n1 >= w.n && panel_bytes(w.k, w.group))
+      for (size_t i = 0; i < kSlack; ++i)
+        static_cast<Byte*>(packed)[packed_bytes(w.n, w.k, w.group) - kSlack + i] = 0;
   }
 
   static void unpack(const void* packed, size_t n, size_t k, size_t group, size_t n0, size_t n1,
@@ -236,8 +249,8 @@ struct Layout {
   }
 };
 
-// Workspace: for every kDepth k's, tiles of kRows rows (the last may be lower), in each k by k the
-// rows side by side. k is filled up with zeros to whole steps.
+// Workspace: for every S::kDepth k's, tiles of kRows rows (the last may be lower), in each k by k
+// the rows side by side. k is filled up with zeros to whole steps.
 
 inline size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
   return m * padded(k) * sizeof(float);
@@ -246,7 +259,7 @@ inline size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
 template <class S, class T, bool rounds = false>
 void prepare(const void* activations, size_t m, size_t k, size_t, size_t m0, size_t m1,
              void* workspace) {
-  constexpr size_t rows_of_tile = S::kRows;
+  constexpr size_t rows_of_tile = S::kRows, kDepth = S::kDepth;
   const T* x = static_cast<const T*>(activations);
   for (size_t k0 = 0; k0 < k; k0 += kDepth) {
     const size_t depth = least(kDepth, padded(k) - k0), there = least(depth, k - k0);
@@ -283,6 +296,10 @@ inline void write(const float* sums, size_t outputs, float* y) {
   if (outputs == 2 * S::kLanes) {
     S::store(y, S::load(sums));
     S::store(y + S::kLanes, S::load(sums + S::kLanes));
+  } else if constexpr (requires { S::store_first(y, outputs, S::zero()); }) {
+    const size_t first = least(outputs, S::kLanes);
+    S::store_first(y, first, S::load(sums));
+    S::store_first(y + first, outputs - first, S::load(sums + S::kLanes));
   } else {
     for (size_t j = 0; j < outputs; ++j) y[j] = sums[j];
   }
@@ -290,6 +307,19 @@ inline void write(const float* sums, size_t outputs, float* y) {
 template <class S>
 inline void write(const float* sums, size_t outputs, f16* y) {
   S::narrow(sums, outputs, y);
+}
+
+/// A scaled code, rounded to bf16.
+template <class S, class C>
+inline __attribute__((always_inline)) typename S::V rounded(typename S::V v) {
+  if constexpr (C::kScales == Scales::group) {
+    // f16 scales make neither subnormal products nor such as overflow when 65536 times as large,
+    // and the sum of v and 65536 times v's power of two has bf16's last place as its own.
+    const typename S::V power = S::power(v), large = S::all(65536.0f);
+    return S::nfma(power, large, S::fma(power, large, v));
+  } else {
+    return S::round_bf16(v);
+  }
 }
 
 // ---- few rows: decode in registers ----
@@ -300,7 +330,7 @@ inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
                                                            const typename S::V (&scale)[2]) {
   const typename S::V code = C::template get<i, half>(p);
   if constexpr (C::kRounds)
-    return S::round_bf16(S::mul(code, scale[half]));
+    return rounded<S, C>(S::mul(code, scale[half]));
   else
     return code;
 }
@@ -446,8 +476,8 @@ void fused_range(const Weights& w, const Byte* packed, const float* x, size_t n0
 
 // ---- many rows: decode a panel's block once ----
 
-/// depth k's from k0 (a multiple of kDepth) of a panel as f32[depth][kPanel], scaled; f32 weights
-/// are used where they are.
+/// depth k's from k0 (a multiple of S::kDepth) of a panel as f32[depth][kPanel], scaled; f32
+/// weights are used where they are.
 template <class S, class C>
 inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_t depth,
                            float* out) {
@@ -463,8 +493,8 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
           w1 = S::mul(w1, s1);
         }
         if constexpr (C::kRounds) {
-          w0 = S::round_bf16(w0);
-          w1 = S::round_bf16(w1);
+          w0 = rounded<S, C>(w0);
+          w1 = rounded<S, C>(w1);
         }
         S::store(to + size_t(i.value) * L::kPanel, w0);
         S::store(to + size_t(i.value) * L::kPanel + S::kLanes, w1);
@@ -477,8 +507,8 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
           w1 = S::mul(w1, s1);
         }
         if constexpr (C::kRounds) {
-          w0 = S::round_bf16(w0);
-          w1 = S::round_bf16(w1);
+          w0 = rounded<S, C>(w0);
+          w1 = rounded<S, C>(w1);
         }
         S::store(to, w0);
         S::store(to + S::kLanes, w1);
@@ -503,10 +533,11 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
 }
 
 /// sums[R][kPanel] += x[depth][R] times b[depth][kPanel], in k order; `first`: starts at zero.
-/// AheadBytes > 0: meanwhile fetches depth times as many bytes from `ahead`.
+/// AheadBytes > 0: meanwhile fetches depth times as many bytes from `ahead`. Not inlined: the
+/// caller's constants would push a sum out of the registers.
 template <class S, int R, size_t AheadBytes = 0>
-inline void tile(const float* x, const float* b, size_t depth, bool first, float* sums,
-                 const Byte* ahead = nullptr) {
+__attribute__((noinline)) void tile(const float* x, const float* b, size_t depth, bool first,
+                                    float* sums, const Byte* ahead = nullptr) {
   using V = typename S::V;
   constexpr size_t panel = 2 * S::kLanes;
   V acc[R][2];
@@ -538,11 +569,11 @@ template <class S, class C, class Out>
 void blocked(const Weights& w, const Byte* packed, const float* x, size_t m, size_t n0, size_t n1,
              Out* y) {
   using L = Layout<S, C>;
-  constexpr size_t panel = L::kPanel, rows_of_tile = S::kRows;
+  constexpr size_t panel = L::kPanel, rows_of_tile = S::kRows, kDepth = S::kDepth;
   const size_t bytes = L::panel_bytes(w.k, w.group);
   // Where all activations stay in L2 a panel can be read in one go, as it lies in memory.
   const size_t outputs_of_block =
-      m * padded(w.k) * sizeof(float) <= kStaysInL2 ? panel : kBlockOutputs;
+      m * padded(w.k) * sizeof(float) <= S::kStaysInL2 ? panel : kBlockOutputs;
   alignas(64) float sums[kBlockRows * kBlockOutputs];
   alignas(64) float decoded[kDepth * panel];
   for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {
@@ -587,6 +618,29 @@ void blocked(const Weights& w, const Byte* packed, const float* x, size_t m, siz
   }
 }
 
+/// How few rows go: panels at a time, and accumulators that k's take turns over.
+struct Few {
+  int panels, turns;
+};
+
+/// For 16 registers.
+template <class C>
+constexpr Few few_in_16(int rows) {
+  // Memory binds the wider codes, and several streams of them arrive faster than one; decoding
+  // binds those of 4 bits and what is rounded.
+  const bool decoding = C::kBits == 4 || C::kRounds;
+  if (rows == 1) return decoding ? Few{1, 4} : C::kBits == 8 ? Few{2, 2} : Few{4, 1};
+  if (rows == 2) return decoding || C::kBits == 8 ? Few{1, 2} : Few{2, 1};
+  return {1, 1};
+}
+
+template <class S, class C, int R>
+void few_rows(const Weights& w, const Byte* packed, const float* x, size_t n0, size_t n1,
+              float* y) {
+  constexpr Few few = S::template few<C>(R);
+  fused_range<S, C, R, few.panels, few.turns>(w, packed, x, n0, n1, y);
+}
+
 template <class S, class C>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
          size_t n0, size_t n1, void* out) {
@@ -597,23 +651,13 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     case 0:
       return;
     case 1:
-      // Memory binds the wider codes, and several streams of them arrive faster than one; decoding
-      // binds those of 4 bits and what is rounded.
-      if constexpr (C::kBits == 4 || C::kRounds)
-        return fused_range<S, C, 1, 1, 4>(w, p, x, n0, n1, y);
-      else if constexpr (C::kBits == 8)
-        return fused_range<S, C, 1, 2, 2>(w, p, x, n0, n1, y);
-      else
-        return fused_range<S, C, 1, 4, 1>(w, p, x, n0, n1, y);
+      return few_rows<S, C, 1>(w, p, x, n0, n1, y);
     case 2:
-      if constexpr (C::kBits < 16 || C::kRounds)
-        return fused_range<S, C, 2, 1, 2>(w, p, x, n0, n1, y);
-      else
-        return fused_range<S, C, 2, 2, 1>(w, p, x, n0, n1, y);
+      return few_rows<S, C, 2>(w, p, x, n0, n1, y);
     case 3:
-      return fused_range<S, C, 3, 1, 1>(w, p, x, n0, n1, y);
+      return few_rows<S, C, 3>(w, p, x, n0, n1, y);
     case 4:
-      return fused_range<S, C, 4, 1, 1>(w, p, x, n0, n1, y);
+      return few_rows<S, C, 4>(w, p, x, n0, n1, y);
     default:
       return blocked<S, C>(w, p, x, m, n0, n1, y);
   }

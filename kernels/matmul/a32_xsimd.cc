@@ -14,6 +14,12 @@ struct Portable {
   using U = batch<std::uint32_t>;
   static constexpr size_t kLanes = V::size;
   static constexpr size_t kRows = 6;
+  static constexpr size_t kDepth = 256;
+  static constexpr size_t kStaysInL2 = 256 * 1024;
+  template <class C>
+  static constexpr Few few(int rows) {
+    return few_in_16<C>(rows);
+  }
 
   static V zero() { return V(0.0f); }
   static V load(const float* p) { return V::load_unaligned(p); }
@@ -23,6 +29,10 @@ struct Portable {
   static V fma(V a, V b, V c) { return xsimd::fma(a, b, c); }
   static V mul(V a, V b) { return a * b; }
   static V add(V a, V b) { return a + b; }
+  static V nfma(V a, V b, V c) { return xsimd::fnma(a, b, c); }
+  static V all(float x) { return V(x); }
+  /// Sign and exponent.
+  static V power(V v) { return bitwise<float>(bitwise<std::uint32_t>(v) & U(0xff800000u)); }
   /// Nearest, ties to even, for what is not NaN.
   static V round_bf16(V v) {
     const U bits = bitwise<std::uint32_t>(v);

@@ -1,0 +1,179 @@
+// Matmul with f32 and with bf16 activations, AVX-512: what is bf16 is held as the f32 it stands
+// for.
+#include <immintrin.h>
+
+#include "matmul/a32_panels.h"
+
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
+    !defined(__AVX512DQ__)
+#error "compile with the flags of cmake/Isa.cmake for avx512"
+#endif
+
+namespace qb::matmul {
+namespace {
+
+struct Avx512 {
+  using V = __m512;
+  static constexpr size_t kLanes = 16;
+  static constexpr size_t kRows = 12;
+  static constexpr size_t kDepth = 128;
+  static constexpr size_t kStaysInL2 = 512 * 1024;
+  /// Sixteen accumulators of whatever shape: memory and decoding bind few rows.
+  template <class C>
+  static constexpr Few few(int rows) {
+    if (rows == 1) return C::kRounds ? Few{2, 2} : Few{4, 1};
+    return rows == 2 ? Few{2, 1} : Few{1, 1};
+  }
+
+  static V zero() { return _mm512_setzero_ps(); }
+  static V load(const float* p) { return _mm512_loadu_ps(p); }
+  static V load_bytes(const void* p) { return _mm512_loadu_ps(p); }
+  static V load_half(const void* p) {
+    return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+  /// The first n lanes, at most all.
+  static void store_first(float* p, size_t n, V v) {
+    _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+  }
+  static V set1(const float* p) { return _mm512_set1_ps(*p); }
+  static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+  static V nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
+  static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+  static V add(V a, V b) { return _mm512_add_ps(a, b); }
+  /// Sign and exponent.
+  static V power(V v) {
+    return _mm512_castsi512_ps(
+        _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(int(0xff800000u))));
+  }
+  static V all(float x) { return _mm512_set1_ps(x); }
+  /// Nearest, ties to even, for what is not NaN.
+  static V round_bf16(V v) {
+    const __m512i bits = _mm512_castps_si512(v);
+    const __mmask16 odd = _mm512_test_epi32_mask(bits, _mm512_set1_epi32(0x10000));
+    __m512i up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff));
+    up = _mm512_mask_add_epi32(up, odd, bits, _mm512_set1_epi32(0x8000));
+    return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(int(0xffff0000u))));
+  }
+  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
+  static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
+
+  template <int R>
+  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
+                                                         const float* x) {
+    Unroll<R>::run([&](auto r) {
+      const V xr = set1(x + r.value);
+      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
+      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
+    });
+  }
+
+  static void widen(const f16* x, size_t n, float* y) {
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) store(y + i, load_half(x + i));
+    if (i < n) {
+      const auto rest = static_cast<__mmask16>((1u << (n - i)) - 1);
+      _mm512_mask_storeu_ps(y + i, rest, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(rest, x + i)));
+    }
+  }
+  static void narrow(const float* x, size_t n, f16* y) {
+    for (size_t i = 0; i < n; i += 16) {
+      const auto some = static_cast<__mmask16>(n - i < 16 ? (1u << (n - i)) - 1 : 0xffffu);
+      const __m512 v = _mm512_maskz_loadu_ps(some, x + i);
+      _mm256_mask_storeu_epi16(y + i, some, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+    }
+  }
+};
+
+// get<i, half>: k i of a step, in the panel's first or second vector of outputs.
+
+struct CodesF32 {
+  using Code = float;
+  static constexpr size_t kBits = 32;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    return Avx512::load_bytes(p + (i * 2 + half) * 64);
+  }
+};
+
+struct CodesF16 {
+  using Code = f16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    return Avx512::load_half(p + (i * 2 + half) * 32);
+  }
+};
+
+struct CodesBf16 {
+  using Code = bf16;
+  static constexpr size_t kBits = 16;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + (i * 2 + half) * 32));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(q), 16));
+  }
+};
+
+struct Codes8 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 8;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 16));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q));
+  }
+};
+
+struct Codes4 {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  static constexpr size_t kSlack = 3;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    // A permutation of the sixteen values, which looks at four bits of its index. Shifts have one
+    // port: a load that starts i/2 bytes later spares the even k's theirs.
+    const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+    __m512i q = _mm512_loadu_si512(p + half * 64 + i / 2);
+    if constexpr (i % 2) q = _mm512_srli_epi32(q, 4);
+    return _mm512_permutexvar_ps(q, values);
+  }
+};
+
+}  // namespace
+
+constinit const Kernel matmul_a32_f32_avx512 =
+    kernel<Avx512, Codec<CodesF32, CanonicalF32, Scales::none>>();
+constinit const Kernel matmul_a32_f16_avx512 =
+    kernel<Avx512, Codec<CodesF16, CanonicalF16, Scales::none>>();
+constinit const Kernel matmul_a32_s8_avx512 =
+    kernel<Avx512, Codec<Codes8, CanonicalS8, Scales::channel>>();
+constinit const Kernel matmul_a32_s4_avx512 =
+    kernel<Avx512, Codec<Codes4, CanonicalS4, Scales::channel>>();
+constinit const Kernel matmul_a32_s8g_avx512 =
+    kernel<Avx512, Codec<Codes8, CanonicalS8g, Scales::group>>();
+constinit const Kernel matmul_a32_s4g_avx512 =
+    kernel<Avx512, Codec<Codes4, CanonicalS4g, Scales::group>>();
+constinit const Kernel matmul_a32_q8_0_avx512 =
+    kernel<Avx512, Codec<Codes8, CanonicalQ8_0, Scales::group>>();
+constinit const Kernel matmul_a32_q4_0_avx512 =
+    kernel<Avx512, Codec<Codes4, CanonicalQ4_0, Scales::group>>();
+constinit const Kernel matmul_f16_f16_avx512 =
+    kernel_f16<Avx512, Codec<CodesF16, CanonicalF16, Scales::none>>();
+
+constinit const Kernel matmul_abf16_f32_avx512 =
+    kernel_bf16<Avx512, Codec<CodesBf16, CanonicalBf16, Scales::none>>();
+constinit const Kernel matmul_abf16_s8_avx512 =
+    kernel_bf16<Avx512, Codec<Codes8, CanonicalS8, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s4_avx512 =
+    kernel_bf16<Avx512, Codec<Codes4, CanonicalS4, Scales::channel, true>>();
+constinit const Kernel matmul_abf16_s8g_avx512 =
+    kernel_bf16<Avx512, Codec<Codes8, CanonicalS8g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_s4g_avx512 =
+    kernel_bf16<Avx512, Codec<Codes4, CanonicalS4g, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q8_0_avx512 =
+    kernel_bf16<Avx512, Codec<Codes8, CanonicalQ8_0, Scales::group, true>>();
+constinit const Kernel matmul_abf16_q4_0_avx512 =
+    kernel_bf16<Avx512, Codec<Codes4, CanonicalQ4_0, Scales::group, true>>();
+
+}  // namespace qb::matmul
