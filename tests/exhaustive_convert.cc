@@ -50,7 +50,7 @@ void all_floats(Fn* kernel) {
   }
 }
 
-TEST_P(ExhaustiveF32ToF16, AllFloats) { all_floats<f16>(kernel()); }
-TEST_P(ExhaustiveF32ToBf16, AllFloats) { all_floats<bf16>(kernel()); }
+QB_VARIANT_TEST(ExhaustiveF32ToF16, AllFloats) { all_floats<f16>(kernel()); }
+QB_VARIANT_TEST(ExhaustiveF32ToBf16, AllFloats) { all_floats<bf16>(kernel()); }
 
 }  // namespace

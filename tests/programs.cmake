@@ -2,9 +2,8 @@
 
 # What NumPy and gguf say, and the notebook's demonstration.
 target_include_directories(test_fixtures PRIVATE ${PROJECT_SOURCE_DIR}/examples)
-target_link_libraries(test_fixtures PRIVATE nlohmann_json::nlohmann_json)
 target_link_libraries(test_peers PRIVATE quantbench_suite)
-target_link_libraries(test_notebook PRIVATE qb_notebook nlohmann_json::nlohmann_json)
+target_link_libraries(test_notebook PRIVATE qb_notebook)
 
 # program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]
 # [JSON <file>]): the program's exit code and output; check_program.cmake explains the rest.

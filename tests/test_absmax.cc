@@ -81,13 +81,15 @@ void expect_beyond_the_caches(Fn* kernel, T usual, std::initializer_list<T> spec
   }
 }
 
-TEST_P(AbsmaxF32, EveryLengthBetweenGuardPages) { qb::test::check_absmax_every_length(kernel()); }
+QB_VARIANT_TEST(AbsmaxF32, EveryLengthBetweenGuardPages) {
+  qb::test::check_absmax_every_length(kernel());
+}
 
-TEST_P(AbsmaxF32, LargestAnywhereNegativeOrNan) {
+QB_VARIANT_TEST(AbsmaxF32, LargestAnywhereNegativeOrNan) {
   qb::test::check_absmax_special_anywhere(kernel());
 }
 
-TEST_P(AbsmaxF32, ZerosSubnormalsAndExtremes) {
+QB_VARIANT_TEST(AbsmaxF32, ZerosSubnormalsAndExtremes) {
   constexpr float least = std::numeric_limits<float>::denorm_min();
   constexpr float most = std::numeric_limits<float>::max();
   for (const float v : {0.0f, -0.0f, least, -least, most, -most}) {
@@ -99,7 +101,7 @@ TEST_P(AbsmaxF32, ZerosSubnormalsAndExtremes) {
   }
 }
 
-TEST_P(AbsmaxF32, Groups) {
+QB_VARIANT_TEST(AbsmaxF32, Groups) {
   for (const std::size_t len : {1, 5, 32, 64, 128, 200}) {
     const std::size_t groups = 11;
     const Guarded<float> x(qb::test::weights(groups * len, 3), Against::end);
@@ -109,7 +111,7 @@ TEST_P(AbsmaxF32, Groups) {
   }
 }
 
-TEST_P(AbsmaxF16, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(AbsmaxF16, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths())
     for (const Against side : {Against::end, Against::begin}) {
       std::vector<f16> finite = qb::test::half_patterns(n, 5 + unsigned(n));
@@ -122,7 +124,7 @@ TEST_P(AbsmaxF16, EveryLengthBetweenGuardPages) {
     }
 }
 
-TEST_P(AbsmaxF16, EveryPatternAlone) {
+QB_VARIANT_TEST(AbsmaxF16, EveryPatternAlone) {
   for (unsigned bits = 0; bits < 65536; ++bits) {
     std::vector<f16> x(19, f16(0));
     x[bits % 19] = f16(bits);
@@ -132,15 +134,15 @@ TEST_P(AbsmaxF16, EveryPatternAlone) {
   }
 }
 
-TEST_P(AbsmaxF16, Groups) {
+QB_VARIANT_TEST(AbsmaxF16, Groups) {
   expect_groups<f16>(kernel(), [](std::size_t n) { return qb::test::half_patterns(n, 3); });
 }
 
-TEST_P(AbsmaxF16, LargestAnywhereInEveryGroup) {
+QB_VARIANT_TEST(AbsmaxF16, LargestAnywhereInEveryGroup) {
   expect_largest_anywhere_in_groups<f16>(kernel(), f16(0xc400));
 }
 
-TEST_P(AbsmaxF16, BeyondTheCaches) {
+QB_VARIANT_TEST(AbsmaxF16, BeyondTheCaches) {
   expect_beyond_the_caches<f16>(kernel(), f16(0x3c00), {f16(0xc200), f16(0xfc01)});
 }
 

@@ -139,50 +139,50 @@ std::vector<float> strided_floats() {
   return x;
 }
 
-#define QB_CONVERSION_TESTS(Suite, In, Out)                                 \
-  TEST_P(Suite, EveryLengthBetweenGuardPages) {                             \
-    every_length_between_guard_pages<In, Out>(kernel());                    \
-  }                                                                         \
-  TEST_P(Suite, MisalignedStarts) { misaligned_starts<In, Out>(kernel()); } \
-  TEST_P(Suite, BeyondTheCaches) { beyond_the_caches<In, Out>(kernel()); }
+#define QB_CONVERSION_TESTS(Suite, In, Out)                                          \
+  QB_VARIANT_TEST(Suite, EveryLengthBetweenGuardPages) {                             \
+    every_length_between_guard_pages<In, Out>(kernel());                             \
+  }                                                                                  \
+  QB_VARIANT_TEST(Suite, MisalignedStarts) { misaligned_starts<In, Out>(kernel()); } \
+  QB_VARIANT_TEST(Suite, BeyondTheCaches) { beyond_the_caches<In, Out>(kernel()); }
 
 QB_CONVERSION_TESTS(ConvertF16ToF32, f16, float)
 QB_CONVERSION_TESTS(ConvertF32ToF16, float, f16)
 QB_CONVERSION_TESTS(ConvertBf16ToF32, bf16, float)
 QB_CONVERSION_TESTS(ConvertF32ToBf16, float, bf16)
 
-TEST_P(ConvertF16ToF32, EveryPattern) {
+QB_VARIANT_TEST(ConvertF16ToF32, EveryPattern) {
   expect_converts<qb::convert::convert_f16_f32_fn, float>(kernel(), all_halves<f16>());
 }
-TEST_P(ConvertBf16ToF32, EveryPattern) {
+QB_VARIANT_TEST(ConvertBf16ToF32, EveryPattern) {
   expect_converts<qb::convert::convert_bf16_f32_fn, float>(kernel(), all_halves<bf16>());
 }
 
-TEST_P(ConvertF32ToF16, EveryRoundingBoundary) {
+QB_VARIANT_TEST(ConvertF32ToF16, EveryRoundingBoundary) {
   expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(),
                                                         qb::test::rounding_boundaries<f16>());
 }
-TEST_P(ConvertF32ToBf16, EveryRoundingBoundary) {
+QB_VARIANT_TEST(ConvertF32ToBf16, EveryRoundingBoundary) {
   expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(),
                                                           qb::test::rounding_boundaries<bf16>());
 }
 
-TEST_P(ConvertF32ToF16, EveryKindOfNan) {
+QB_VARIANT_TEST(ConvertF32ToF16, EveryKindOfNan) {
   expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), qb::test::nans());
 }
-TEST_P(ConvertF32ToBf16, EveryKindOfNan) {
+QB_VARIANT_TEST(ConvertF32ToBf16, EveryKindOfNan) {
   expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), qb::test::nans());
 }
 
 // One NaN among numbers: a kernel may treat a vector that holds one differently.
-TEST_P(ConvertF32ToF16, OneNanAnywhere) {
+QB_VARIANT_TEST(ConvertF32ToF16, OneNanAnywhere) {
   for (std::size_t at = 0; at < 150; ++at) {
     std::vector<float> x = qb::test::weights(150, 3);
     x[at] = std::bit_cast<float>(0xff800001u);
     ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), x)));
   }
 }
-TEST_P(ConvertF32ToBf16, OneNanAnywhere) {
+QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) {
   for (std::size_t at = 0; at < 150; ++at) {
     std::vector<float> x = qb::test::weights(150, 3);
     x[at] = std::bit_cast<float>(0xff800001u);
@@ -190,10 +190,10 @@ TEST_P(ConvertF32ToBf16, OneNanAnywhere) {
   }
 }
 
-TEST_P(ConvertF32ToF16, StrideOverAllPatterns) {
+QB_VARIANT_TEST(ConvertF32ToF16, StrideOverAllPatterns) {
   expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), strided_floats());
 }
-TEST_P(ConvertF32ToBf16, StrideOverAllPatterns) {
+QB_VARIANT_TEST(ConvertF32ToBf16, StrideOverAllPatterns) {
   expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), strided_floats());
 }
 

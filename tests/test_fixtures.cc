@@ -79,10 +79,10 @@ QB_VARIANT_TEST_SUITE(ConvertF32F16, qb::convert::f32_f16);
 QB_VARIANT_TEST_SUITE(ConvertBf16F32, qb::convert::bf16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32Bf16, qb::convert::f32_bf16);
 
-TEST_P(ConvertF16F32, AsNumPy) { check_convert<f16, float>("f16_f32", kernel()); }
-TEST_P(ConvertF32F16, AsNumPy) { check_convert<float, f16>("f32_f16", kernel()); }
-TEST_P(ConvertBf16F32, AsGguf) { check_convert<bf16, float>("bf16_f32", kernel()); }
-TEST_P(ConvertF32Bf16, AsGguf) { check_convert<float, bf16>("f32_bf16", kernel()); }
+QB_VARIANT_TEST(ConvertF16F32, AsNumPy) { check_convert<f16, float>("f16_f32", kernel()); }
+QB_VARIANT_TEST(ConvertF32F16, AsNumPy) { check_convert<float, f16>("f32_f16", kernel()); }
+QB_VARIANT_TEST(ConvertBf16F32, AsGguf) { check_convert<bf16, float>("bf16_f32", kernel()); }
+QB_VARIANT_TEST(ConvertF32Bf16, AsGguf) { check_convert<float, bf16>("f32_bf16", kernel()); }
 
 // ---------------------------------------------------------------- absmax
 
@@ -105,8 +105,8 @@ void check_absmax(const std::string& type, Kernel* kernel) {
 QB_VARIANT_TEST_SUITE(AbsmaxF32, qb::absmax::f32);
 QB_VARIANT_TEST_SUITE(AbsmaxF16, qb::absmax::f16);
 
-TEST_P(AbsmaxF32, AsNumPy) { check_absmax<float>("f32", kernel()); }
-TEST_P(AbsmaxF16, AsNumPy) { check_absmax<f16>("f16", kernel()); }
+QB_VARIANT_TEST(AbsmaxF32, AsNumPy) { check_absmax<float>("f32", kernel()); }
+QB_VARIANT_TEST(AbsmaxF16, AsNumPy) { check_absmax<f16>("f16", kernel()); }
 
 // ---------------------------------------------------------------- quantize and dequantize
 
@@ -182,26 +182,28 @@ QB_VARIANT_TEST_SUITE(DequantizeS8gF32, qb::int8::dequantize_s8g_f32);
 QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::int8::quantize_f32_q8_0);
 QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::int8::dequantize_q8_0_f32);
 
-TEST_P(QuantizeF16S8, AsTheNotebook) {
+QB_VARIANT_TEST(QuantizeF16S8, AsTheNotebook) {
   check_quantize<f16, std::int8_t, f16>("s8_f16", "inv", kernel());
 }
-TEST_P(DequantizeS8F16, AsTheNotebook) {
+QB_VARIANT_TEST(DequantizeS8F16, AsTheNotebook) {
   check_dequantize<f16, std::int8_t, f16>("s8_f16", "inv", "y", kernel());
 }
-TEST_P(QuantizeF32S8, AsNumPy) {
+QB_VARIANT_TEST(QuantizeF32S8, AsNumPy) {
   check_quantize<float, std::int8_t, float>("s8", "scale", kernel());
 }
-TEST_P(DequantizeS8F32, AsNumPy) {
+QB_VARIANT_TEST(DequantizeS8F32, AsNumPy) {
   check_dequantize<float, std::int8_t, float>("s8", "scale", "y", kernel());
 }
-TEST_P(QuantizeF32S8g, AsNumPy) {
+QB_VARIANT_TEST(QuantizeF32S8g, AsNumPy) {
   check_quantize<float, std::int8_t, f16>("s8", "stored", kernel());
 }
-TEST_P(DequantizeS8gF32, AsNumPy) {
+QB_VARIANT_TEST(DequantizeS8gF32, AsNumPy) {
   check_dequantize<float, std::int8_t, f16>("s8", "stored", "y_stored", kernel());
 }
-TEST_P(QuantizeF32Q8_0, AsGguf) { check_quantize_blocks<qb::BlockQ8_0>("q8_0", kernel()); }
-TEST_P(DequantizeQ8_0F32, AsGguf) { check_dequantize_blocks<qb::BlockQ8_0>("q8_0", kernel()); }
+QB_VARIANT_TEST(QuantizeF32Q8_0, AsGguf) { check_quantize_blocks<qb::BlockQ8_0>("q8_0", kernel()); }
+QB_VARIANT_TEST(DequantizeQ8_0F32, AsGguf) {
+  check_dequantize_blocks<qb::BlockQ8_0>("q8_0", kernel());
+}
 
 QB_VARIANT_TEST_SUITE(QuantizeF16S4, qb::int4::quantize_f16_s4);
 QB_VARIANT_TEST_SUITE(DequantizeS4F16, qb::int4::dequantize_s4_f16);
@@ -214,26 +216,28 @@ QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::int4::dequantize_q4_0_f32);
 QB_VARIANT_TEST_SUITE(PackS4, qb::int4::pack_s4);
 QB_VARIANT_TEST_SUITE(UnpackS4, qb::int4::unpack_s4);
 
-TEST_P(QuantizeF16S4, AsTheNotebook) {
+QB_VARIANT_TEST(QuantizeF16S4, AsTheNotebook) {
   check_quantize<f16, std::uint8_t, f16>("s4_f16", "inv", kernel());
 }
-TEST_P(DequantizeS4F16, AsTheNotebook) {
+QB_VARIANT_TEST(DequantizeS4F16, AsTheNotebook) {
   check_dequantize<f16, std::uint8_t, f16>("s4_f16", "inv", "y", kernel());
 }
-TEST_P(QuantizeF32S4, AsNumPy) {
+QB_VARIANT_TEST(QuantizeF32S4, AsNumPy) {
   check_quantize<float, std::uint8_t, float>("s4", "scale", kernel());
 }
-TEST_P(DequantizeS4F32, AsNumPy) {
+QB_VARIANT_TEST(DequantizeS4F32, AsNumPy) {
   check_dequantize<float, std::uint8_t, float>("s4", "scale", "y", kernel());
 }
-TEST_P(QuantizeF32S4g, AsNumPy) {
+QB_VARIANT_TEST(QuantizeF32S4g, AsNumPy) {
   check_quantize<float, std::uint8_t, f16>("s4", "stored", kernel());
 }
-TEST_P(DequantizeS4gF32, AsNumPy) {
+QB_VARIANT_TEST(DequantizeS4gF32, AsNumPy) {
   check_dequantize<float, std::uint8_t, f16>("s4", "stored", "y_stored", kernel());
 }
-TEST_P(QuantizeF32Q4_0, AsGguf) { check_quantize_blocks<qb::BlockQ4_0>("q4_0", kernel()); }
-TEST_P(DequantizeQ4_0F32, AsGguf) { check_dequantize_blocks<qb::BlockQ4_0>("q4_0", kernel()); }
+QB_VARIANT_TEST(QuantizeF32Q4_0, AsGguf) { check_quantize_blocks<qb::BlockQ4_0>("q4_0", kernel()); }
+QB_VARIANT_TEST(DequantizeQ4_0F32, AsGguf) {
+  check_dequantize_blocks<qb::BlockQ4_0>("q4_0", kernel());
+}
 
 /// Row by row: every row starts on a byte.
 template <class In, class Out, class Kernel>
@@ -255,14 +259,18 @@ void check_nibbles(const char* from, const char* to, Kernel* kernel) {
   }
 }
 
-TEST_P(PackS4, AsNumPy) { check_nibbles<std::int8_t, std::uint8_t>("codes", "q", kernel()); }
-TEST_P(UnpackS4, AsNumPy) { check_nibbles<std::uint8_t, std::int8_t>("q", "codes", kernel()); }
+QB_VARIANT_TEST(PackS4, AsNumPy) {
+  check_nibbles<std::int8_t, std::uint8_t>("codes", "q", kernel());
+}
+QB_VARIANT_TEST(UnpackS4, AsNumPy) {
+  check_nibbles<std::uint8_t, std::int8_t>("q", "codes", kernel());
+}
 
 // ---------------------------------------------------------------- the product of binary16
 
 QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);
 
-TEST_P(MatmulF16F16, AsNumPy) {
+QB_VARIANT_TEST(MatmulF16F16, AsNumPy) {
   for (const Case& c : cases("f16_f16")) {
     const auto x = c.array<f16>("x"), w = c.array<f16>("w"), y = c.array<f16>("y");
     const std::size_t m = x.rows(), k = x.columns(), n = w.rows();

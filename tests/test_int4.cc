@@ -107,25 +107,25 @@ constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
 
 // ---- f32 input, f32 scales
 
-TEST_P(QuantizeF32S4, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF32S4, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths())
     for (const Against side : {Against::end, Against::begin})
       check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
 }
 
-TEST_P(QuantizeF32S4, Groups) {
+QB_VARIANT_TEST(QuantizeF32S4, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       for (const Against side : {Against::end, Against::begin})
         check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
 }
 
-TEST_P(QuantizeF32S4, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF32S4, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
-TEST_P(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
+QB_VARIANT_TEST(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
     const auto groups = hard_groups(len, 7);
     check_quantize(kernel(), joined(groups), groups.size(), len);
@@ -133,7 +133,7 @@ TEST_P(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
   }
 }
 
-TEST_P(QuantizeF32S4, EveryStart) {
+QB_VARIANT_TEST(QuantizeF32S4, EveryStart) {
   const std::vector<float> values = qb::test::weights(600, 9);
   for (std::size_t start = 0; start < 33; ++start) {
     std::vector<std::uint8_t> q(400, 0x55);
@@ -148,38 +148,38 @@ TEST_P(QuantizeF32S4, EveryStart) {
   }
 }
 
-TEST_P(QuantizeF32S4, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF32S4, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f32 input, f16 scales
 
-TEST_P(QuantizeF32S4g, Groups) {
+QB_VARIANT_TEST(QuantizeF32S4g, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       for (const Against side : {Against::end, Against::begin})
         check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
 }
 
-TEST_P(QuantizeF32S4g, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF32S4g, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
-TEST_P(QuantizeF32S4g, TiesSaturationSubnormalsAndZeroGroups) {
+QB_VARIANT_TEST(QuantizeF32S4g, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 32, 64, 128, 160}) {
     const auto groups = hard_groups(len, 7);
     check_quantize(kernel(), joined(groups), groups.size(), len);
   }
 }
 
-TEST_P(QuantizeF32S4g, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF32S4g, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f16 input: the notebook
 
-TEST_P(QuantizeF16S4, NotebooksWeights) {
+QB_VARIANT_TEST(QuantizeF16S4, NotebooksWeights) {
   const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
   std::vector<std::uint8_t> q(2);
   f16 inv;
@@ -188,24 +188,24 @@ TEST_P(QuantizeF16S4, NotebooksWeights) {
   EXPECT_EQ(qb::oracle::value(inv), 7);
 }
 
-TEST_P(QuantizeF16S4, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF16S4, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths())
     for (const Against side : {Against::end, Against::begin})
       check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
 }
 
-TEST_P(QuantizeF16S4, Groups) {
+QB_VARIANT_TEST(QuantizeF16S4, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
 }
 
-TEST_P(QuantizeF16S4, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF16S4, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
-TEST_P(QuantizeF16S4, EveryStart) {
+QB_VARIANT_TEST(QuantizeF16S4, EveryStart) {
   const std::vector<f16> values = halves(qb::test::weights(1200, 9));
   for (std::size_t start = 0; start < 33; ++start) {
     std::vector<std::uint8_t> q(600, 0x55);
@@ -222,7 +222,7 @@ TEST_P(QuantizeF16S4, EveryStart) {
 // Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
 // the last one that saturates, every mantissa of one binade coarsely, and the largest. That is
 // every code boundary, and both of its neighbours.
-TEST_P(QuantizeF16S4, EveryValueUnderManyAbsmax) {
+QB_VARIANT_TEST(QuantizeF16S4, EveryValueUnderManyAbsmax) {
   static const auto problems = [] {
     std::vector<unsigned> tops = {0, 1, 2, 13, 14, 15, 100, 0x3ff, 0x400, 0x7bff, 0x3c00, 0x4700};
     for (unsigned top = 0x0702 - 6; top < 0x0702 + 6; ++top) tops.push_back(top);  // near 7/65504
@@ -250,12 +250,12 @@ TEST_P(QuantizeF16S4, EveryValueUnderManyAbsmax) {
   }
 }
 
-TEST_P(QuantizeF16S4, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF16S4, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), halves(qb::test::weights(3000, 5)),
                    {f16(0x7e00), f16(0xfe00), f16(0x7c01), f16(0x7c00), f16(0xfc00)});
 }
 
-TEST_P(QuantizeF16S4, AnyPatternsAreMemorySafe) {
+QB_VARIANT_TEST(QuantizeF16S4, AnyPatternsAreMemorySafe) {
   for (const std::size_t n : {1, 17, 64, 333, 1000})
     for (const Against side : {Against::end, Against::begin}) {
       const Guarded<f16> x(qb::test::half_patterns(n, unsigned(n)), side);
@@ -346,14 +346,18 @@ void check_large(void kernel(const std::uint8_t*, std::size_t, std::size_t, cons
     }
 }
 
-TEST_P(DequantizeS4F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
-TEST_P(DequantizeS4gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
-TEST_P(DequantizeS4F16, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
-TEST_P(DequantizeS4F32, PastTheCaches) { check_large(kernel(), 0.013f); }
-TEST_P(DequantizeS4gF32, PastTheCaches) { check_large(kernel(), f16(0x2345)); }
-TEST_P(DequantizeS4F16, PastTheCaches) { check_large(kernel(), f16(0x4345)); }
+QB_VARIANT_TEST(DequantizeS4F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
+QB_VARIANT_TEST(DequantizeS4gF32, LengthsGroupsAndScales) {
+  check_dequantize(kernel(), kHalfScales);
+}
+QB_VARIANT_TEST(DequantizeS4F16, LengthsGroupsAndScales) {
+  check_dequantize(kernel(), kHalfScales);
+}
+QB_VARIANT_TEST(DequantizeS4F32, PastTheCaches) { check_large(kernel(), 0.013f); }
+QB_VARIANT_TEST(DequantizeS4gF32, PastTheCaches) { check_large(kernel(), f16(0x2345)); }
+QB_VARIANT_TEST(DequantizeS4F16, PastTheCaches) { check_large(kernel(), f16(0x4345)); }
 
-TEST_P(DequantizeS4F32, OddGroupsIgnoreTheNibbleLeftOver) {
+QB_VARIANT_TEST(DequantizeS4F32, OddGroupsIgnoreTheNibbleLeftOver) {
   const std::vector<std::uint8_t> q(3 * packed_size(5), 0xf1);
   const std::vector<float> scale = {1, 2, 3};
   std::vector<float> y(15);
@@ -361,7 +365,7 @@ TEST_P(DequantizeS4F32, OddGroupsIgnoreTheNibbleLeftOver) {
   EXPECT_EQ(y, (std::vector<float>{1, -1, 1, -1, 1, 2, -2, 2, -2, 2, 3, -3, 3, -3, 3}));
 }
 
-TEST_P(DequantizeS4F16, NotebooksWeights) {
+QB_VARIANT_TEST(DequantizeS4F16, NotebooksWeights) {
   const std::vector<std::uint8_t> q = {0xc7, 0xf2};
   const f16 inv = qb::oracle::to_f16(7);
   std::vector<f16> y(4);
@@ -371,7 +375,7 @@ TEST_P(DequantizeS4F16, NotebooksWeights) {
 }
 
 // Every code over every finite inverse scale: the kernels may divide or be cleverer.
-TEST_P(DequantizeS4F16, EveryQuotient) {
+QB_VARIANT_TEST(DequantizeS4F16, EveryQuotient) {
   constexpr std::size_t kInverses = 0x7c00;
   static const std::vector<f16> want = [] {
     std::vector<f16> list;
@@ -388,7 +392,7 @@ TEST_P(DequantizeS4F16, EveryQuotient) {
   expect_same(y, want, "16 quotients an inverse scale");
 }
 
-TEST_P(DequantizeS4gF32, EveryScale) {
+QB_VARIANT_TEST(DequantizeS4gF32, EveryScale) {
   const std::vector<std::uint8_t> q = packed_codes(1, 32);
   for (unsigned bits = 0; bits < 0x7c00; ++bits) {
     const f16 scale = f16(bits);
@@ -400,7 +404,7 @@ TEST_P(DequantizeS4gF32, EveryScale) {
   }
 }
 
-TEST_P(DequantizeS4gF32, NonFiniteScalesStayInTheirGroups) {
+QB_VARIANT_TEST(DequantizeS4gF32, NonFiniteScalesStayInTheirGroups) {
   for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
     const Guarded<std::uint8_t> q(packed_codes(9, 32), Against::end);
     Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
@@ -422,7 +426,7 @@ std::vector<std::int8_t> all_codes(std::size_t n) {
   return q;
 }
 
-TEST_P(PackS4, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(PackS4, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths(1024))
     for (const Against side : {Against::end, Against::begin}) {
       const Guarded<std::int8_t> q(all_codes(n), side);
@@ -432,7 +436,7 @@ TEST_P(PackS4, EveryLengthBetweenGuardPages) {
     }
 }
 
-TEST_P(PackS4, EveryPairAtEveryStart) {
+QB_VARIANT_TEST(PackS4, EveryPairAtEveryStart) {
   std::vector<std::int8_t> q;
   for (int low = -8; low < 8; ++low)
     for (int high = -8; high < 8; ++high) q.insert(q.end(), {std::int8_t(low), std::int8_t(high)});
@@ -448,7 +452,7 @@ TEST_P(PackS4, EveryPairAtEveryStart) {
   }
 }
 
-TEST_P(UnpackS4, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(UnpackS4, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths(1024))
     for (const Against side : {Against::end, Against::begin}) {
       const std::vector<std::int8_t> want = all_codes(n);
@@ -459,7 +463,7 @@ TEST_P(UnpackS4, EveryLengthBetweenGuardPages) {
     }
 }
 
-TEST_P(UnpackS4, EveryByteAtEveryStart) {
+QB_VARIANT_TEST(UnpackS4, EveryByteAtEveryStart) {
   std::vector<std::uint8_t> packed(256 + 40);
   for (std::size_t j = 0; j < packed.size(); ++j) packed[j] = std::uint8_t(j);
   for (std::size_t start = 0; start < 40; ++start)
@@ -474,7 +478,7 @@ TEST_P(UnpackS4, EveryByteAtEveryStart) {
     }
 }
 
-TEST_P(UnpackS4, UndoesPackOfEveryVariant) {
+QB_VARIANT_TEST(UnpackS4, UndoesPackOfEveryVariant) {
   for (const qb::Variant* v : qb::int4::pack_s4.variants()) {
     if (!v->refusal().empty()) continue;
     for (const std::size_t n : {1, 2, 31, 32, 33, 127, 128, 129, 1000}) {
@@ -491,7 +495,7 @@ TEST_P(UnpackS4, UndoesPackOfEveryVariant) {
   }
 }
 
-TEST_P(PackS4, PastTheCaches) {
+QB_VARIANT_TEST(PackS4, PastTheCaches) {
   const std::size_t n = (std::size_t{20} << 20) + 33;
   const std::vector<std::int8_t> q = all_codes(n);
   std::vector<std::uint8_t> packed(packed_size(n) + 1);
@@ -505,7 +509,7 @@ TEST_P(PackS4, PastTheCaches) {
   }
 }
 
-TEST_P(UnpackS4, PastTheCaches) {
+QB_VARIANT_TEST(UnpackS4, PastTheCaches) {
   const std::size_t n = (std::size_t{20} << 20) + 33;
   const std::vector<std::int8_t> want = all_codes(n);
   const std::vector<std::uint8_t> packed = qb::oracle::pack_s4(want);
@@ -546,13 +550,13 @@ void check_q4_0(qb::int4::quantize_f32_q4_0_fn* kernel, const std::vector<float>
   expect_same_blocks(y.span(), expected_q4_0(values), std::to_string(blocks) + " blocks");
 }
 
-TEST_P(QuantizeF32Q4_0, BlockCountsBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, BlockCountsBetweenGuardPages) {
   for (std::size_t blocks = 0; blocks <= 100; ++blocks)
     for (const Against side : {Against::end, Against::begin})
       check_q4_0(kernel(), qb::test::weights(blocks * kBlock, unsigned(blocks)), side);
 }
 
-TEST_P(QuantizeF32Q4_0, TiesSaturationSubnormalsAndZeroBlocks) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, TiesSaturationSubnormalsAndZeroBlocks) {
   for (const float qmax : {8.0f, 7.0f}) {
     const auto groups = hard_groups(kBlock, qmax);
     check_q4_0(kernel(), joined(groups));
@@ -561,7 +565,7 @@ TEST_P(QuantizeF32Q4_0, TiesSaturationSubnormalsAndZeroBlocks) {
 }
 
 // The largest magnitude at two places, with every combination of signs: the first decides.
-TEST_P(QuantizeF32Q4_0, FirstOfEqualMagnitudesDecides) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, FirstOfEqualMagnitudesDecides) {
   std::vector<float> x;
   for (std::size_t a = 0; a < kBlock; ++a)
     for (std::size_t b = 0; b < kBlock; ++b)
@@ -578,7 +582,7 @@ TEST_P(QuantizeF32Q4_0, FirstOfEqualMagnitudesDecides) {
 
 // With -8 as the extreme, d and id are 1 and the elements meet x + 8.5 as they are: steps of one
 // ulp around every boundary, then a sample of all floats up to 8.
-TEST_P(QuantizeF32Q4_0, RoundsAsTwoFloatOperations) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, RoundsAsTwoFloatOperations) {
   std::vector<float> values;
   for (int whole = 0; whole < 8; ++whole)
     for (int step = -20; step <= 20; ++step) {
@@ -603,7 +607,7 @@ TEST_P(QuantizeF32Q4_0, RoundsAsTwoFloatOperations) {
   }
 }
 
-TEST_P(QuantizeF32Q4_0, EveryStart) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, EveryStart) {
   const std::vector<float> values = qb::test::weights(40 * kBlock, 4);
   std::vector<BlockQ4_0> memory(80);
   for (std::size_t start = 0; start < 8; ++start) {
@@ -614,7 +618,7 @@ TEST_P(QuantizeF32Q4_0, EveryStart) {
   }
 }
 
-TEST_P(QuantizeF32Q4_0, NonFiniteInputStaysInItsBlock) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, NonFiniteInputStaysInItsBlock) {
   const std::vector<float> values = qb::test::weights(21 * kBlock, 6);
   const std::vector<BlockQ4_0> want = expected_q4_0(values);
   for (const float special : {kNan, -kNan, kInf, -kInf})
@@ -639,7 +643,7 @@ std::vector<BlockQ4_0> blocks_of_codes(std::size_t blocks) {
   return x;
 }
 
-TEST_P(DequantizeQ4_0F32, BlockCountsBetweenGuardPages) {
+QB_VARIANT_TEST(DequantizeQ4_0F32, BlockCountsBetweenGuardPages) {
   for (std::size_t blocks = 0; blocks <= 70; ++blocks)
     for (const Against side : {Against::end, Against::begin}) {
       const Guarded<BlockQ4_0> x(blocks_of_codes(blocks), side);
@@ -652,7 +656,7 @@ TEST_P(DequantizeQ4_0F32, BlockCountsBetweenGuardPages) {
     }
 }
 
-TEST_P(DequantizeQ4_0F32, EveryScale) {
+QB_VARIANT_TEST(DequantizeQ4_0F32, EveryScale) {
   BlockQ4_0 x = blocks_of_codes(1)[0];
   for (unsigned bits = 0; bits < 0x10000; ++bits) {
     if ((bits & 0x7c00u) == 0x7c00u) continue;
@@ -664,7 +668,7 @@ TEST_P(DequantizeQ4_0F32, EveryScale) {
   }
 }
 
-TEST_P(DequantizeQ4_0F32, PastTheCaches) {
+QB_VARIANT_TEST(DequantizeQ4_0F32, PastTheCaches) {
   const std::size_t blocks = (std::size_t{18} << 20) / (kBlock * sizeof(float));
   const std::vector<BlockQ4_0> x = blocks_of_codes(blocks);
   std::vector<float> y(blocks * kBlock + 8);
@@ -680,7 +684,7 @@ TEST_P(DequantizeQ4_0F32, PastTheCaches) {
   }
 }
 
-TEST_P(QuantizeF32Q4_0, PastTheCaches) {
+QB_VARIANT_TEST(QuantizeF32Q4_0, PastTheCaches) {
   const std::size_t blocks = (std::size_t{18} << 20) / (kBlock * sizeof(float)) + 5;
   const std::vector<float> x = qb::test::weights(997 * kBlock, 8);
   std::vector<float> all;
@@ -695,7 +699,7 @@ TEST_P(QuantizeF32Q4_0, PastTheCaches) {
   }
 }
 
-TEST_P(DequantizeQ4_0F32, NonFiniteScaleStaysInItsBlock) {
+QB_VARIANT_TEST(DequantizeQ4_0F32, NonFiniteScaleStaysInItsBlock) {
   std::vector<BlockQ4_0> x = blocks_of_codes(9);
   for (BlockQ4_0& block : x) block.d = f16(0x3c00);
   x[4].d = f16(0x7e00);

@@ -89,25 +89,25 @@ constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
 
 // ---- f32 input, f32 scales
 
-TEST_P(QuantizeF32S8, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF32S8, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths())
     for (const Against side : {Against::end, Against::begin})
       check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
 }
 
-TEST_P(QuantizeF32S8, Groups) {
+QB_VARIANT_TEST(QuantizeF32S8, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       for (const Against side : {Against::end, Against::begin})
         check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
 }
 
-TEST_P(QuantizeF32S8, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF32S8, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
-TEST_P(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
+QB_VARIANT_TEST(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
     const auto groups = hard_groups(len);
     check_quantize(kernel(), joined(groups), groups.size(), len);
@@ -115,7 +115,7 @@ TEST_P(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
   }
 }
 
-TEST_P(QuantizeF32S8, EveryStart) {
+QB_VARIANT_TEST(QuantizeF32S8, EveryStart) {
   const std::vector<float> values = qb::test::weights(600, 9);
   for (std::size_t start = 0; start < 17; ++start) {
     std::vector<std::int8_t> q(600, 55);
@@ -130,38 +130,38 @@ TEST_P(QuantizeF32S8, EveryStart) {
   }
 }
 
-TEST_P(QuantizeF32S8, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF32S8, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f32 input, f16 scales
 
-TEST_P(QuantizeF32S8g, Groups) {
+QB_VARIANT_TEST(QuantizeF32S8g, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       for (const Against side : {Against::end, Against::begin})
         check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
 }
 
-TEST_P(QuantizeF32S8g, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF32S8g, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
-TEST_P(QuantizeF32S8g, TiesSaturationSubnormalsAndZeroGroups) {
+QB_VARIANT_TEST(QuantizeF32S8g, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 32, 64, 128, 160}) {
     const auto groups = hard_groups(len);
     check_quantize(kernel(), joined(groups), groups.size(), len);
   }
 }
 
-TEST_P(QuantizeF32S8g, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF32S8g, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f16 input: the notebook
 
-TEST_P(QuantizeF16S8, NotebooksWeights) {
+QB_VARIANT_TEST(QuantizeF16S8, NotebooksWeights) {
   const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
   std::vector<std::int8_t> q(4);
   f16 inv;
@@ -170,26 +170,26 @@ TEST_P(QuantizeF16S8, NotebooksWeights) {
   EXPECT_EQ(qb::oracle::value(inv), 127);
 }
 
-TEST_P(QuantizeF16S8, EveryLengthBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF16S8, EveryLengthBetweenGuardPages) {
   for (const std::size_t n : qb::test::lengths())
     for (const Against side : {Against::end, Against::begin})
       check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
 }
 
-TEST_P(QuantizeF16S8, Groups) {
+QB_VARIANT_TEST(QuantizeF16S8, Groups) {
   for (const std::size_t len : kGroupLengths)
     for (const std::size_t groups : kGroupCounts)
       check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
 }
 
-TEST_P(QuantizeF16S8, NoGroupsAndEmptyGroups) {
+QB_VARIANT_TEST(QuantizeF16S8, NoGroupsAndEmptyGroups) {
   check_quantize(kernel(), {}, 0, 32);
   check_quantize(kernel(), {}, 3, 0);
 }
 
 // Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
 // the last one that saturates, ordinary, and the largest.
-TEST_P(QuantizeF16S8, EveryValueUnderManyAbsmax) {
+QB_VARIANT_TEST(QuantizeF16S8, EveryValueUnderManyAbsmax) {
   std::vector<unsigned> tops = {0, 1, 2, 0x3ff, 0x400, 0x5555, 0x7bff, 0x3c00, 0x57f0, 0x57ef};
   for (unsigned top = 0x17f0 - 8; top < 0x17f0 + 8; ++top) tops.push_back(top);  // about 127/65504
   for (unsigned top = 37; top < 0x7c00; top += 1777) tops.push_back(top);
@@ -203,7 +203,7 @@ TEST_P(QuantizeF16S8, EveryValueUnderManyAbsmax) {
   }
 }
 
-TEST_P(QuantizeF16S8, NonFiniteInputStaysInItsGroup) {
+QB_VARIANT_TEST(QuantizeF16S8, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), halves(qb::test::weights(3000, 5)),
                    {f16(0x7e00), f16(0xfe00), f16(0x7c01), f16(0x7c00), f16(0xfc00)});
 }
@@ -255,11 +255,15 @@ void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, 
   }
 }
 
-TEST_P(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
-TEST_P(DequantizeS8gF32, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
-TEST_P(DequantizeS8F16, LengthsGroupsAndScales) { check_dequantize(kernel(), kHalfScales); }
+QB_VARIANT_TEST(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
+QB_VARIANT_TEST(DequantizeS8gF32, LengthsGroupsAndScales) {
+  check_dequantize(kernel(), kHalfScales);
+}
+QB_VARIANT_TEST(DequantizeS8F16, LengthsGroupsAndScales) {
+  check_dequantize(kernel(), kHalfScales);
+}
 
-TEST_P(DequantizeS8F16, NotebooksWeights) {
+QB_VARIANT_TEST(DequantizeS8F16, NotebooksWeights) {
   const std::vector<std::int8_t> q = {127, -64, 32, -16};
   const f16 inv = qb::oracle::to_f16(127);
   std::vector<f16> y(4);
@@ -270,7 +274,7 @@ TEST_P(DequantizeS8F16, NotebooksWeights) {
 }
 
 // Every code over every finite inverse scale: the kernels may divide or be cleverer.
-TEST_P(DequantizeS8F16, EveryQuotient) {
+QB_VARIANT_TEST(DequantizeS8F16, EveryQuotient) {
   constexpr std::size_t kInverses = 0x7c00;
   static const std::vector<f16> want = [] {
     std::vector<f16> list;
@@ -287,7 +291,7 @@ TEST_P(DequantizeS8F16, EveryQuotient) {
   expect_same(y, want, "256 quotients an inverse scale");
 }
 
-TEST_P(DequantizeS8gF32, EveryScale) {
+QB_VARIANT_TEST(DequantizeS8gF32, EveryScale) {
   std::vector<std::int8_t> q = codes(32);
   for (unsigned bits = 0; bits < 0x7c00; ++bits) {
     const f16 scale = f16(bits);
@@ -298,7 +302,7 @@ TEST_P(DequantizeS8gF32, EveryScale) {
   }
 }
 
-TEST_P(DequantizeS8gF32, NonFiniteScalesStayInTheirGroups) {
+QB_VARIANT_TEST(DequantizeS8gF32, NonFiniteScalesStayInTheirGroups) {
   for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
     const Guarded<std::int8_t> q(codes(9 * 32), Against::end);
     Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
@@ -338,13 +342,13 @@ void check_q8_0(qb::int8::quantize_f32_q8_0_fn* kernel, const std::vector<float>
   expect_same_blocks(y.span(), want, std::to_string(blocks) + " blocks");
 }
 
-TEST_P(QuantizeF32Q8_0, BlockCountsBetweenGuardPages) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, BlockCountsBetweenGuardPages) {
   for (std::size_t blocks = 0; blocks <= 100; ++blocks)
     for (const Against side : {Against::end, Against::begin})
       check_q8_0(kernel(), qb::test::weights(blocks * kBlock, unsigned(blocks)), side);
 }
 
-TEST_P(QuantizeF32Q8_0, TiesSaturationSubnormalsAndZeroBlocks) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, TiesSaturationSubnormalsAndZeroBlocks) {
   const auto groups = hard_groups(kBlock);
   check_q8_0(kernel(), joined(groups));
   for (const auto& g : groups) check_q8_0(kernel(), g);
@@ -352,7 +356,7 @@ TEST_P(QuantizeF32Q8_0, TiesSaturationSubnormalsAndZeroBlocks) {
 
 // With absmax 127, d and id are 1 and the elements meet the rounding as they are: all halves, and
 // steps of one ulp around them; then a sample of all floats up to 127.
-TEST_P(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) {
   std::vector<float> values;
   for (int whole = 0; whole < 127; ++whole)
     for (int step = -20; step <= 20; ++step) {
@@ -376,7 +380,7 @@ TEST_P(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) {
   check_q8_0(kernel(), x);
 }
 
-TEST_P(QuantizeF32Q8_0, EveryStart) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, EveryStart) {
   const std::vector<float> values = qb::test::weights(40 * kBlock, 4);
   std::vector<BlockQ8_0> memory(80);
   for (std::size_t start = 0; start < 8; ++start) {
@@ -389,7 +393,7 @@ TEST_P(QuantizeF32Q8_0, EveryStart) {
   }
 }
 
-TEST_P(QuantizeF32Q8_0, NonFiniteInputStaysInItsBlock) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, NonFiniteInputStaysInItsBlock) {
   const std::vector<float> values = qb::test::weights(21 * kBlock, 6);
   for (const float special : {kNan, -kNan, kInf, -kInf})
     for (std::size_t hit = 0; hit < 21; ++hit) {
@@ -417,7 +421,7 @@ std::vector<BlockQ8_0> blocks_of_codes(std::size_t blocks) {
   return x;
 }
 
-TEST_P(DequantizeQ8_0F32, BlockCountsBetweenGuardPages) {
+QB_VARIANT_TEST(DequantizeQ8_0F32, BlockCountsBetweenGuardPages) {
   for (std::size_t blocks = 0; blocks <= 70; ++blocks)
     for (const Against side : {Against::end, Against::begin}) {
       const Guarded<BlockQ8_0> x(blocks_of_codes(blocks), side);
@@ -430,7 +434,7 @@ TEST_P(DequantizeQ8_0F32, BlockCountsBetweenGuardPages) {
     }
 }
 
-TEST_P(DequantizeQ8_0F32, EveryScale) {
+QB_VARIANT_TEST(DequantizeQ8_0F32, EveryScale) {
   for (unsigned bits = 0; bits < 0x10000; ++bits) {
     if ((bits & 0x7c00u) == 0x7c00u) continue;
     BlockQ8_0 x = blocks_of_codes(1)[0];
@@ -442,7 +446,7 @@ TEST_P(DequantizeQ8_0F32, EveryScale) {
   }
 }
 
-TEST_P(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
+QB_VARIANT_TEST(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
   std::vector<BlockQ8_0> x = blocks_of_codes(9);
   for (BlockQ8_0& block : x) block.d = f16(0x3c00);
   x[4].d = f16(0x7e00);
@@ -497,22 +501,26 @@ void check_long_dequantize(void kernel(const std::int8_t*, std::size_t, std::siz
   }
 }
 
-TEST_P(QuantizeF32S8, PastTheCaches) {
+QB_VARIANT_TEST(QuantizeF32S8, PastTheCaches) {
   check_long_quantize(kernel(), qb::test::weights(kTile, 2), 1, 3500007);
 }
-TEST_P(QuantizeF32S8g, PastTheCaches) {
+QB_VARIANT_TEST(QuantizeF32S8g, PastTheCaches) {
   check_long_quantize(kernel(), qb::test::weights(kTile, 2), 110003, 32);
 }
-TEST_P(QuantizeF16S8, PastTheCaches) {
+QB_VARIANT_TEST(QuantizeF16S8, PastTheCaches) {
   check_long_quantize(kernel(), halves(qb::test::weights(kTile, 2)), 1, 5700007);
 }
-TEST_P(DequantizeS8F32, PastTheCaches) { check_long_dequantize(kernel(), 1, 3500007, 0.013f); }
-TEST_P(DequantizeS8gF32, PastTheCaches) {
+QB_VARIANT_TEST(DequantizeS8F32, PastTheCaches) {
+  check_long_dequantize(kernel(), 1, 3500007, 0.013f);
+}
+QB_VARIANT_TEST(DequantizeS8gF32, PastTheCaches) {
   check_long_dequantize(kernel(), 110003, 32, f16(0x2345));
 }
-TEST_P(DequantizeS8F16, PastTheCaches) { check_long_dequantize(kernel(), 1, 5700007, f16(0x57f0)); }
+QB_VARIANT_TEST(DequantizeS8F16, PastTheCaches) {
+  check_long_dequantize(kernel(), 1, 5700007, f16(0x57f0));
+}
 
-TEST_P(QuantizeF32Q8_0, PastTheCaches) {
+QB_VARIANT_TEST(QuantizeF32Q8_0, PastTheCaches) {
   constexpr std::size_t kBlocks = 110003, kTileBlocks = kTile / kBlock;
   const std::vector<float> tile = qb::test::weights(kTile, 2);
   const std::vector<float> x = repeated(tile, kBlocks * kBlock);
@@ -528,7 +536,7 @@ TEST_P(QuantizeF32Q8_0, PastTheCaches) {
   }
 }
 
-TEST_P(DequantizeQ8_0F32, PastTheCaches) {
+QB_VARIANT_TEST(DequantizeQ8_0F32, PastTheCaches) {
   constexpr std::size_t kBlocks = 110003;
   const std::vector<BlockQ8_0> tile = blocks_of_codes(131);
   const std::vector<BlockQ8_0> x = repeated(tile, kBlocks);

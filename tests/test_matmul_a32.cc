@@ -83,29 +83,31 @@ void check_f16(const Kernel& kernel, std::size_t m, qb::test::Shape s, bool any_
   EXPECT_EQ(y, qb::test::multiply(kernel, view, x, m, other, true));
 }
 
-TEST_P(MatmulF16F16, EveryShapeToTheBit) {
+QB_VARIANT_TEST(MatmulF16F16, EveryShapeToTheBit) {
   for (const qb::test::Shape s : qb::test::shapes(1))
     for (const std::size_t m : qb::test::kRows)
       for (const bool any_finite : {false, true})
         ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), m, s, any_finite));
 }
 
-TEST_P(MatmulF16F16, ManyRowsAndLongSums) {
+QB_VARIANT_TEST(MatmulF16F16, ManyRowsAndLongSums) {
   ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), 203, {163, 535}, false));
   for (const std::size_t m : {1, 6})
     ASSERT_NO_FATAL_FAILURE(check_f16(*kernel(), m, {130, 4096}, false));
 }
 
-TEST_P(MatmulF16F16, Empty) {
+QB_VARIANT_TEST(MatmulF16F16, Empty) {
   for (const std::size_t m : {0, 1, 7})
     for (const std::size_t n : {0, 1, 19})
       for (const std::size_t k : {0, 5})
         if (!m || !n || !k) check_f16(*kernel(), m, {n, k}, false);
 }
 
-TEST_P(MatmulF16F16, UnpackGivesBack) { qb::test::check_repacking<A32>(*kernel(), Format::f16, 1); }
+QB_VARIANT_TEST(MatmulF16F16, UnpackGivesBack) {
+  qb::test::check_repacking<A32>(*kernel(), Format::f16, 1);
+}
 
-TEST_P(MatmulF16F16, OverflowAndNonFinite) {
+QB_VARIANT_TEST(MatmulF16F16, OverflowAndNonFinite) {
   // 65504*1 + 16*1 = 65520, the first that rounds to infinity; 65519.99 still rounds to 65504.
   const std::vector<f16> one(3, f16(0x3c00)), x = {f16(0x7bff), f16(0x4c00), f16(0)};
   const WeightView view = qb::matmul::view_f16(one, 1, 3);

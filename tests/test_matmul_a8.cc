@@ -100,7 +100,7 @@ QB_TEST_EACH_GROUP(MatmulA8S4, LongestRowDoesNotOverflow, check_longest, Format:
 
 // By hand: absmax 127 makes the scale 1, so a tie and what lies around it can be read off.
 
-TEST_P(MatmulA8S8, RowsRoundTiesToEven) {
+QB_VARIANT_TEST(MatmulA8S8, RowsRoundTiesToEven) {
   std::vector<std::int8_t> w(4 * 4);
   for (std::size_t i = 0; i < 4; ++i) w[i * 5] = 1;  // the identity
   const std::vector<float> scales(4, 1.0f), x = {127.0f, 2.5f, -3.5f, 0.49999997f};
@@ -109,7 +109,7 @@ TEST_P(MatmulA8S8, RowsRoundTiesToEven) {
             (std::vector<float>{127, 2, -4, 0}));
 }
 
-TEST_P(MatmulA8Q8, BlocksRoundTiesAway) {
+QB_VARIANT_TEST(MatmulA8Q8, BlocksRoundTiesAway) {
   std::vector<qb::BlockQ8_0> w(6, {qb::f16(0x3c00), {}});
   for (std::size_t i = 0; i < 6; ++i) w[i].qs[i] = 1;
   std::vector<float> x = {127.0f, 2.5f, -2.5f, 0.49999997f, -0.5f, 125.49999f};

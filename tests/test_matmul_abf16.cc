@@ -102,7 +102,7 @@ constexpr float kGiven[kCases] = {0x1.01p0f,     0x1.03p0f,  0x1.010002p0f,
 constexpr float kRounded[kCases] = {0x1.00p0f, 0x1.04p0f, 0x1.02p0f,
                                     0x1.00p0f, -0x1p4f,   0x1.fep-2f};
 
-TEST_P(MatmulAbf16F32, WeightsRoundTiesToEven) {
+QB_VARIANT_TEST(MatmulAbf16F32, WeightsRoundTiesToEven) {
   std::vector<float> w(kCases * kCases);
   for (std::size_t i = 0; i < kCases; ++i) w[i * kCases + i] = kGiven[i];
   EXPECT_EQ(products(*kernel(), qb::matmul::view_f32(w, kCases, kCases),
@@ -110,7 +110,7 @@ TEST_P(MatmulAbf16F32, WeightsRoundTiesToEven) {
             std::vector<float>(kRounded, kRounded + kCases));
 }
 
-TEST_P(MatmulAbf16F32, ActivationsRoundTiesToEven) {
+QB_VARIANT_TEST(MatmulAbf16F32, ActivationsRoundTiesToEven) {
   std::vector<float> w(kCases * kCases);
   for (std::size_t i = 0; i < kCases; ++i) w[i * kCases + i] = 1.0f;
   EXPECT_EQ(products(*kernel(), qb::matmul::view_f32(w, kCases, kCases),
@@ -120,7 +120,7 @@ TEST_P(MatmulAbf16F32, ActivationsRoundTiesToEven) {
 
 /// The scale must meet the code before either is rounded: 3 * 1.00390625 = 3.01171875 is 3.015625
 /// in bf16; a scale rounded first would give 3.
-TEST_P(MatmulAbf16S8, DequantizedWeightsAreRoundedOnce) {
+QB_VARIANT_TEST(MatmulAbf16S8, DequantizedWeightsAreRoundedOnce) {
   const std::vector<std::int8_t> w = {3, 127, -3};
   const std::vector<float> scales = {1.00390625f, 0x1.02040ap-7f, 1.00390625f}, x = {1.0f};
   std::vector<float> want;

@@ -117,9 +117,9 @@ void check_predictions(const Kernels& kernels) {
 // another operation has none of its name.
 #define QB_NOTEBOOK_TEST(Suite, operation, field) \
   QB_VARIANT_TEST_SUITE(Suite, operation);        \
-  TEST_P(Suite, SameBits) {                       \
+  QB_VARIANT_TEST(Suite, SameBits) {              \
     Kernels kernels;                              \
-    kernels.field = GetParam();                   \
+    kernels.field = &variant();                   \
     check_four_weights(kernels);                  \
     check_predictions(kernels);                   \
   }

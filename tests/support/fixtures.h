@@ -4,10 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <nlohmann/json.hpp>
-#include <stdexcept>
+#include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -27,66 +25,36 @@ struct Fixture {
 
 class Fixtures {
  public:
-  static const Fixtures& get() {
-    static const Fixtures all;
-    return all;
-  }
+  static const Fixtures& get();
 
   /// The array of that name. Throws if there is none or if its elements are not T's size.
   template <class T>
   Fixture<T> array(const std::string& name) const {
-    const nlohmann::json& entry = index_.at("arrays").at(name);
-    const std::size_t offset = entry.at("offset");
     Fixture<T> result;
-    std::size_t count = 1;
-    for (const std::size_t extent : entry.at("shape")) {
-      result.shape.push_back(extent);
-      count *= extent;
-    }
-    if (element_bytes(entry.at("type")) != sizeof(T) || offset + count * sizeof(T) > bytes_.size())
-      throw std::runtime_error("fixture " + name + " is not what the test takes it for");
-    result.values.resize(count);
-    if (count) std::memcpy(result.values.data(), bytes_.data() + offset, count * sizeof(T));
+    const std::span<const char> bytes = find(name, sizeof(T), result.shape);
+    result.values.resize(bytes.size() / sizeof(T));
+    if (!bytes.empty()) std::memcpy(result.values.data(), bytes.data(), bytes.size());
     return result;
   }
 
-  bool contains(const std::string& name) const { return index_.at("arrays").contains(name); }
+  bool contains(const std::string& name) const;
 
   /// The <case> of every array named <prefix>/<case>/x, in order of name.
-  std::vector<std::string> cases(const std::string& prefix) const {
-    std::vector<std::string> list;
-    for (const auto& [name, entry] : index_.at("arrays").items()) {
-      if (!name.starts_with(prefix + '/') || !name.ends_with("/x")) continue;
-      list.push_back(name.substr(prefix.size() + 1, name.size() - prefix.size() - 3));
-    }
-    if (list.empty()) throw std::runtime_error("no fixtures of " + prefix);
-    return list;
-  }
+  std::vector<std::string> cases(const std::string& prefix) const;
 
   /// CRC-32 of a tensor of the notebook's experiment.
-  std::uint32_t notebook_crc32(const std::string& tensor) const {
-    return index_.at("notebook_crc32").at(tensor);
-  }
+  std::uint32_t notebook_crc32(const std::string& tensor) const;
 
  private:
-  Fixtures() {
-    const std::string directory = QB_FIXTURES;
-    std::ifstream json(directory + "/fixtures.json"),
-        bin(directory + "/fixtures.bin", std::ios::binary);
-    if (!json || !bin) throw std::runtime_error("no fixtures in " + directory);
-    index_ = nlohmann::json::parse(json);
-    bytes_.assign(std::istreambuf_iterator<char>(bin), {});
-  }
+  struct Index;
+  Fixtures();
+  ~Fixtures();
 
-  static std::size_t element_bytes(const std::string& type) {
-    if (type == "int8" || type == "uint8") return 1;
-    if (type == "float16" || type == "uint16") return 2;
-    if (type == "float32" || type == "int32") return 4;
-    if (type == "float64") return 8;
-    return 0;
-  }
+  /// The bytes of an array, whose shape is appended.
+  std::span<const char> find(const std::string& name, std::size_t element_bytes,
+                             std::vector<std::size_t>& shape) const;
 
-  nlohmann::json index_;
+  std::unique_ptr<const Index> index_;
   std::vector<char> bytes_;
 };
 

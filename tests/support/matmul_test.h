@@ -457,7 +457,7 @@ std::string refusal(const auto& call) {
 }  // namespace qb::test
 
 #define QB_TEST_EACH_GROUP(Suite, name, check, format, ...)     \
-  TEST_P(Suite, name) {                                         \
+  QB_VARIANT_TEST(Suite, name) {                                \
     for (const std::size_t group : {__VA_ARGS__})               \
       ASSERT_NO_FATAL_FAILURE(check(*kernel(), format, group)); \
   }

@@ -1,54 +1,60 @@
 // Tests that run once per variant of an operation.
 //
 //   QB_VARIANT_TEST_SUITE(AbsmaxF32, absmax::f32);
-//   TEST_P(AbsmaxF32, NanPropagates) { kernel()(x, 1, n, &y); ... }
+//   QB_VARIANT_TEST(AbsmaxF32, NanPropagates) { kernel()(x, 1, n, &y); ... }
 //
 // A variant that can't run here is skipped with the reason, or fails if QB_REQUIRE_ISA covers it.
+//
+// Registered by hand: TEST_P would have the compiler make GoogleTest's generators again for each
+// suite, which took longer than all else in a test program.
 #pragma once
 
 #include <gtest/gtest.h>
 
-#include <string>
-#include <vector>
+#include <span>
+#include <string_view>
 
 #include "core/variant.h"
 
 namespace qb::test {
 
-template <class OpType>
-class VariantTest : public testing::TestWithParam<const Variant*> {
+class VariantTest : public testing::Test {
+ public:
+  using Create = VariantTest* (*)();
+
+  /// Adds `<suite>.<test>/<variant>` for every row of the operation that this build compiled: those
+  /// for other architectures are no gap in it. Throws if there is none.
+  static bool add(const char* suite, const char* test, const char* file, int line,
+                  std::string_view operation, std::span<const Variant> room, Create create);
+
  protected:
-  void SetUp() override {
-    const Variant& v = *GetParam();
-    const std::string why = v.refusal();
-    if (why.empty()) return;
-    const FeatureSet required = isa::required();
-    if (!required.empty() && required.contains(v.needs))
-      FAIL() << v.op << '/' << v.name << " is required by QB_REQUIRE_ISA but " << why;
-    GTEST_SKIP() << v.op << '/' << v.name << ": " << why;
-  }
+  const Variant& variant() const { return *variant_; }
+  void SetUp() override;
+
+ private:
+  const Variant* variant_ = nullptr;
 };
-
-/// The rows that this build compiled: those for other architectures are no gap in it.
-template <class Impl>
-std::vector<const Variant*> compiled(const Op<Impl>& operation) {
-  std::vector<const Variant*> rows = operation.variants();
-  std::erase_if(rows, [](const Variant* v) { return !v->impl; });
-  return rows;
-}
-
-inline std::string variant_test_name(const testing::TestParamInfo<const Variant*>& info) {
-  return std::string(info.param->name);
-}
 
 }  // namespace qb::test
 
-/// Defines fixture `Suite` with `kernel()`, the implementation of operation `operation` under test,
-/// instantiated for every row of its table.
+/// Defines fixture `Suite` with `kernel()`, the implementation of operation `operation` under test.
 #define QB_VARIANT_TEST_SUITE(Suite, operation)                                           \
-  class Suite : public ::qb::test::VariantTest<decltype(operation)> {                     \
+  class Suite : public ::qb::test::VariantTest {                                          \
    protected:                                                                             \
-    auto* kernel() const { return (operation).kernel(*GetParam()); }                      \
-  };                                                                                      \
-  INSTANTIATE_TEST_SUITE_P(, Suite, ::testing::ValuesIn(::qb::test::compiled(operation)), \
-                           ::qb::test::variant_test_name)
+    auto* kernel() const { return (operation).kernel(variant()); }                        \
+    static bool add_test(const char* test, const char* file, int line,                    \
+                         ::qb::test::VariantTest::Create create) {                        \
+      return add(#Suite, test, file, line, (operation).name, (operation).room(), create); \
+    }                                                                                     \
+  }
+
+/// A test of that fixture, once per row of the operation's table.
+#define QB_VARIANT_TEST(Suite, name)                                                           \
+  class Suite##_##name##_Test : public Suite {                                                 \
+    void TestBody() override;                                                                  \
+    [[maybe_unused]] static const bool added_;                                                 \
+  };                                                                                           \
+  const bool Suite##_##name##_Test::added_ =                                                   \
+      Suite::add_test(#name, __FILE__, __LINE__,                                               \
+                      []() -> ::qb::test::VariantTest* { return new Suite##_##name##_Test; }); \
+  void Suite##_##name##_Test::TestBody()
