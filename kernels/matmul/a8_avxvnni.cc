@@ -21,6 +21,8 @@ struct Ymm {
   static constexpr int kTileRows = 6;          ///< 12 sums
   static constexpr bool kSixteenfold = false;  ///< too few registers, and a third port that ands
   static constexpr int vectors(int rows) { return rows == 1 ? 4 : 2; }
+  template <class K>
+  static constexpr auto prepare = K::per_block ? prepare_per_block<K> : prepare_per_row<K>;
 
   static Int zero() { return _mm256_setzero_si256(); }
   static Int load(const void* p) { return qb::matmul::load(p); }

@@ -415,6 +415,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
                   const Byte* x, float* y) {
   constexpr int panels = Piece<V>::panels;
   constexpr int most = K::per_block ? V::kTileRows / 2 : V::kTileRows;
+  constexpr int fewest = int(V::kFew) < most / 2 ? int(V::kFew) + 1 : (most + 1) / 2;
   constexpr size_t piece_bytes = kDepth * 8 * kLine + (K::per_block ? kDepth / 2 * kLine : 0);
   alignas(64) Byte partial[kMostRows * kWide * sizeof(typename V::Int)];
   alignas(64) Byte wide[K::bits == 4 ? panels * piece_bytes : 64];
@@ -433,7 +434,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       for (size_t p = 0; p < size_t(panels); ++p) {
         const Byte* const panel = packed + least(i + p, last) * bytes;
         piece.n[p] = n + p * kPanel;
-        piece.scales[p] = panel + bytes - kLine;
+        piece.scales[p] = K::per_block ? nullptr : panel + bytes - kLine;
         piece.codes[p] = panel + at;
         piece.next[p] = piece.last ? panel + size_t(panels) * bytes : panel + end;
         if constexpr (K::bits == 4) {
@@ -445,9 +446,9 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       piece.next_line = kLine;
       for (size_t t = 0; t < count; ++t) {
         const size_t r0 = rows * t / count, r1 = rows * (t + 1) / count;
-        any_tile<V, K::per_block, most, (V::kFew + 2) / 2>(
-            r1 - r0, call, piece, x + r0 * call.x.stride, b0,
-            partial + r0 * (kWide * sizeof(typename V::Int)), y + r0 * call.n);
+        any_tile<V, K::per_block, most, fewest>(r1 - r0, call, piece, x + r0 * call.x.stride, b0,
+                                                partial + r0 * (kWide * sizeof(typename V::Int)),
+                                                y + r0 * call.n);
         piece.next_dword = piece.next_line = 0;
       }
       b0 += kDepth;
@@ -490,7 +491,7 @@ constexpr Kernel kernel_of() {
           .unpack = unpack<F, K>,
           .workspace_bytes = workspace_bytes<F::per_block>,
           .m_step = 1,
-          .prepare = F::per_block ? prepare_per_block<K> : prepare_per_row<K>,
+          .prepare = V::template prepare<K>,
           .run = run<V, F>};
 }
 
