@@ -11,7 +11,7 @@ set(QB_FLAGS_avx512 ${QB_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq 
 set(QB_FLAGS_avx512vnni ${QB_FLAGS_avx512} -mavx512vnni)
 set(QB_FLAGS_avx512bf16 ${QB_FLAGS_avx512vnni} -mavx512bf16)
 set(QB_FLAGS_avx512fp16 ${QB_FLAGS_avx512vnni} -mavx512fp16)
-set(QB_FLAGS_amx ${QB_FLAGS_avx512vnni} -mamx-tile -mamx-int8 -mamx-bf16)
+set(QB_FLAGS_amx ${QB_FLAGS_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
 set(QB_FLAGS_neon)
 set(QB_FLAGS_neon_fp16 -march=armv8.2-a+fp16)
 set(QB_FLAGS_neon_dotprod -march=armv8.2-a+dotprod)

@@ -85,7 +85,7 @@ inline constexpr FeatureSet avx512vnni = avx512 | features(Feature::avx512vnni);
 inline constexpr FeatureSet avx512bf16 = avx512vnni | features(Feature::avx512bf16);
 inline constexpr FeatureSet avx512fp16 = avx512vnni | features(Feature::avx512fp16);
 inline constexpr FeatureSet amx =
-    avx512vnni | features(Feature::amx_tile, Feature::amx_int8, Feature::amx_bf16);
+    avx512bf16 | features(Feature::amx_tile, Feature::amx_int8, Feature::amx_bf16);
 inline constexpr FeatureSet neon = features(Feature::asimd);
 inline constexpr FeatureSet neon_fp16 = neon | features(Feature::fphp);
 inline constexpr FeatureSet neon_dotprod = neon | features(Feature::dotprod);

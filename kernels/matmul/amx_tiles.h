@@ -1,0 +1,396 @@
+// Products by AMX tiles, as a8 and abf16 share them: blocking, overlap, and the layouts that tiles
+// ask for.
+//
+// A tile is 16 rows of 64 bytes. A step is 64 bytes of K (64 codes, or 32 bf16): for 16 rows of
+// activations one tile, A; for 16 outputs one tile, B, whose rows hold four bytes of K for each
+// output. A product of two takes the unit 16 cycles and a load 8, so that a 2x2 square of sums (32
+// rows, a panel of 32 outputs) loads four tiles in 32 cycles while it multiplies for 64. One row of
+// tiles would wait for its own sums (52 cycles for 32 of work), so there odd steps have sums of
+// their own, added at the end.
+//
+// Activations are stored tile by tile, and as many rows are taken at a time as stay in L2. A block
+// of kDepth steps of a panel (16 KiB of B in L1) meets all of them before the next one does; sums
+// wait in between. What else is to do is spread over the steps, in the shadow of the products:
+// decoding, or fetching, the next block's weights, and turning the last square's sums into output.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include <immintrin.h>
+
+#include "core/stream.h"
+#include "matmul/row_formats.h"
+
+#if defined(__clang__)
+#define QB_UNROLL _Pragma("unroll")
+#else
+#define QB_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+namespace qb::matmul {
+namespace {
+
+using std::size_t;
+using Byte = std::uint8_t;  // std::byte's operators are functions, which would be shared weakly
+
+constexpr size_t kTile = 1024;  // bytes
+constexpr size_t kRows = 16;    // of a tile
+constexpr size_t kLine = 64;    // bytes of a tile's row: a step of K
+constexpr size_t kStrip = 16;   // outputs of a tile
+constexpr size_t kPanel = 32;   // outputs
+constexpr size_t kDepth = 8;    // steps in a block
+constexpr size_t kBlockRows = 256;
+constexpr size_t kActivationBytes = 1024 * 1024;  // that are to stay in L2
+
+constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
+constexpr size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
+
+// --- Tile registers ----------------------------------------------------------------------------
+
+// 0 and 1: sums of 16 rows with the panel's two strips; 2 and 3: of the next 16 (or of the same,
+// odd steps). 4 and 5: activations of the two. 6 and 7: weights of the two strips.
+struct alignas(64) TileConfig {
+  std::uint8_t palette, start_row, reserved[14];
+  std::uint16_t row_bytes[16];
+  std::uint8_t rows[16];
+};
+
+/// What was stored is in memory from here on: a tile load is an asm that does not say what it
+/// reads.
+inline void stored(const void* p) { asm volatile("" : : "r"(p) : "memory"); }
+
+/// Tiles of `upper` and `lower` rows of activations; `k_bytes` of K in each of them.
+inline void configure(size_t upper, size_t lower, size_t k_bytes) {
+  TileConfig config = {};
+  config.palette = 1;
+  for (int t = 0; t < 8; ++t) {
+    config.row_bytes[t] = kLine;
+    config.rows[t] = static_cast<std::uint8_t>(t >= 6            ? k_bytes / 4
+                                               : t == 4 || t < 2 ? upper
+                                                                 : lower);
+  }
+  config.row_bytes[4] = config.row_bytes[5] = static_cast<std::uint16_t>(k_bytes);
+  stored(&config);
+  _tile_loadconfig(&config);
+}
+
+/// The products of a 2x2 square by one instruction. The registers of gcc's tile intrinsics must be
+/// literals.
+#define QB_TILE_PRODUCTS(Name, product)             \
+  struct Name {                                     \
+    static void upper_left() { product(0, 4, 6); }  \
+    static void upper_right() { product(1, 4, 7); } \
+    static void lower_left() { product(2, 5, 6); }  \
+    static void lower_right() { product(3, 5, 7); } \
+  };
+
+constexpr size_t kSums = 2 * kRows * kPanel;  // of a square
+
+inline void zero_sums() {
+  _tile_zero(0);
+  _tile_zero(1);
+  _tile_zero(2);
+  _tile_zero(3);
+}
+inline void load_sums(const std::int32_t* sums) {
+  _tile_loadd(0, sums, kPanel * 4);
+  _tile_loadd(1, sums + kStrip, kPanel * 4);
+  _tile_loadd(2, sums + kRows * kPanel, kPanel * 4);
+  _tile_loadd(3, sums + kRows * kPanel + kStrip, kPanel * 4);
+}
+inline void store_sums(std::int32_t* sums) {
+  _tile_stored(0, sums, kPanel * 4);
+  _tile_stored(1, sums + kStrip, kPanel * 4);
+  _tile_stored(2, sums + kRows * kPanel, kPanel * 4);
+  _tile_stored(3, sums + kRows * kPanel + kStrip, kPanel * 4);
+}
+
+/// 32 rows, a tile of 16 at a and one `lower` bytes behind it, times a panel at b.
+template <class Products, class Meanwhile>
+[[gnu::noinline]] void two_rows_of_tiles(const Byte* a, size_t lower, const Byte* b, size_t steps,
+                                         Meanwhile& shared) {
+  Meanwhile meanwhile = shared;  // in registers
+  for (size_t s = 0; s < steps; ++s, a += kTile, b += 2 * kTile) {
+    _tile_loadd(4, a, kLine);
+    _tile_loadd(6, b, kLine);
+    Products::upper_left();
+    _tile_loadd(7, b + kTile, kLine);
+    Products::upper_right();
+    _tile_loadd(5, a + lower, kLine);
+    Products::lower_left();
+    Products::lower_right();
+    meanwhile.step();
+  }
+  meanwhile.rest_of_rows();
+  shared = meanwhile;
+}
+
+/// 16 rows at a: even and odd steps apart.
+template <class Products, class Meanwhile>
+[[gnu::noinline]] void one_row_of_tiles(const Byte* a, const Byte* b, size_t steps,
+                                        Meanwhile& shared) {
+  Meanwhile meanwhile = shared;
+  for (size_t s = 0; s < steps; s += 2, a += 2 * kTile, b += 4 * kTile) {
+    _tile_loadd(4, a, kLine);
+    _tile_loadd(6, b, kLine);
+    Products::upper_left();
+    _tile_loadd(7, b + kTile, kLine);
+    Products::upper_right();
+    meanwhile.step();
+    if (s + 1 == steps) break;
+    _tile_loadd(5, a + kTile, kLine);
+    _tile_loadd(6, b + 2 * kTile, kLine);
+    Products::lower_left();
+    _tile_loadd(7, b + 3 * kTile, kLine);
+    Products::lower_right();
+    meanwhile.step();
+  }
+  meanwhile.rest_of_rows();
+  shared = meanwhile;
+}
+
+// --- Layouts -----------------------------------------------------------------------------------
+
+/// Bytes of activations of 16 rows.
+constexpr size_t row_tiles(size_t steps) { return steps * kTile; }
+
+constexpr size_t activation_bytes(size_t m, size_t steps) {
+  return quotient_up(m, kRows) * row_tiles(steps);
+}
+
+/// 16 registers of 16 dwords, turned: dword i of register j goes to dword j of register i.
+inline void transpose(__m512i (&v)[16]) {
+  __m512i t[16];
+  QB_UNROLL for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+  }
+  QB_UNROLL for (int i = 0; i < 16; i += 4) QB_UNROLL for (int j = 0; j < 2; ++j) {
+    v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
+    v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
+  }
+  // v[4 q + j]: dword 4 l + j of registers 4 q to 4 q + 3 in 128-bit lane l.
+  QB_UNROLL for (int j = 0; j < 4; ++j) {
+    const __m512i low01 = _mm512_shuffle_i32x4(v[j], v[4 + j], 0x44);
+    const __m512i high01 = _mm512_shuffle_i32x4(v[j], v[4 + j], 0xee);
+    const __m512i low23 = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0x44);
+    const __m512i high23 = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0xee);
+    t[j] = _mm512_shuffle_i32x4(low01, low23, 0x88);
+    t[4 + j] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
+    t[8 + j] = _mm512_shuffle_i32x4(high01, high23, 0x88);
+    t[12 + j] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
+  }
+  QB_UNROLL for (int i = 0; i < 16; ++i) v[i] = t[i];
+}
+
+constexpr std::uint64_t first(size_t count) {
+  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
+}
+
+/// Codes [k, k+count) of output n, a signed byte each, then zeros. k: a multiple of 32; count: 64
+/// at most, 32 for the block formats.
+template <class F>
+inline __m512i codes_of(const Weights& w, size_t n, size_t k, size_t count) {
+  if (n >= w.n || k >= w.k) return _mm512_setzero_si512();
+  count = least(count, w.k - k);
+  const Byte* const row = static_cast<const Byte*>(w.values) + n * F::row(w.k);
+  const Byte* const from = row + k / kBlock * F::block + F::codes;
+  if constexpr (F::bits == 8) {
+    return _mm512_maskz_loadu_epi8(first(count), from);
+  } else if constexpr (F::neighbours) {
+    const __m512i pairs = _mm512_cvtepu8_epi16(
+        _mm256_maskz_loadu_epi8(static_cast<__mmask32>(first((count + 1) / 2)), from));
+    const __m512i nibbles =
+        _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4)), _mm512_set1_epi8(15));
+    const __m512i eight = _mm512_set1_epi8(8);
+    return _mm512_maskz_sub_epi8(first(count), _mm512_xor_si512(nibbles, eight), eight);
+  } else {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    const __m128i nibble = _mm_set1_epi8(15);
+    const __m256i both = _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble),
+                                          _mm_and_si128(bytes, nibble));
+    return _mm512_zextsi256_si512(_mm256_sub_epi8(both, _mm256_set1_epi8(8)));
+  }
+}
+
+// --- The walk ----------------------------------------------------------------------------------
+
+// A class W says what the weights are and what becomes of the sums:
+//
+//   Products                     QB_TILE_PRODUCTS
+//   kDecodes                     whether tiles must be made of the packed weights
+//   kUnit                        bytes of a packed tile
+//   Panel                        of a panel, given its packed bytes: tile(u), the u'th tile as
+//                                packed (even: outputs 0-15), and decode(u, to)
+//   Output                       store<split>(sums, row): one row of a finished square
+
+/// What is done while tiles multiply: units of the next block's weights, and rows of the last
+/// square.
+template <class W>
+struct Meanwhile {
+  typename W::Panel panel = {};  ///< of the next block
+  size_t unit = 0, units = 0;    ///< its next tile, and where it ends
+  Byte* to = nullptr;            ///< where decoded tiles go
+  size_t due = 0, of = 1, share = 0;
+
+  typename W::Output output = {};
+  const std::int32_t* sums = nullptr;
+  size_t row = 0, rows = 0, rows_a_step = 0;
+  bool split = false;
+
+  /// [begin, end): tiles of the panel; over the next `steps` steps.
+  void prepare(const typename W::Panel& next, size_t begin, size_t end, Byte* decoded,
+               size_t steps) {
+    panel = next;
+    unit = begin;
+    units = end;
+    to = decoded;
+    due = 0;
+    of = steps;
+    share = end - begin;
+  }
+  void finish(const std::int32_t* square, const typename W::Output& out, size_t count,
+              bool in_two) {
+    output = out;
+    sums = square;
+    row = 0;
+    rows = count;
+    split = in_two;
+  }
+
+  [[gnu::always_inline]] void next_unit() {
+    if constexpr (W::kDecodes) {
+      panel.decode(unit, to);
+      to += kTile;
+    } else {
+      const Byte* const p = panel.tile(unit);
+      for (size_t line = 0; line < W::kUnit; line += kLine)
+        _mm_prefetch(reinterpret_cast<const char*>(p + line), _MM_HINT_T1);
+    }
+    ++unit;
+  }
+  [[gnu::always_inline]] void next_row() {
+    if (split)
+      output.template store<true>(sums, row);
+    else
+      output.template store<false>(sums, row);
+    ++row;
+  }
+  [[gnu::always_inline]] void step() {
+    for (due += share; due >= of && unit < units; due -= of) next_unit();
+    for (size_t i = 0; i < rows_a_step && row < rows; ++i) next_row();
+  }
+  void rest_of_rows() {
+    while (row < rows) next_row();
+  }
+  void rest_of_units() {
+    while (unit < units) next_unit();
+  }
+};
+
+/// y[0..m, n0..n1). `steps` of K, activations in tiles. panel(n): the Panel of outputs [n, n+32);
+/// output(m, n, columns): the Output of the square at row m and output n, with so many columns.
+template <class W, class PanelOf, class OutputOf>
+void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
+          const PanelOf& panel_of, const OutputOf& output_of) {
+  constexpr size_t square = 2 * kRows;
+  alignas(64) Byte decoded[2][W::kDecodes ? kDepth * 2 * kTile : kLine];
+  alignas(64) std::int32_t sums[kBlockRows / square][kSums];
+  if (m == 0 || n0 >= n1) return;
+  const size_t blocks = steps ? quotient_up(steps, kDepth) : 1;
+  size_t chunk = kActivationBytes / (steps * kLine + 1) / square * square;
+  chunk = chunk < square ? square : least(chunk, kBlockRows);
+  for (size_t m0 = 0; m0 < m; m0 += chunk) {
+    const size_t rows = least(chunk, m - m0), squares = quotient_up(rows, square);
+    const Byte* const a0 = activations + m0 / kRows * row_tiles(steps);
+    // What one square has no rows for costs nothing.
+    if (rows <= kRows)
+      configure(rows, rows, kLine);
+    else
+      configure(kRows, squares == 1 ? rows - kRows : kRows, kLine);
+    Meanwhile<W> meanwhile;
+    int buffer = 0;
+    meanwhile.prepare(panel_of(n0), 0, 2 * least(steps, kDepth), decoded[0], 1);
+    meanwhile.rest_of_units();
+    for (size_t n = n0; n < n1; n += kPanel)
+      for (size_t b = 0; b < blocks; ++b) {
+        const size_t s0 = b * kDepth, count = least(kDepth, steps - s0);
+        const bool fresh = b == 0, last = b + 1 == blocks;
+        const typename W::Panel here = panel_of(n);
+        const Byte* weights;
+        if constexpr (W::kDecodes) {
+          weights = decoded[buffer];
+          stored(weights);
+        } else {
+          weights = here.tile(2 * s0);
+        }
+        buffer ^= 1;
+        if (!last)
+          meanwhile.prepare(here, 2 * (s0 + kDepth), 2 * least(steps, s0 + 2 * kDepth),
+                            decoded[buffer], squares * count);
+        else if (n + kPanel < n1)
+          meanwhile.prepare(panel_of(n + kPanel), 0, 2 * least(steps, kDepth), decoded[buffer],
+                            squares * count);
+        else
+          meanwhile.prepare(here, 0, 0, nullptr, 1);
+        meanwhile.rows_a_step = count ? quotient_up(square, count) : 0;
+        for (size_t q = 0; q < squares; ++q) {
+          const size_t left = rows - q * square;
+          const Byte* const a = a0 + 2 * q * row_tiles(steps) + s0 * kTile;
+          // A single square's sums stay where they are.
+          if (fresh)
+            zero_sums();
+          else if (squares > 1)
+            load_sums(sums[q]);
+          if (left > kRows)
+            two_rows_of_tiles<typename W::Products>(a, row_tiles(steps), weights, count, meanwhile);
+          else
+            one_row_of_tiles<typename W::Products>(a, weights, count, meanwhile);
+          if (last || squares > 1) store_sums(sums[q]);
+          if (last)
+            meanwhile.finish(sums[q], output_of(m0 + q * square, n, least(kPanel, n1 - n)),
+                             least(left, square), left <= kRows);
+        }
+        meanwhile.rest_of_units();
+      }
+    meanwhile.rest_of_rows();
+  }
+  _tile_release();
+}
+
+/// Where a panel's outputs go.
+struct Columns {
+  float* y;           ///< of the square's first row
+  size_t n;           ///< y's row length
+  __mmask16 mask[2];  ///< of the two strips
+  bool stream;
+
+  Columns() = default;
+  Columns(float* at, size_t row_length, size_t columns, bool streams)
+      : y(at),
+        n(row_length),
+        mask{static_cast<__mmask16>(first(columns)),
+             static_cast<__mmask16>(columns > kStrip ? first(columns - kStrip) : 0)},
+        stream(streams && columns == kPanel) {}
+
+  [[gnu::always_inline]] void store(size_t row, __m512 left, __m512 right) const {
+    float* const to = y + row * n;
+    if (stream) {
+      _mm512_stream_ps(to, left);
+      _mm512_stream_ps(to + kStrip, right);
+    } else {
+      _mm512_mask_storeu_ps(to, mask[0], left);
+      _mm512_mask_storeu_ps(to + kStrip, mask[1], right);
+    }
+  }
+};
+
+/// Whether y is to be written past the caches (core/stream.h), and may be: rows begin with a line.
+inline bool streams(const Weights& w, size_t packed_bytes, size_t m, const void* y) {
+  const size_t bytes = packed_bytes + m * (w.k + w.n) * sizeof(float);
+  return bytes >= kStreamBytes && w.n % kStrip == 0 &&
+         (reinterpret_cast<std::uintptr_t>(y) & (kLine - 1)) == 0;
+}
+
+}  // namespace
+}  // namespace qb::matmul
