@@ -13,7 +13,7 @@
 // be interleaved. Below some 64 rows that binds, and above them the tiles.
 #include "matmul/amx_tiles.h"
 
-#if !defined(__AMX_BF16__) || !defined(__AVX512BF16__)
+#if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512BF16__)  // clang 14's
 #error "compile with the flags of cmake/Isa.cmake for amx"
 #endif
 

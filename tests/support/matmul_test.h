@@ -360,6 +360,9 @@ void check_many_rows(const matmul::Kernel& kernel, matmul::Format format, std::s
   Shape s = A::kMany.any_k;
   if (group > 1) s = {A::kMany.grouped.n, (A::kMany.grouped.k + group - 1) / group * group};
   ASSERT_NO_FATAL_FAILURE(check_shape<A>(kernel, format, A::kMany.m, s, group));
+  // More rows than any kernel takes at a time, of little else.
+  const Shape small{33, group == 1 ? 70 : group};
+  ASSERT_NO_FATAL_FAILURE(check_shape<A>(kernel, format, 269, small, group));
 }
 
 /// One activation that is not zero, at every place: no lane meets another's.
