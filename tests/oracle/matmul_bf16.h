@@ -28,9 +28,10 @@ inline std::vector<double> rounded_weights_of_output(const matmul::WeightView& v
   return w;
 }
 
-/// bound(), and what a unit that takes subnormal factors for zero leaves out.
+/// bound(), and what a unit that takes subnormal factors for zero leaves out; before they are
+/// rounded, perhaps, so that one just below 2^-126 is one of them.
 inline double bound_bf16(std::span<const double> x, std::span<const double> w, const Product& p) {
-  const auto subnormal = [](double v) { return v != 0 && std::fabs(v) < 0x1p-126; };
+  const auto subnormal = [](double v) { return std::fabs(v) <= 0x1p-126; };
   double flushed = 0;
   for (std::size_t k = 0; k < w.size(); ++k)
     if (subnormal(x[k]) || subnormal(w[k])) flushed += std::fabs(x[k] * w[k]);
