@@ -50,6 +50,8 @@ constexpr size_t kAhead = 1024;  // bytes that the few-row kernels prefetch ahea
 
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
+/// Cache lines that so many bytes begin, at the least one.
+constexpr size_t lines(size_t bytes) { return bytes > 64 ? bytes / 64 : 1; }
 
 enum class Scales { none, channel, group };
 
@@ -350,8 +352,10 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
     Unroll<int(kStep)>::run([&](auto i) {
       constexpr int u = i.value % U;
       Unroll<P>::run([&](auto q) {
-        constexpr size_t at = size_t(i.value) * step_bytes / kStep;
-        if constexpr (at % 64 == 0) S::prefetch(p + q.value * stride + at + kAhead);
+        constexpr size_t each = step_bytes / kStep, at = size_t(i.value) * each;
+        if constexpr (at % 64 == 0)
+          for (size_t line = 0; line < lines(each); ++line)
+            S::prefetch(p + q.value * stride + at + line * 64 + kAhead);
         const V w0 = weight<S, C, i.value, 0>(p + q.value * stride, scale[q.value]);
         const V w1 = weight<S, C, i.value, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
@@ -546,7 +550,9 @@ __attribute__((noinline)) void tile(const float* x, const float* b, size_t depth
     acc[r.value][1] = first ? S::zero() : S::load(sums + r.value * panel + S::kLanes);
   });
   for (size_t k = 0; k < depth; ++k, x += R, b += panel) {
-    if constexpr (AheadBytes > 0) S::prefetch_l2(ahead + k * AheadBytes);
+    if constexpr (AheadBytes > 0)
+      for (size_t line = 0; line < lines(AheadBytes); ++line)
+        S::prefetch_l2(ahead + k * AheadBytes + line * 64);
     S::template step<R>(acc, S::load(b), S::load(b + S::kLanes), x);
   }
   Unroll<R>::run([&](auto r) {
