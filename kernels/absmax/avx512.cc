@@ -1,0 +1,251 @@
+// Absmax, AVX-512. What binds; the shares of the limit that are reached are in results/.
+//
+//   one f32 group   the two vector pipes in L1: vrangeps takes the larger magnitude of two vectors
+//                   in one operation, but swallows NaN, so that one compare for every two loads
+//                   looks for it beside: three operations for 128 bytes. What it finds, and what
+//                   may be subnormal (DAZ would hide it), is done again on the bits.
+//   one f16 group   an AND and a maximum a load: 64 bytes a cycle.
+//   beyond caches   memory, read as eight interleaved streams.
+//   groups of 32    the vector pipes in L1: reducing sixteen groups takes 45 (f32) or 48 (f16)
+//                   operations, 30 of them shuffles, on top of 48 or 16.
+//
+// All but vrangeps is integer arithmetic on the bits with the sign cleared: NaN is the largest.
+#include <immintrin.h>
+
+#include "absmax/kernels.h"
+#include "core/stream.h"
+
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
+    !defined(__AVX512DQ__)
+#error "compile with the flags of cmake/Isa.cmake for avx512"
+#endif
+
+namespace qb::absmax {
+namespace {
+
+struct U32 {
+  using T = float;
+  static constexpr std::size_t lanes = 16;
+  static __m512i magnitude(const float* x) {
+    return _mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi32(0x7fffffff));
+  }
+  /// Of the first n <= lanes.
+  static __m512i magnitude(const float* x, std::size_t n) {
+    return _mm512_and_si512(_mm512_maskz_loadu_epi32(__mmask16((1u << n) - 1), x),
+                            _mm512_set1_epi32(0x7fffffff));
+  }
+  static __m512i max(__m512i a, __m512i b) { return _mm512_max_epu32(a, b); }
+  static float reduce(__m512i v) {
+    const __m256i h = _mm256_max_epu32(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    __m128i m = _mm_max_epu32(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0x4e));
+    m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0xb1));
+    return _mm_cvtss_f32(_mm_castsi128_ps(m));
+  }
+  /// Lane i of the result is reduce(g[i]): four halvings, each joining two registers in one.
+  static __m512 reduce16(__m512i (&g)[16]) {
+    for (int i = 0; i < 16; i += 2)  // abab in each quarter
+      g[i] = max(_mm512_unpacklo_epi32(g[i], g[i + 1]), _mm512_unpackhi_epi32(g[i], g[i + 1]));
+    for (int i = 0; i < 16; i += 4)  // abcd
+      g[i] = max(_mm512_unpacklo_epi64(g[i], g[i + 2]), _mm512_unpackhi_epi64(g[i], g[i + 2]));
+    for (int i = 0; i < 16; i += 8)  // abcd abcd efgh efgh
+      g[i] = max(_mm512_shuffle_i32x4(g[i], g[i + 4], 0x44),
+                 _mm512_shuffle_i32x4(g[i], g[i + 4], 0xee));
+    return _mm512_castsi512_ps(
+        max(_mm512_shuffle_i32x4(g[0], g[8], 0x88), _mm512_shuffle_i32x4(g[0], g[8], 0xdd)));
+  }
+};
+
+struct U16 {
+  using T = f16;
+  static constexpr std::size_t lanes = 32;
+  static __m512i magnitude(const f16* x) {
+    return _mm512_and_si512(_mm512_loadu_si512(x), _mm512_set1_epi16(0x7fff));
+  }
+  static __m512i magnitude(const f16* x, std::size_t n) {
+    const auto mask = __mmask32((std::uint64_t{1} << n) - 1);
+    return _mm512_and_si512(_mm512_maskz_loadu_epi16(mask, x), _mm512_set1_epi16(0x7fff));
+  }
+  static __m512i max(__m512i a, __m512i b) { return _mm512_max_epu16(a, b); }
+  static float reduce(__m512i v) {
+    const __m256i h = _mm256_max_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+    const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+    // vphminposuw is the only horizontal word reduction: a minimum, so complement.
+    const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi16(-1)));
+    return _cvtsh_ss(static_cast<unsigned short>(~_mm_cvtsi128_si32(least)));
+  }
+  static __m512 reduce16(__m512i (&g)[16]) {
+    for (int i = 0; i < 16; i += 2)  // ab four times in each quarter
+      g[i] = max(_mm512_unpacklo_epi16(g[i], g[i + 1]), _mm512_unpackhi_epi16(g[i], g[i + 1]));
+    for (int i = 0; i < 16; i += 4)  // abcd twice
+      g[i] = max(_mm512_unpacklo_epi32(g[i], g[i + 2]), _mm512_unpackhi_epi32(g[i], g[i + 2]));
+    for (int i = 0; i < 16; i += 8)  // a to h
+      g[i] = max(_mm512_unpacklo_epi64(g[i], g[i + 4]), _mm512_unpackhi_epi64(g[i], g[i + 4]));
+    const __m512i half = max(_mm512_shuffle_i32x4(g[0], g[8], 0x44),  // quarters of g0 g0 g8 g8
+                             _mm512_shuffle_i32x4(g[0], g[8], 0xee));
+    const __m512i all = max(_mm512_shuffle_i32x4(half, half, 0x08),  // quarters 0 2, then 1 3
+                            _mm512_shuffle_i32x4(half, half, 0x0d));
+    return _mm512_cvtph_ps(_mm512_castsi512_si256(all));
+  }
+};
+
+constexpr std::size_t kStreams = 8, kPage = 4096, kLine = 64;
+/// Bytes ahead of a stream that are fetched: the hardware's prefetchers stop at every page.
+constexpr std::size_t kAhead = 512;
+
+template <class U>
+inline void fetch(const typename U::T* x) {
+  _mm_prefetch(reinterpret_cast<const char*>(x) + kAhead, _MM_HINT_T0);
+}
+
+/// One group, on the bits. Eight loads go through a tree to four accumulators, so that a load costs
+/// one AND and one maximum and no chain is longer than the loads take.
+template <class U>
+[[gnu::noinline]] float run_bits(const typename U::T* x, std::size_t len) {
+  constexpr std::size_t lanes = U::lanes;
+  const auto* const end = x + len;
+  __m512i a[4];
+  // The tail re-reads elements already seen: a maximum does not mind.
+  for (auto& v : a) v = len < lanes ? U::magnitude(x, len) : U::magnitude(end - lanes);
+  for (; std::size_t(end - x) >= 8 * lanes; x += 8 * lanes)
+    for (std::size_t i = 0; i < 4; ++i)
+      a[i] = U::max(a[i],
+                    U::max(U::magnitude(x + 2 * i * lanes), U::magnitude(x + (2 * i + 1) * lanes)));
+  for (; std::size_t(end - x) >= lanes; x += lanes) a[0] = U::max(a[0], U::magnitude(x));
+  return U::reduce(U::max(U::max(a[0], a[1]), U::max(a[2], a[3])));
+}
+
+/// The larger magnitude of each lane; of a NaN and a number the number.
+inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
+
+inline float run(const float* x, std::size_t len) {
+  constexpr std::size_t kStep = 128;
+  if (len < 2 * kStep) return run_bits<U32>(x, len);
+  __m512 a[4];
+  __mmask16 ordered[4];
+  for (auto& v : a) v = _mm512_setzero_ps();
+  for (auto& m : ordered) m = 0xffff;
+  const auto step = [&](const float* at) {
+    for (int i = 0; i < 4; ++i) {
+      const __m512 b = _mm512_loadu_ps(at + 32 * i);
+      __m512 c = _mm512_loadu_ps(at + 32 * i + 16);
+      __asm__("" : "+v"(c));  // loaded once: gcc makes it a memory operand of both
+      ordered[i] = _mm512_mask_cmp_ps_mask(ordered[i], b, c, _CMP_ORD_Q);
+      a[i] = larger(a[i], larger(b, c));
+    }
+  };
+  for (std::size_t j = 0; j + kStep <= len; j += kStep) step(x + j);
+  step(x + len - kStep);  // the tail, some of it again
+  const __m512 all = larger(larger(a[0], a[1]), larger(a[2], a[3]));
+  const float largest = U32::reduce(_mm512_castps_si512(all));
+  const bool number = (ordered[0] & ordered[1] & ordered[2] & ordered[3]) == 0xffff;
+  const bool normal = __builtin_bit_cast(std::uint32_t, largest) >= 0x00800000u;
+  return number && normal ? largest : run_bits<U32>(x, len);
+}
+
+inline float run(const f16* x, std::size_t len) { return run_bits<U16>(x, len); }
+
+/// One group too large for the caches: eight streams, a line of each in turn, keep more of the
+/// memory's banks and of the core's prefetchers busy than one stream.
+template <class U>
+inline float run_streams(const typename U::T* x, std::size_t len) {
+  // Not whole pages apart, or all streams would fall into one set of the first-level cache.
+  const std::size_t bytes = len * sizeof *x / kStreams / kPage * kPage - 9 * kLine;
+  const std::size_t stride = bytes / sizeof *x;
+  __m512i a[kStreams];
+  for (auto& v : a) v = _mm512_setzero_si512();
+  for (std::size_t j = 0; j < stride; j += U::lanes)
+    for (std::size_t i = 0; i < kStreams; ++i) {
+      const auto* const line = x + i * stride + j;
+      fetch<U>(line);
+      a[i] = U::max(a[i], U::magnitude(line));
+    }
+  for (std::size_t step = kStreams / 2; step; step /= 2)
+    for (std::size_t i = 0; i < step; ++i) a[i] = U::max(a[i], a[i + step]);
+  const float rest = run_bits<U>(x + kStreams * stride, len - kStreams * stride);
+  const float most = U::reduce(a[0]);
+  // As bits, for NaN: it is the largest.
+  return __builtin_bit_cast(std::uint32_t, rest) > __builtin_bit_cast(std::uint32_t, most) ? rest
+                                                                                           : most;
+}
+
+/// Sixteen groups of len >= U::lanes: eight pairs of neighbours, `stride` elements apart. kLen: len
+/// where it is known, else 0.
+template <class U, std::size_t kLen, bool kFetch>
+inline __m512 sixteen(const typename U::T* x, std::size_t stride, std::size_t len) {
+  constexpr std::size_t lanes = U::lanes;
+  __m512i g[16];
+  const auto group = [=](std::size_t i) { return x + i / 2 * stride + i % 2 * len; };
+  if constexpr (kLen != 0) {
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < 16; ++i) {
+      const auto* const at = group(i);
+      if constexpr (kFetch)
+        for (std::size_t j = 0; j < kLen; j += kLine / sizeof *x) fetch<U>(at + j);
+      g[i] = U::magnitude(at);
+      for (std::size_t j = lanes; j < kLen; j += lanes) g[i] = U::max(g[i], U::magnitude(at + j));
+    }
+  } else {  // through memory: sixteen pointers at a time are more than there are registers
+#pragma GCC unroll 1
+    for (std::size_t i = 0; i < 16; ++i) {
+      const auto* const at = group(i);
+      __m512i a = U::magnitude(at), b = U::magnitude(at + len - lanes);
+      std::size_t j = lanes;
+      for (; j + 2 * lanes <= len; j += 2 * lanes) {
+        a = U::max(a, U::magnitude(at + j));
+        b = U::max(b, U::magnitude(at + j + lanes));
+      }
+      if (j + lanes <= len) a = U::max(a, U::magnitude(at + j));
+      g[i] = U::max(a, b);
+    }
+  }
+  return U::reduce16(g);
+}
+
+template <class U, std::size_t kLen>
+inline void sixteen_at_once(const typename U::T* x, std::size_t groups, std::size_t len,
+                            float* out) {
+  std::size_t done = 0;
+  if (groups * len * sizeof *x >= kStreamBytes) {  // groups of eight streams, as in run_streams
+    std::size_t each = groups / kStreams / 2 * 2;
+    if (each > 2 && each * len * sizeof *x % kPage == 0) each -= 2;
+    for (std::size_t i = 0; i < each; i += 2) {
+      alignas(64) float r[16];
+      _mm512_store_ps(r, sixteen<U, kLen, true>(x + i * len, each * len, len));
+      for (std::size_t k = 0; k < 8; ++k)
+        __builtin_memcpy(out + k * each + i, r + 2 * k, 2 * sizeof(float));
+    }
+    done = kStreams * each;
+  }
+  for (; groups - done >= 16; done += 16)
+    _mm512_storeu_ps(out + done, sixteen<U, kLen, false>(x + done * len, 2 * len, len));
+  for (; done < groups; ++done) out[done] = run_bits<U>(x + done * len, len);
+}
+
+template <class U>
+inline void all(const typename U::T* x, std::size_t groups, std::size_t len, float* out) {
+  constexpr std::size_t kShort = 1024;  // bytes; from there on a group hides its own reduction
+  if (len < U::lanes) {
+    for (std::size_t i = 0; i < groups; ++i) out[i] = U::reduce(U::magnitude(x + i * len, len));
+  } else if (len == 32) {
+    sixteen_at_once<U, 32>(x, groups, len, out);
+  } else if (len * sizeof *x >= kStreamBytes) {
+    for (std::size_t i = 0; i < groups; ++i) out[i] = run_streams<U>(x + i * len, len);
+  } else if (len * sizeof *x <= kShort || groups * len * sizeof *x >= kStreamBytes) {
+    sixteen_at_once<U, 0>(x, groups, len, out);
+  } else {
+    for (std::size_t i = 0; i < groups; ++i) out[i] = run(x + i * len, len);
+  }
+}
+
+}  // namespace
+
+void absmax_f32_avx512(const float* x, std::size_t groups, std::size_t len, float* out) {
+  all<U32>(x, groups, len, out);
+}
+
+void absmax_f16_avx512(const f16* x, std::size_t groups, std::size_t len, float* out) {
+  all<U16>(x, groups, len, out);
+}
+
+}  // namespace qb::absmax
