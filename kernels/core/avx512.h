@@ -1,0 +1,234 @@
+// What the AVX-512 kernels of int8 and int4 share: the largest magnitudes, of one run and of
+// sixteen at once, and the factors made of them. Non-finite input gives any result: vrangeps
+// swallows NaN.
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include <immintrin.h>
+
+#include "core/stream.h"
+#include "core/types.h"
+
+#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
+    !defined(__AVX512DQ__)
+#error "compile with the flags of cmake/Isa.cmake for avx512"
+#endif
+
+namespace qb {
+namespace {
+
+// ---- memory
+
+constexpr std::size_t kLineBytes = 64;
+
+[[maybe_unused]] inline bool at_line(const void* p) {
+  return reinterpret_cast<std::uintptr_t>(p) % kLineBytes == 0;
+}
+
+/// kStream: past the caches; p is then at a cache line.
+template <bool kStream>
+[[maybe_unused]] inline void store(void* p, __m512i v) {
+  if constexpr (kStream)
+    _mm512_stream_si512(static_cast<__m512i*>(p), v);
+  else
+    _mm512_storeu_si512(p, v);
+}
+
+/// The first n of 16, 32 or 64 lanes; all where n is as large or larger.
+[[maybe_unused]] inline __mmask16 first16(std::size_t n) {
+  return n < 16 ? __mmask16((1u << n) - 1) : __mmask16(0xffff);
+}
+[[maybe_unused]] inline __mmask32 first32(std::size_t n) {
+  return n < 32 ? __mmask32((1u << n) - 1) : ~__mmask32{0};
+}
+[[maybe_unused]] inline __mmask64 first64(std::size_t n) {
+  return n < 64 ? __mmask64((std::uint64_t{1} << n) - 1) : ~__mmask64{0};
+}
+/// How many of n elements lie at `begin` and behind.
+[[maybe_unused]] inline std::size_t beyond(std::size_t n, std::size_t begin) {
+  return n > begin ? n - begin : 0;
+}
+
+/// The lines of kBytes that will be read a little later. Beyond the caches only: there the
+/// hardware's own prefetching stops at every page.
+template <std::size_t kBytes>
+[[maybe_unused]] inline void fetch_ahead(const void* p) {
+  constexpr std::size_t kAhead = 1024;
+  for (std::size_t i = 0; i < kBytes; i += kLineBytes)
+    _mm_prefetch(static_cast<const char*>(p) + kAhead + i, _MM_HINT_T0);
+}
+
+// ---- f16 of one value
+
+[[maybe_unused]] inline std::uint16_t narrowed(float v) {  // clang's _cvtss_sh warns
+  return std::uint16_t(_mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT)));
+}
+[[maybe_unused]] inline float widened(f16 h) { return _cvtsh_ss(static_cast<std::uint16_t>(h)); }
+
+// ---- the largest magnitude
+
+/// The larger magnitude of each lane.
+[[maybe_unused]] inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
+/// The value of the larger magnitude of each lane, with its sign.
+[[maybe_unused]] inline __m512 farther(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0x7); }
+/// `larger` of what has no sign: a cycle sooner.
+[[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
+
+/// Lane i of the result is op over the lanes of g[i]: a transpose that keeps only the extremes,
+/// four halvings that each join two registers in one.
+template <class Op>
+[[maybe_unused]] inline __attribute__((always_inline)) __m512 reduce16(__m512 (&g)[16], Op op) {
+  const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
+#pragma GCC unroll 8
+  for (int i = 0; i < 16; i += 2)  // abab in each quarter
+    g[i] = op(_mm512_unpacklo_ps(g[i], g[i + 1]), _mm512_unpackhi_ps(g[i], g[i + 1]));
+#pragma GCC unroll 4
+  for (int i = 0; i < 16; i += 4)  // abcd
+    g[i] = op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(g[i]), pd(g[i + 2]))),
+              _mm512_castpd_ps(_mm512_unpackhi_pd(pd(g[i]), pd(g[i + 2]))));
+#pragma GCC unroll 2
+  for (int i = 0; i < 16; i += 8)  // abcd abcd efgh efgh
+    g[i] =
+        op(_mm512_shuffle_f32x4(g[i], g[i + 4], 0x44), _mm512_shuffle_f32x4(g[i], g[i + 4], 0xee));
+  return op(_mm512_shuffle_f32x4(g[0], g[8], 0x88), _mm512_shuffle_f32x4(g[0], g[8], 0xdd));
+}
+
+/// Absmax of sixteen runs of kLen elements one behind the other, lane i for run i. kFar: they come
+/// from memory.
+template <std::size_t kLen, bool kFar>
+[[maybe_unused]] inline __m512 absmax_of_16(const float* x) {
+  __m512 g[16];
+  if constexpr (kFar) {
+#pragma GCC unroll 1
+    for (std::size_t j = 0; j < 16 * kLen; j += 128) fetch_ahead<512>(x + j);
+  }
+#pragma GCC unroll 16
+  for (std::size_t i = 0; i < 16; ++i) {
+    const float* const run = x + i * kLen;
+    g[i] = larger(_mm512_loadu_ps(run), _mm512_loadu_ps(run + 16));
+    for (std::size_t j = 32; j < kLen; j += 32)
+      g[i] = greater(g[i], larger(_mm512_loadu_ps(run + j), _mm512_loadu_ps(run + j + 16)));
+  }
+  return reduce16(g, greater);
+}
+
+/// Of one run: eight loads go through a tree to four accumulators; beyond the caches from four
+/// places in turn, which keeps more of the memory's banks busy than one.
+[[maybe_unused, gnu::noinline]] float absmax_of_1(const float* x, std::size_t len) {
+  const auto load = [](const float* p) { return _mm512_loadu_ps(p); };
+  __m512 a[4];
+  for (auto& v : a) v = _mm512_setzero_ps();
+  std::size_t j = 0;
+  if (len * sizeof *x >= kStreamBytes) {
+    const std::size_t quarter = len / 128 * 32;
+    for (std::size_t k = 0; k < quarter; k += 32) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) {
+        const float* const p = x + i * quarter + k;
+        fetch_ahead<128>(p);
+        a[i] = greater(a[i], larger(load(p), load(p + 16)));
+      }
+    }
+    j = 4 * quarter;
+  }
+  for (; j + 128 <= len; j += 128)
+    for (std::size_t i = 0; i < 4; ++i)
+      a[i] = greater(a[i], larger(load(x + j + 32 * i), load(x + j + 32 * i + 16)));
+  for (; j < len; j += 16) a[0] = larger(a[0], _mm512_maskz_loadu_ps(first16(len - j), x + j));
+  const __m512 v = greater(greater(a[0], a[1]), greater(a[2], a[3]));
+  const __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  __m128 m = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  m = _mm_max_ps(m, _mm_movehl_ps(m, m));
+  return _mm_cvtss_f32(_mm_max_ps(m, _mm_movehdup_ps(m)));
+}
+
+/// The same of binary16, on the bits with the sign cleared.
+[[maybe_unused, gnu::noinline]] float absmax_of_1(const f16* x, std::size_t len) {
+  const auto magnitude = [](__m512i v) { return _mm512_and_si512(v, _mm512_set1_epi16(0x7fff)); };
+  const auto load = [=](const f16* p) { return magnitude(_mm512_loadu_si512(p)); };
+  __m512i a[4];
+  for (auto& v : a) v = _mm512_setzero_si512();
+  std::size_t j = 0;
+  if (len * sizeof *x >= kStreamBytes) {
+    const std::size_t quarter = len / 256 * 64;
+    for (std::size_t k = 0; k < quarter; k += 64) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i) {
+        const f16* const p = x + i * quarter + k;
+        fetch_ahead<128>(p);
+        a[i] = _mm512_max_epu16(a[i], _mm512_max_epu16(load(p), load(p + 32)));
+      }
+    }
+    j = 4 * quarter;
+  }
+  for (; j + 256 <= len; j += 256)
+    for (std::size_t i = 0; i < 4; ++i)
+      a[i] =
+          _mm512_max_epu16(a[i], _mm512_max_epu16(load(x + j + 64 * i), load(x + j + 64 * i + 32)));
+  for (; j < len; j += 32)
+    a[0] = _mm512_max_epu16(a[0], magnitude(_mm512_maskz_loadu_epi16(first32(len - j), x + j)));
+  const __m512i v = _mm512_max_epu16(_mm512_max_epu16(a[0], a[1]), _mm512_max_epu16(a[2], a[3]));
+  const __m256i h = _mm256_max_epu16(_mm512_castsi512_si256(v), _mm512_extracti64x4_epi64(v, 1));
+  const __m128i m = _mm_max_epu16(_mm256_castsi256_si128(h), _mm256_extracti128_si256(h, 1));
+  // vphminposuw is the only horizontal word reduction: a minimum, so complement.
+  const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi16(-1)));
+  return _cvtsh_ss(std::uint16_t(~_mm_cvtsi128_si32(least)));
+}
+
+// ---- factors and scales
+
+/// inv and scale of sixteen groups; both 0 where inv is not finite, as in a group of zeros.
+struct Factors16 {
+  __m512 inv, scale;
+  Factors16(__m512 largest, float most) {
+    const __m512 qmax = _mm512_set1_ps(most);
+    const __m512 quotient = _mm512_div_ps(qmax, largest);
+    const __mmask16 finite =
+        _mm512_cmp_ps_mask(quotient, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+    inv = _mm512_maskz_mov_ps(finite, quotient);
+    scale = _mm512_maskz_div_ps(finite, largest, qmax);
+  }
+};
+
+[[maybe_unused]] inline void put_scales(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
+[[maybe_unused]] inline void put_scales(f16* to, __m512 v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
+                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+[[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
+[[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }
+
+// ---- rounding of products to integers
+
+struct HalfToEven {
+  static __m512i round(__m512 v) { return _mm512_cvtps_epi32(v); }
+};
+
+/// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits,
+/// ties to even; below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
+/// That product is exact, so the FMAs round only the sum: 3 operations, against 4 of vcvtps2ph and
+/// vcvtph2ps.
+struct ThroughF16 {
+  static __m512i round(__m512 v) {
+    const __m512 power =
+        _mm512_and_ps(v, _mm512_castsi512_ps(_mm512_set1_epi32(std::int32_t(0xff800000u))));
+    const __m512 shift = _mm512_set1_ps(0x1p13f);
+    return _mm512_cvtps_epi32(_mm512_fnmadd_ps(power, shift, _mm512_fmadd_ps(power, shift, v)));
+  }
+};
+
+[[maybe_unused]] inline __m512 load16(const float* x) { return _mm512_loadu_ps(x); }
+[[maybe_unused]] inline __m512 load16(const f16* x) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+}
+/// The first n, zeros behind them; n may be 16 or more.
+[[maybe_unused]] inline __m512 load16(const float* x, std::size_t n) {
+  return _mm512_maskz_loadu_ps(first16(n), x);
+}
+[[maybe_unused]] inline __m512 load16(const f16* x, std::size_t n) {
+  return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first16(n), x));
+}
+
+}  // namespace
+}  // namespace qb

@@ -1,0 +1,508 @@
+// Int4 quantization, AVX-512. What binds each loop in the first-level cache; further out it is
+// memory.
+//
+//   groups        the two vector pipes: sixteen maxima reduced by one transpose tree, one division
+//                 for all (core/avx512.h), then vmulps + vcvtps2dq a vector, and 13 operations pack
+//                 eight vectors: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
+//   q4_0          one tree too: vrangeps finds the value of the largest magnitude with its sign. A
+//                 tie, where the first counts, shows as a compare with its negative, two for a
+//                 block; only then is the block searched.
+//   dequantize    a table of the sixteen products in one register: vpsrlvd brings nibble i to the
+//                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
+//                 operations for sixteen values, no conversion and no multiplication.
+//   f16 back      the same with vpermw, 32 at a time
+//   f16 in        six operations a vector, three of them to round to f16 by FMA
+//
+// No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
+// after rounding to an integer. (A non-finite input gives some code or other.)
+#include "core/avx512.h"
+
+#include "int4/kernels.h"
+
+namespace qb::int4 {
+namespace {
+
+constexpr float kMost = 7.0f;
+constexpr std::size_t kStep = 128;  // elements of one step: a line of codes
+
+/// Whether `groups` outputs of `bytes` each, the first at p, are worth streaming and all at lines.
+inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t traffic) {
+  return traffic >= kStreamBytes && at_line(p) && (groups == 1 || bytes % kLineBytes == 0);
+}
+
+// ---- codes
+
+/// 128 codes, 16 a register, to 64 bytes.
+inline __m512i pack128(const __m512i (&c)[8]) {
+  const __m512i low_nibble = _mm512_set1_epi8(15), weights = _mm512_set1_epi16(0x1001);
+  __m512i half[2];
+  for (int i = 0; i < 2; ++i) {
+    const __m512i* const d = c + 4 * i;
+    // Packing works within quarters: each has four codes of every register.
+    const __m512i bytes =
+        _mm512_packs_epi16(_mm512_packs_epi32(d[0], d[1]), _mm512_packs_epi32(d[2], d[3]));
+    half[i] = _mm512_maddubs_epi16(_mm512_and_si512(bytes, low_nibble), weights);
+  }
+  // Words of four codes: quarter q has those of registers 0 to 7, and register r wants its four
+  // words one behind the other.
+  const __m512i order = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
+                                         27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
+  return _mm512_permutexvar_epi16(order, _mm512_packus_epi16(half[0], half[1]));
+}
+
+/// The first n of 128 codes, zeros behind them; n may be 128 or more.
+template <class Rounding, class T>
+inline __m512i some_codes(const T* x, std::size_t n, __m512 inv) {
+  __m512i c[8];
+  for (std::size_t i = 0; i < 8; ++i)
+    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i, beyond(n, 16 * i)), inv));
+  return pack128(c);
+}
+
+template <class Rounding, class T>
+inline __attribute__((always_inline)) __m512i codes128(const T* x, __m512 inv) {
+  __m512i c[8];
+  for (std::size_t i = 0; i < 8; ++i)
+    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i), inv));
+  return pack128(c);
+}
+
+/// Codes of one group, whatever its length.
+template <bool kStream, class Rounding, class T>
+[[gnu::noinline]] void encode(const T* x, std::size_t len, float factor, std::uint8_t* q) {
+  const __m512 inv = _mm512_set1_ps(factor);
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep) {
+    if constexpr (kStream) fetch_ahead<kStep * sizeof(T)>(x + j);
+    store<kStream>(q + j / 2, codes128<Rounding>(x + j, inv));
+  }
+  if (j < len)
+    _mm512_mask_storeu_epi8(q + j / 2, first64((len - j + 1) / 2),
+                            some_codes<Rounding>(x + j, len - j, inv));
+}
+
+template <std::size_t kLen, bool kStream, class S>
+inline __m512 factors_of_16(const float* x, S* scale) {
+  const Factors16 factors(absmax_of_16<kLen, kStream>(x), kMost);
+  put_scales(scale, factors.scale);
+  return factors.inv;
+}
+
+/// Codes of sixteen groups of kLen elements.
+template <std::size_t kLen, bool kStream>
+inline void codes_of_16(const float* x, const float* factor, std::uint8_t* q) {
+  constexpr std::size_t kVectors = kLen / 16;  // of one group
+#pragma GCC unroll 1
+  for (std::size_t v = 0; v < 16 * kVectors; v += 8, x += kStep, q += kStep / 2) {
+    __m512i c[8];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < 8; ++i)
+      c[i] = HalfToEven::round(
+          _mm512_mul_ps(load16(x + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors])));
+    store<kStream>(q, pack128(c));
+  }
+}
+
+/// Sixteens of groups. The factors of the next sixteen come before the codes of these: the long way
+/// from loads over a transpose tree and a division hides behind work that doesn't wait for it.
+template <std::size_t kLen, bool kStream, class S>
+[[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::uint8_t* q, S* scale) {
+  __m512 next = factors_of_16<kLen, kStream>(x, scale);
+  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 8 * kLen) {
+    alignas(64) float factor[16];
+    _mm512_store_ps(factor, next);
+    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, scale += 16);
+    codes_of_16<kLen, kStream>(x, factor, q);
+  }
+}
+
+template <bool kStream, class S>
+inline void groups_of(const float* x, std::size_t sixteens, std::size_t len, std::uint8_t* q,
+                      S* scale) {
+  if (len == 32)
+    groups_of<32, kStream>(x, sixteens, q, scale);
+  else if (len == 64)
+    groups_of<64, kStream>(x, sixteens, q, scale);
+  else if (len == 128)
+    groups_of<128, kStream>(x, sixteens, q, scale);
+  else
+    groups_of<256, kStream>(x, sixteens, q, scale);
+}
+
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                     S* scale) {
+  const std::size_t stride = (len + 1) / 2;
+  const std::size_t traffic = groups * (len * sizeof(float) + stride);
+  if (const std::size_t sixteens = groups / 16;
+      sixteens && (len == 32 || len == 64 || len == 128 || len == 256)) {
+    const bool lines = traffic >= kStreamBytes && at_line(q);
+    lines ? groups_of<true>(x, sixteens, len, q, scale)
+          : groups_of<false>(x, sixteens, len, q, scale);
+    const std::size_t done = 16 * sixteens;
+    x += done * len, q += done * stride, scale += done, groups -= done;
+  }
+  const bool streamed = streams(q, groups, stride, traffic);
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += stride) {
+    const float largest = absmax_of_1(x, len);
+    float inv = kMost / largest;
+    inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
+    put_scale(scale + i, inv != 0.0f ? largest / kMost : 0.0f);
+    streamed ? encode<true, HalfToEven>(x, len, inv, q) : encode<false, HalfToEven>(x, len, inv, q);
+  }
+  if (traffic >= kStreamBytes) _mm_sfence();
+}
+
+// ---- back
+
+/// The sixteen codes by nibble, two's complement.
+inline __m512 codes_by_nibble() {
+  return _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
+}
+
+/// Sixteen results of eight bytes. Lanes 0-7 see the first four of them, the others the last four.
+inline __m512 decode16(const std::uint8_t* q, __m512 table) {
+  const __m512i to_the_low =
+      _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+  const __m512i first = _mm512_broadcastd_epi32(_mm_loadu_si32(q));
+  const __m512i both = _mm512_mask_broadcastd_epi32(first, 0xff00, _mm_loadu_si32(q + 4));
+  return _mm512_permutexvar_ps(_mm512_srlv_epi32(both, to_the_low), table);
+}
+
+template <bool kStream>
+inline void decode32(const std::uint8_t* q, __m512 table, float* y) {
+  store<kStream>(y, _mm512_castps_si512(decode16(q, table)));
+  store<kStream>(y + 16, _mm512_castps_si512(decode16(q + 8, table)));
+}
+
+template <bool kStream>
+inline void decode(const std::uint8_t* q, std::size_t len, __m512 table, float* y) {
+  std::size_t j = 0;
+  for (; j + 64 <= len; j += 64) {
+    decode32<kStream>(q + j / 2, table, y + j);
+    decode32<kStream>(q + j / 2 + 16, table, y + j + 32);
+  }
+  for (; j + 32 <= len; j += 32) decode32<kStream>(q + j / 2, table, y + j);
+  if (j < len) {
+    alignas(16) std::uint8_t bytes[16];
+    _mm_store_si128(reinterpret_cast<__m128i*>(bytes),
+                    _mm_maskz_loadu_epi8(first16((len - j + 1) / 2), q + j / 2));
+    _mm512_mask_storeu_ps(y + j, first16(len - j), decode16(bytes, table));
+    if (j + 16 < len)
+      _mm512_mask_storeu_ps(y + j + 16, first16(len - j - 16), decode16(bytes + 8, table));
+  }
+}
+
+inline float wide(float scale) { return scale; }
+inline float wide(f16 scale) { return widened(scale); }
+
+template <bool kStream, class S>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
+                       float* y) {
+  const __m512 codes = codes_by_nibble();
+  const std::size_t stride = (len + 1) / 2;
+  std::size_t i = 0;
+  if constexpr (sizeof(S) == sizeof(f16))
+    if (len == 32)  // the scales of sixteen groups at once
+      for (; i + 16 <= groups; i += 16) {
+        alignas(64) float factor[16];
+        _mm512_store_ps(factor, load16(scale + i));
+        for (std::size_t g = 0; g < 16; ++g)
+          decode32<kStream>(q + 16 * (i + g), _mm512_mul_ps(codes, _mm512_set1_ps(factor[g])),
+                            y + 32 * (i + g));
+      }
+  for (; i < groups; ++i)
+    decode<kStream>(q + i * stride, len, _mm512_mul_ps(codes, _mm512_set1_ps(wide(scale[i]))),
+                    y + i * len);
+  if (kStream) _mm_sfence();
+}
+
+template <class S>
+inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
+                       float* y) {
+  const std::size_t bytes = len * sizeof(float);
+  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+    dequantize<true>(q, groups, len, scale, y);
+  else
+    dequantize<false>(q, groups, len, scale, y);
+}
+
+/// The sixteen results f16(code / inv), by nibble, twice: vpermw looks at five bits.
+inline __m512i half_table(f16 inv) {
+  const __m512 divisor = _mm512_set1_ps(widened(inv));
+  const __mmask16 divides = _mm512_cmp_ps_mask(divisor, _mm512_setzero_ps(), _CMP_NEQ_UQ);
+  const __m512 quotient = _mm512_maskz_div_ps(divides, codes_by_nibble(), divisor);
+  const __m256i once = _mm512_cvtps_ph(quotient, _MM_FROUND_TO_NEAREST_INT);
+  return _mm512_inserti64x4(_mm512_castsi256_si512(once), once, 1);
+}
+
+/// 32 results of sixteen bytes: each word four times, shifted by 0, 4, 8 and 12.
+inline __m512i decode32(__m128i bytes, __m512i table) {
+  const __m512i words =
+      _mm512_set_epi8(15, 14, 15, 14, 15, 14, 15, 14, 13, 12, 13, 12, 13, 12, 13, 12, 11, 10, 11,
+                      10, 11, 10, 11, 10, 9, 8, 9, 8, 9, 8, 9, 8, 7, 6, 7, 6, 7, 6, 7, 6, 5, 4, 5,
+                      4, 5, 4, 5, 4, 3, 2, 3, 2, 3, 2, 3, 2, 1, 0, 1, 0, 1, 0, 1, 0);
+  const __m512i each = _mm512_shuffle_epi8(_mm512_broadcast_i32x4(bytes), words);
+  const __m512i shift = _mm512_set1_epi64(0x000c000800040000);
+  return _mm512_permutexvar_epi16(_mm512_srlv_epi16(each, shift), table);
+}
+
+template <bool kStream>
+inline void dequantize_half(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                            const f16* inv, f16* y) {
+  for (std::size_t i = 0; i < groups; ++i, q += (len + 1) / 2, y += len) {
+    const __m512i table = half_table(inv[i]);
+    std::size_t j = 0;
+    for (; j + 32 <= len; j += 32)
+      store<kStream>(y + j,
+                     decode32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(q + j / 2)), table));
+    if (j < len)
+      _mm512_mask_storeu_epi16(
+          y + j, first32(len - j),
+          decode32(_mm_maskz_loadu_epi8(first16((len - j + 1) / 2), q + j / 2), table));
+  }
+  if (kStream) _mm_sfence();
+}
+
+// ---- layout
+
+/// 64 bytes of 128 codes, the first 64 in `a`.
+inline __m512i pack128(__m512i a, __m512i b) {
+  const __m512i low_nibble = _mm512_set1_epi8(15), weights = _mm512_set1_epi16(0x1001);
+  const __m512i low = _mm512_maddubs_epi16(_mm512_and_si512(a, low_nibble), weights);
+  const __m512i high = _mm512_maddubs_epi16(_mm512_and_si512(b, low_nibble), weights);
+  return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7),
+                                  _mm512_packus_epi16(low, high));
+}
+
+template <bool kStream>
+inline void pack(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
+  std::size_t j = 0;
+  for (; j + kStep <= n; j += kStep)
+    store<kStream>(packed + j / 2,
+                   pack128(_mm512_loadu_si512(q + j), _mm512_loadu_si512(q + j + 64)));
+  if (kStream) _mm_sfence();
+  if (j < n) {
+    const __m512i a = _mm512_maskz_loadu_epi8(first64(n - j), q + j);
+    const __m512i b = _mm512_maskz_loadu_epi8(first64(beyond(n - j, 64)), q + j + 64);
+    _mm512_mask_storeu_epi8(packed + j / 2, first64((n - j + 1) / 2), pack128(a, b));
+  }
+}
+
+/// 64 codes of 32 bytes: a byte's nibbles to a word's bytes, where vpshufb extends their signs.
+inline __m512i unpack64(__m256i packed) {
+  const __m512i code =
+      _mm512_broadcast_i32x4(_mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1));
+  const __m512i words = _mm512_cvtepu8_epi16(packed);
+  // 0xa8: (words | shifted) & mask; what is shifted in there is not in the way.
+  const __m512i nibbles = _mm512_ternarylogic_epi32(_mm512_slli_epi16(words, 4), words,
+                                                    _mm512_set1_epi16(0x0f0f), 0xa8);
+  return _mm512_shuffle_epi8(code, nibbles);
+}
+
+template <bool kStream>
+inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
+  std::size_t j = 0;
+  for (; j + 64 <= n; j += 64)
+    store<kStream>(q + j,
+                   unpack64(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed + j / 2))));
+  if (kStream) _mm_sfence();
+  if (j < n)
+    _mm512_mask_storeu_epi8(
+        q + j, first64(n - j),
+        unpack64(_mm256_maskz_loadu_epi8(first32((n - j + 1) / 2), packed + j / 2)));
+}
+
+// ---- q4_0
+
+/// For a block whose largest magnitude occurs with both signs: the first of them.
+[[gnu::noinline]] float first_extreme(const float* x, float largest) {
+  int j = 0;
+  while (j < 31 && __builtin_fabsf(x[j]) != largest) ++j;
+  return x[j];
+}
+
+/// d and 1/d (0 where it is not finite) of sixteen blocks.
+struct FactorsQ4_0 {
+  __m512 d, id;
+  explicit FactorsQ4_0(const float* x) {
+    __m512 g[16];
+#pragma GCC unroll 16
+    for (int b = 0; b < 16; ++b)
+      g[b] = farther(_mm512_loadu_ps(x + 32 * b), _mm512_loadu_ps(x + 32 * b + 16));
+    // Adding 0 makes -0 a +0, as a block of zeros has it.
+    __m512 extreme = _mm512_add_ps(reduce16(g, farther), _mm512_setzero_ps());
+    // What a tie would show; nothing is equal to NaN, which stands for a block of zeros.
+    alignas(64) float opposite[16];
+    const __mmask16 zero = _mm512_cmp_ps_mask(extreme, _mm512_setzero_ps(), _CMP_EQ_OQ);
+    const __m512 negative = _mm512_xor_ps(extreme, _mm512_set1_ps(-0.0f));
+    _mm512_store_ps(opposite,
+                    _mm512_mask_mov_ps(negative, zero, _mm512_set1_ps(__builtin_nanf(""))));
+    __mmask16 differ[4] = {0xffff, 0xffff, 0xffff, 0xffff};
+#pragma GCC unroll 16
+    for (int b = 0; b < 16; ++b) {
+      const __m512 o = _mm512_set1_ps(opposite[b]);
+      differ[b % 4] =
+          _mm512_mask_cmp_ps_mask(differ[b % 4], o, _mm512_loadu_ps(x + 32 * b), _CMP_NEQ_UQ);
+      differ[b % 4] =
+          _mm512_mask_cmp_ps_mask(differ[b % 4], o, _mm512_loadu_ps(x + 32 * b + 16), _CMP_NEQ_UQ);
+    }
+    if ((differ[0] & differ[1] & differ[2] & differ[3]) != 0xffff) [[unlikely]] {
+      for (int b = 0; b < 16; ++b) {
+        // NaN, zeros: as they are. An infinite or NaN element changes no more than its block.
+        const float largest = __builtin_fabsf(opposite[b]);
+        opposite[b] = largest > 0.0f ? first_extreme(x + 32 * b, largest) : 0.0f;
+      }
+      extreme = _mm512_load_ps(opposite);
+    }
+    d = _mm512_mul_ps(extreme, _mm512_set1_ps(-0.125f));
+    id = _mm512_div_ps(_mm512_set1_ps(1.0f), d);
+    const __mmask16 finite =
+        _mm512_cmp_ps_mask(_mm512_abs_ps(id), _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ);
+    id = _mm512_maskz_mov_ps(finite, id);
+  }
+};
+
+/// 16 nibbles, before their limit, of each of four blocks, a quarter of four bytes from each.
+inline __m512i bytes_q4_0(const float* x, const __m512 (&id)[4]) {
+  const auto words = [=](std::size_t b) {
+    return _mm512_cvttps_epi32(
+        _mm512_add_ps(_mm512_mul_ps(load16(x + kBlock * b), id[b]), _mm512_set1_ps(8.5f)));
+  };
+  return _mm512_packus_epi16(_mm512_packus_epi32(words(0), words(1)),
+                             _mm512_packus_epi32(words(2), words(3)));
+}
+
+/// Four blocks: 16 bytes of each.
+inline __m512i encode4_q4_0(const float* x, const float* id) {
+  const __m512 ids[4] = {_mm512_set1_ps(id[0]), _mm512_set1_ps(id[1]), _mm512_set1_ps(id[2]),
+                         _mm512_set1_ps(id[3])};
+  const __m512i most = _mm512_set1_epi8(15);
+  const __m512i low = _mm512_min_epu8(bytes_q4_0(x, ids), most);
+  const __m512i high = _mm512_min_epu8(bytes_q4_0(x + 16, ids), most);
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+      _mm512_or_si512(low, _mm512_slli_epi16(high, 4)));
+}
+
+inline void encode16_q4_0(const float* x, const float* id, const f16* d, BlockQ4_0* y) {
+  const auto put = [](std::uint8_t* qs, __m128i v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(qs), v);
+  };
+#pragma GCC unroll 1
+  for (int b = 0; b < 16; b += 4) {
+    const __m512i bytes = encode4_q4_0(x + kBlock * std::size_t(b), id + b);
+    for (int i = 0; i < 4; ++i) y[b + i].d = d[b + i];
+    put(y[b].qs, _mm512_castsi512_si128(bytes));
+    put(y[b + 1].qs, _mm512_extracti32x4_epi32(bytes, 1));
+    put(y[b + 2].qs, _mm512_extracti32x4_epi32(bytes, 2));
+    put(y[b + 3].qs, _mm512_extracti32x4_epi32(bytes, 3));
+  }
+}
+
+/// Sixteens of blocks, as in groups_of.
+[[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t sixteens, BlockQ4_0* y) {
+  FactorsQ4_0 next(x);
+  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kBlock, y += 16) {
+    alignas(64) float id[16];
+    alignas(32) f16 d[16];
+    _mm512_store_ps(id, next.id);
+    put_scales(d, next.d);
+    if (e < sixteens) next = FactorsQ4_0(x + 16 * kBlock);
+    encode16_q4_0(x, id, d, y);
+  }
+}
+
+template <bool kStream>
+inline void dequantize_q4_0(const BlockQ4_0* x, std::size_t blocks, float* y) {
+  const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
+    // The scale and six bytes of nibbles, as halves; only the first is one.
+    const __m128 d = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
+    const __m512 table = _mm512_mul_ps(codes, _mm512_broadcastss_ps(d));
+    const __m512i bytes =
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x[i].qs)));
+    store<kStream>(y, _mm512_castps_si512(_mm512_permutexvar_ps(bytes, table)));
+    store<kStream>(y + 16,
+                   _mm512_castps_si512(_mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table)));
+  }
+  if (kStream) _mm_sfence();
+}
+
+}  // namespace
+
+void quantize_f32_s4_avx512(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                            float* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f32_s4g_avx512(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                             f16* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f16_s4_avx512(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                            f16* inv) {
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
+    const float largest = absmax_of_1(x, len);
+    float quotient = kMost / largest;
+    quotient = quotient < 65504.0f ? quotient : 65504.0f;
+    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : quotient));
+    encode<false, ThroughF16>(x, len, widened(inv[i]), q);
+  }
+}
+
+void dequantize_s4_f32_avx512(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                              const float* scale, float* y) {
+  dequantize(q, groups, len, scale, y);
+}
+
+void dequantize_s4g_f32_avx512(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                               const f16* scale, float* y) {
+  dequantize(q, groups, len, scale, y);
+}
+
+void dequantize_s4_f16_avx512(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                              const f16* inv, f16* y) {
+  const std::size_t bytes = len * sizeof(f16);
+  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+    dequantize_half<true>(q, groups, len, inv, y);
+  else
+    dequantize_half<false>(q, groups, len, inv, y);
+}
+
+void pack_s4_avx512(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
+  if (streams(packed, 1, n / 2, n + n / 2))
+    pack<true>(q, n, packed);
+  else
+    pack<false>(q, n, packed);
+}
+
+void unpack_s4_avx512(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
+  if (streams(q, 1, n, n + n / 2))
+    unpack<true>(packed, n, q);
+  else
+    unpack<false>(packed, n, q);
+}
+
+void quantize_f32_q4_0_avx512(const float* x, std::size_t blocks, BlockQ4_0* y) {
+  const std::size_t sixteens = blocks / 16;
+  if (sixteens) quantize_q4_0(x, sixteens, y);
+  const std::size_t done = 16 * sixteens;
+  if (done < blocks) {
+    float rest[16 * kBlock] = {};
+    BlockQ4_0 out[16];
+    __builtin_memcpy(rest, x + done * kBlock, (blocks - done) * kBlock * sizeof(float));
+    quantize_q4_0(rest, 1, out);
+    __builtin_memcpy(y + done, out, (blocks - done) * sizeof(BlockQ4_0));
+  }
+}
+
+void dequantize_q4_0_f32_avx512(const BlockQ4_0* x, std::size_t blocks, float* y) {
+  if (streams(y, 1, 0, blocks * (sizeof(BlockQ4_0) + kBlock * sizeof(float))))
+    dequantize_q4_0<true>(x, blocks, y);
+  else
+    dequantize_q4_0<false>(x, blocks, y);
+}
+
+}  // namespace qb::int4

@@ -1,0 +1,372 @@
+// Int8 quantization, AVX-512. What binds each loop in the first-level cache; from the second
+// outward it is memory.
+//
+//   groups and blocks  the two vector pipes. Sixteen maxima are reduced by one transpose tree into
+//                      one vector, lane i for group i, so that one division serves them all: 61
+//                      operations for sixteen groups of 32, 30 of them shuffles. From there on
+//                      vmulps + vcvtps2dq a vector, and four operations pack four vectors. The
+//                      factors of the next sixteen come before the codes of these, which hides the
+//                      latency of tree and division.
+//   back to f32        vpmovsxbd + vcvtdq2ps + vmulps for sixteen values: 1.5 cycles where the
+//                      store takes one.
+//   f16 in             six operations a vector, three of them to round to f16 by FMA.
+//
+// No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
+// 127 after rounding to an integer. (A non-finite input gives some code or other.)
+#include "core/avx512.h"
+
+#include "int8/kernels.h"
+
+namespace qb::int8 {
+namespace {
+
+constexpr float kMost = 127.0f;
+
+/// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
+/// (the sum rounds) and nothing under them.
+struct HalfAway {
+  static __m512i round(__m512 v) {
+    const __m512i sign = _mm512_set1_epi32(std::int32_t(0x80000000u));
+    const __m512i half = _mm512_castps_si512(_mm512_set1_ps(0x1.fffffep-2f));
+    // 0xea: (v & sign) | half
+    const __m512i lift = _mm512_ternarylogic_epi32(_mm512_castps_si512(v), sign, half, 0xea);
+    return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(lift)));
+  }
+};
+
+// ---- codes
+
+/// 64 codes in order, the first 32 by `a`, the others by `b`. The packs work within quarters and
+/// leave 4 bytes of each vector there.
+template <class Rounding, class T>
+inline __m512i codes64(const T* x, __m512 a, __m512 b) {
+  const auto words = [=](std::size_t j, __m512 inv) {
+    return Rounding::round(_mm512_mul_ps(load16(x + j), inv));
+  };
+  const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(words(0, a), words(16, a)),
+                                            _mm512_packs_epi32(words(32, b), words(48, b)));
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+
+/// Any number of codes, sixteen at a time.
+template <class Rounding, class T>
+inline void some_codes(const T* x, std::size_t n, __m512 inv, std::int8_t* q) {
+  for (std::size_t j = 0; j < n; j += 16)
+    _mm512_mask_cvtsepi32_storeu_epi8(q + j, first16(n - j),
+                                      Rounding::round(_mm512_mul_ps(load16(x + j, n - j), inv)));
+}
+
+template <class Rounding, bool kStream, class T>
+inline void whole_codes(const T* x, std::size_t n, __m512 inv, std::int8_t* q) {
+  for (std::size_t j = 0; j + 64 <= n; j += 64) {
+    if constexpr (kStream) fetch_ahead<64 * sizeof *x>(x + j);
+    store<kStream>(q + j, codes64<Rounding>(x + j, inv, inv));
+  }
+}
+
+/// Codes of one run. A tail is done by the last whole vector once more, at the very end.
+template <class Rounding, class T>
+[[gnu::noinline]] void codes(const T* x, std::size_t len, float factor, std::int8_t* q,
+                             bool stream) {
+  const __m512 inv = _mm512_set1_ps(factor);
+  if (len < 64) return some_codes<Rounding>(x, len, inv, q);
+  const std::size_t head = -reinterpret_cast<std::uintptr_t>(q) % kLineBytes;
+  if (stream && len >= head) {
+    some_codes<Rounding>(x, head, inv, q);
+    whole_codes<Rounding, true>(x + head, len - head, inv, q + head);
+  } else {
+    whole_codes<Rounding, false>(x, len, inv, q);
+  }
+  store<false>(q + len - 64, codes64<Rounding>(x + len - 64, inv, inv));
+}
+
+// ---- groups
+
+template <std::size_t kLen, bool kStream, class S>
+inline __m512 factors_of_16(const float* x, S* scale) {
+  const Factors16 factors(absmax_of_16<kLen, kStream>(x), kMost);
+  put_scales(scale, factors.scale);
+  return factors.inv;
+}
+
+/// Codes of sixteen groups.
+template <std::size_t kLen, bool kStream>
+inline void codes_of_16(const float* x, const float* factor, std::int8_t* q) {
+  constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
+#pragma GCC unroll 1
+  for (std::size_t g = 0; g < 16; g += kPerStep) {
+    const __m512 a = _mm512_set1_ps(factor[g]), b = _mm512_set1_ps(factor[g + kPerStep - 1]);
+    for (std::size_t j = 0; j < kPerStep * kLen; j += 64, x += 64, q += 64)
+      store<kStream>(q, codes64<HalfToEven>(x, a, b));
+  }
+}
+
+template <std::size_t kLen, bool kStream, class S>
+[[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::int8_t* q, S* scale) {
+  __m512 next = factors_of_16<kLen, kStream>(x, scale);
+  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 16 * kLen) {
+    alignas(64) float factor[16];
+    _mm512_store_ps(factor, next);
+    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, scale += 16);
+    codes_of_16<kLen, kStream>(x, factor, q);
+  }
+}
+
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                     S* scale) {
+  const bool stream = groups * len * 5 >= kStreamBytes;
+  if (const std::size_t sixteens = groups / 16;
+      sixteens && (len == 32 || len == 64 || len == 128)) {
+    const bool lines = stream && at_line(q);
+    if (len == 32)
+      lines ? groups_of<32, true>(x, sixteens, q, scale)
+            : groups_of<32, false>(x, sixteens, q, scale);
+    else if (len == 64)
+      lines ? groups_of<64, true>(x, sixteens, q, scale)
+            : groups_of<64, false>(x, sixteens, q, scale);
+    else
+      lines ? groups_of<128, true>(x, sixteens, q, scale)
+            : groups_of<128, false>(x, sixteens, q, scale);
+    const std::size_t done = 16 * sixteens;
+    x += done * len, q += done * len, scale += done, groups -= done;
+  }
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
+    const float largest = absmax_of_1(x, len);
+    float inv = kMost / largest;
+    inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
+    put_scale(scale + i, inv != 0.0f ? largest / kMost : 0.0f);
+    codes<HalfToEven>(x, len, inv, q, stream);
+  }
+  if (stream) _mm_sfence();
+}
+
+// ---- q8_0
+
+/// Factors of sixteen blocks, and their scales.
+template <bool kFar>
+inline __m512 block_factors_of_16(const float* x, f16* d) {
+  const __m512 scale = _mm512_div_ps(absmax_of_16<kBlock, kFar>(x), _mm512_set1_ps(kMost));
+  put_scales(d, scale);
+  const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(id, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ),
+                             id);
+}
+
+/// Sixteen blocks.
+inline void blocks_of_16(const float* x, const float* id, const f16* d, BlockQ8_0* y) {
+#pragma GCC unroll 1
+  for (std::size_t i = 0; i < 16; i += 2) {
+    const __m512i both =
+        codes64<HalfAway>(x + i * kBlock, _mm512_set1_ps(id[i]), _mm512_set1_ps(id[i + 1]));
+    y[i].d = d[i];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y[i].qs), _mm512_castsi512_si256(both));
+    y[i + 1].d = d[i + 1];
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y[i + 1].qs),
+                        _mm512_extracti64x4_epi64(both, 1));
+  }
+}
+
+template <bool kFar>
+[[gnu::noinline]] void blocks_by_sixteens(const float* x, std::size_t sixteens, BlockQ8_0* y) {
+  alignas(32) f16 d[2][16];
+  __m512 next = block_factors_of_16<kFar>(x, d[0]);
+  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kBlock, y += 16) {
+    alignas(64) float id[16];
+    _mm512_store_ps(id, next);
+    if (e < sixteens) next = block_factors_of_16<kFar>(x + 16 * kBlock, d[e & 1]);
+    blocks_of_16(x, id, d[(e - 1) & 1], y);
+  }
+}
+
+inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
+    const float d = absmax_of_1(x, kBlock) / kMost;
+    const float id = 1.0f / d;
+    y[i].d = f16(narrowed(d));
+    some_codes<HalfAway>(x, kBlock, _mm512_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f), y[i].qs);
+  }
+}
+
+// ---- back
+
+inline __m512 product16(__m128i q, __m512 scale) {
+  return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)), scale);
+}
+inline __m128i load_codes(const std::int8_t* q) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(q));
+}
+
+inline __m256i halves(__m512 v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); }
+
+template <bool kStream>
+inline void back32(const std::int8_t* q, __m512 scale, float* y) {
+  store<kStream>(y, _mm512_castps_si512(product16(load_codes(q), scale)));
+  store<kStream>(y + 16, _mm512_castps_si512(product16(load_codes(q + 16), scale)));
+}
+template <bool kStream>
+inline void back32(const std::int8_t* q, __m512 scale, f16* y) {
+  const __m256i low = halves(product16(load_codes(q), scale));
+  const __m256i high = halves(product16(load_codes(q + 16), scale));
+  store<kStream>(y, _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1));
+}
+
+inline void put_some(float* y, std::size_t n, __m512 v) { _mm512_mask_storeu_ps(y, first16(n), v); }
+inline void put_some(f16* y, std::size_t n, __m512 v) {
+  _mm256_mask_storeu_epi16(y, first16(n), halves(v));
+}
+
+/// Any number, sixteen at a time.
+template <class Y>
+inline void some_back(const std::int8_t* q, std::size_t n, __m512 scale, Y* y) {
+  for (std::size_t j = 0; j < n; j += 16)
+    put_some(y + j, n - j, product16(_mm_maskz_loadu_epi8(first16(n - j), q + j), scale));
+}
+
+template <bool kStream, class Y>
+inline std::size_t whole_back(const std::int8_t* q, std::size_t n, __m512 scale, Y* y) {
+  std::size_t j = 0;
+  for (; j + 64 <= n; j += 64) {
+    back32<kStream>(q + j, scale, y + j);
+    back32<kStream>(q + j + 32, scale, y + j + 32);
+  }
+  return j;
+}
+
+template <class Y>
+inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y, bool stream) {
+  const __m512 scale = _mm512_set1_ps(factor);
+  const std::size_t head = -reinterpret_cast<std::uintptr_t>(y) % kLineBytes / sizeof *y;
+  std::size_t j = 0;
+  if (stream && len >= head) {
+    some_back(q, head, scale, y);
+    j = head + whole_back<true>(q + head, len - head, scale, y + head);
+  } else {
+    j = whole_back<false>(q, len, scale, y);
+  }
+  some_back(q + j, len - j, scale, y + j);
+}
+
+template <bool kStream>
+inline void groups_back(const std::int8_t* q, std::size_t groups, std::size_t len, const f16* scale,
+                        float* y) {
+  std::size_t i = 0;
+  for (; i + 16 <= groups; i += 16) {  // the scales of sixteen groups at once
+    alignas(64) float factor[16];
+    _mm512_store_ps(factor, load16(scale + i));
+    for (std::size_t g = 0; g < 16; ++g) {
+      const __m512 v = _mm512_set1_ps(factor[g]);
+      for (std::size_t j = 0; j < len; j += 32, q += 32, y += 32) back32<kStream>(q, v, y);
+    }
+  }
+  for (; i < groups; ++i) {
+    const __m512 v = _mm512_set1_ps(widened(scale[i]));
+    for (std::size_t j = 0; j < len; j += 32, q += 32, y += 32) back32<kStream>(q, v, y);
+  }
+}
+
+template <bool kStream>
+inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
+  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
+    // The scale and six codes, as halves; the codes' are not used.
+    const __m128 d = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
+    back32<kStream>(x[i].qs, _mm512_broadcastss_ps(d), y);
+  }
+}
+
+}  // namespace
+
+void quantize_f32_s8_avx512(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                            float* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f32_s8g_avx512(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                             f16* scale) {
+  quantize(x, groups, len, q, scale);
+}
+
+void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
+                            f16* inv) {
+  const bool stream = groups * len * 3 >= kStreamBytes;
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
+    const float largest = absmax_of_1(x, len);
+    float wide = kMost / largest;
+    wide = wide < 65504.0f ? wide : 65504.0f;
+    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : wide));
+    codes<ThroughF16>(x, len, widened(inv[i]), q, stream);
+  }
+  if (stream) _mm_sfence();
+}
+
+void dequantize_s8_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
+                              const float* scale, float* y) {
+  const bool stream = groups * len * 5 >= kStreamBytes;
+  for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
+  if (stream) _mm_sfence();
+}
+
+void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
+                               const f16* scale, float* y) {
+  const bool stream = groups * len * 5 >= kStreamBytes;
+  if (len % 32 != 0)
+    for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
+      back(q, len, widened(scale[i]), y, stream);
+  else if (stream && at_line(y))
+    groups_back<true>(q, groups, len, scale, y);
+  else
+    groups_back<false>(q, groups, len, scale, y);
+  if (stream) _mm_sfence();
+}
+
+void dequantize_s8_f16_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
+                              const f16* inv, f16* y) {
+  const bool stream = groups * len * 3 >= kStreamBytes;
+  for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
+    // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
+    // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
+    // divide Q) and differs from it by more than 2^-23 of itself; the product is nearer than that.
+    const float divisor = widened(inv[i]);
+    if (divisor == 0.0f)
+      for (std::size_t j = 0; j < len; ++j) y[j] = f16(0);
+    else
+      back(q, len, 1.0f / divisor, y, stream);
+  }
+  if (stream) _mm_sfence();
+}
+
+void quantize_f32_q8_0_avx512(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  // Streamed stores want whole lines: 32 blocks are 17 of them, staged where they stay in cache.
+  constexpr std::size_t kStaged = 32;
+  if (blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes) {
+    std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
+    while (!at_line(y + first)) ++first;
+    blocks_one_by_one(x, first, y);
+    x += first * kBlock, y += first, blocks -= first;
+    for (; blocks >= kStaged; blocks -= kStaged, x += kStaged * kBlock, y += kStaged) {
+      alignas(64) BlockQ8_0 staged[kStaged];
+      blocks_by_sixteens<true>(x, kStaged / 16, staged);
+      for (std::size_t i = 0; i < sizeof staged; i += kLineBytes)
+        store<true>(reinterpret_cast<char*>(y) + i,
+                    _mm512_load_si512(reinterpret_cast<const char*>(staged) + i));
+    }
+    _mm_sfence();
+  }
+  if (const std::size_t sixteens = blocks / 16) {
+    blocks_by_sixteens<false>(x, sixteens, y);
+    x += sixteens * 16 * kBlock, y += sixteens * 16, blocks -= sixteens * 16;
+  }
+  blocks_one_by_one(x, blocks, y);
+}
+
+void dequantize_q8_0_f32_avx512(const BlockQ8_0* x, std::size_t blocks, float* y) {
+  const bool stream = blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes;
+  if (stream && at_line(y))
+    blocks_back<true>(x, blocks, y);
+  else
+    blocks_back<false>(x, blocks, y);
+  if (stream) _mm_sfence();
+}
+
+}  // namespace qb::int8
