@@ -13,6 +13,10 @@
 //   f16 back      the same with vpermw, 32 at a time
 //   f16 in        six operations a vector, three of them to round to f16 by FMA
 //
+// llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
+// 128 codes of s4 take 19 cycles, those of four q4_0 blocks 20; 64 values of s4 back 5.5, 32 of
+// q4_0 5 (both bound by shuffles).
+//
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
 // after rounding to an integer. (A non-finite input gives some code or other.)
 #include "core/avx512.h"

@@ -11,6 +11,10 @@
 //                      store takes one.
 //   f16 in             six operations a vector, three of them to round to f16 by FMA.
 //
+// llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
+// sixteen groups of 32 take 31 cycles for the maxima and 64 for the codes, 32 values of q8_0 back
+// 4, 64 values of s8 back 8.
+//
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
 // 127 after rounding to an integer. (A non-finite input gives some code or other.)
 #include "core/avx512.h"
