@@ -2,13 +2,15 @@
 # Installs what building and testing needs, on Debian and Ubuntu; elsewhere names what is missing.
 # Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--llvm]
+#   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--bochs]
+#                           [--llvm]
 #     --clang    clang and its OpenMP
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
 #     --python   python3 with venv, for the results tools
 #     --browser  Chromium, to test the report and to draw the README's picture
+#     --bochs    Bochs and what it boots from, to run the AVX-512 variants on a CPU without (emulate-x86.sh)
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
 set -euo pipefail
 
@@ -27,10 +29,12 @@ for option in "$@"; do
     --lint) packages+=(clang-format clang-tidy) ;;
     --python) packages+=(python3 python3-venv) ;;
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
+    --bochs) packages+=(bochs bochs-term bochsbios vgabios busybox-static isolinux syslinux-common
+                        xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \
-            "--lint --python --browser --llvm" >&2
+            "--lint --python --browser --bochs --llvm" >&2
        exit 2 ;;
   esac
 done

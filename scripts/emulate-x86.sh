@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Runs test programs of an x86-64 build on a CPU with AVX-512 where there is none: Linux, booted in
+# Bochs, which is slow (a minute to boot, then about a hundredth of a machine's speed). Correctness
+# only.
+#
+#   scripts/emulate-x86.sh [--cpu <model>] [--limit <seconds>] [<NAME>=<value>...] <program>...
+#     --cpu    a model of `bochs --help cpu`; corei7_icelake_u (AVX-512 with VNNI) unless told. Bochs
+#              3.0 knows newer ones: sapphire_rapids has AVX-VNNI, AVX512-FP16 and AMX
+#     --limit  give up after so many seconds; 900 unless told
+#   NAME=value goes into the programs' environment: GTEST_FILTER, QB_REQUIRE_ISA, QB_ISA.
+#   BOCHS names another bochs, KERNEL another vmlinuz (6.12 or newer: 6.1 does not boot in Bochs).
+#
+# Prints the programs' output; exits 1 if one failed or did not end. Needs bochs, busybox-static,
+# isolinux and xorriso (scripts/install-deps.sh --bochs).
+set -euo pipefail
+fail() { echo "emulate-x86.sh: $*" >&2; exit 2; }
+
+cpu=corei7_icelake_u limit=900 settings=() programs=()
+while (($#)); do
+  case $1 in
+    -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
+    --cpu) cpu=${2:?} && shift ;;
+    --limit) limit=${2:?} && shift ;;
+    -*) fail "no option '$1'" ;;
+    [A-Z]*=*) settings+=("$1") ;;
+    *) [[ -x $1 ]] || fail "no program $1"
+       programs+=("$(realpath "$1")") ;;
+  esac
+  shift
+done
+((${#programs[@]})) || fail "name a program"
+bochs=${BOCHS:-bochs}
+for tool in "$bochs" busybox xorriso cpio script; do
+  command -v "$tool" >/dev/null || fail "no $tool here; scripts/install-deps.sh --bochs installs it"
+done
+
+cd "$(dirname "$0")/.."
+cache=$PWD/build/emulated-x86
+mkdir -p "$cache"
+
+# The smallest kernel that Debian has, unpacked and not installed.
+if [[ -z ${KERNEL:-} ]]; then
+  KERNEL=$cache/vmlinuz
+  if [[ ! -f $KERNEL ]]; then
+    package=$(apt-cache pkgnames linux-image-6. |
+              grep -E '^linux-image-6\.(1[2-9]|[2-9][0-9])\.[^-]*-cloud-amd64(-unsigned)?$' |
+              sort -V | tail -n 1) || fail "no package of Linux 6.12 or newer; name a vmlinuz in KERNEL"
+    rm -rf "$cache/kernel" && mkdir "$cache/kernel"
+    (cd "$cache/kernel" && apt-get -q download "$package" && dpkg -x ./*.deb .)
+    mv "$cache"/kernel/boot/vmlinuz-* "$KERNEL"
+    rm -rf "$cache/kernel"
+  fi
+fi
+
+run=$(mktemp -d "$cache/run.XXXXXX")
+trap 'rm -rf "$run"' EXIT
+root=$run/root disc=$run/disc
+mkdir -p "$root"/{dev,proc,tmp,bin,programs} "$disc"
+
+# The file system: busybox, the programs, the libraries that they load, and what runs them in turn.
+cp "$(command -v busybox)" "$root/bin/busybox"
+for program in "${programs[@]}"; do
+  strip -o "$root/programs/${program##*/}" "$program"
+  ldd "$program" 2>/dev/null | grep -o '/[^ ]*' | while read -r library; do
+    cp -L --parents --update "$library" "$root"
+  done || true  # a static one
+done
+{
+  echo '#!/bin/busybox sh'
+  echo '/bin/busybox mount -t proc proc /proc'
+  echo '/bin/busybox mount -t devtmpfs dev /dev'
+  echo '/bin/busybox mount -t tmpfs tmp /tmp'
+  echo 'exec </dev/null >/dev/ttyS0 2>&1'
+  ((${#settings[@]} == 0)) || printf 'export %q\n' "${settings[@]}"
+  for program in "${programs[@]}"; do
+    printf '/programs/%q\necho "== %s left with $?"\n' "${program##*/}" "${program##*/}"
+  done
+  echo '/bin/busybox poweroff -f'
+} >"$root/init"
+chmod +x "$root/init"
+(cd "$root" && find . | cpio --quiet -o -H newc) >"$disc/initrd"
+
+cp "$KERNEL" "$disc/vmlinuz"
+cp /usr/lib/ISOLINUX/isolinux.bin /usr/lib/syslinux/modules/bios/ldlinux.c32 "$disc"
+cat >"$disc/isolinux.cfg" <<TEXT
+DEFAULT linux
+PROMPT 0
+LABEL linux
+ KERNEL vmlinuz
+ INITRD initrd
+ APPEND console=ttyS0 loglevel=0 nokaslr mitigations=off tsc=reliable lpj=1000000 panic=-1
+TEXT
+(cd "$run" && xorriso -as mkisofs -quiet -o boot.iso -b isolinux.bin -c boot.cat -no-emul-boot \
+  -boot-load-size 4 -boot-info-table disc 2>"$run/xorriso.log") || fail "$(cat "$run/xorriso.log")"
+
+# Debian's Bochs has a terminal and a debugger, which waits for a command. Others may have neither.
+firmware=$(dirname "$(dpkg -L bochsbios 2>/dev/null | grep -m1 BIOS-bochs-latest)")
+cat >"$run/bochsrc" <<TEXT
+romimage: file=$firmware/BIOS-bochs-latest
+vgaromimage: file=$firmware/VGABIOS-lgpl-latest
+cpu: model=$cpu, count=1, ips=50000000
+memory: guest=2048, host=2048
+boot: cdrom
+ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14
+ata0-master: type=cdrom, path=boot.iso, status=inserted
+com1: enabled=1, mode=file, dev=serial.txt
+clock: sync=none
+log: bochs.log
+panic: action=fatal
+TEXT
+command=("$bochs" -q -f bochsrc)
+if [[ $("$bochs" --help 2>&1) == *' -rc '* ]]; then
+  echo c >"$run/go"
+  command+=(-rc go)
+fi
+echo "display_library: $([[ ${BOCHS:-} ]] && echo nogui || echo term)" >>"$run/bochsrc"
+(cd "$run" && TERM=xterm timeout "$limit" script -qc "${command[*]}" /dev/null) \
+  </dev/null >"$run/screen.txt" 2>&1 || true
+
+[[ -s $run/serial.txt ]] || fail "Bochs printed nothing: $(tail -n 5 "$run/bochs.log" "$run/screen.txt")"
+tr -d '\r' <"$run/serial.txt"
+passed=$(grep -c '^== .* left with 0' "$run/serial.txt" || true)
+echo "$passed of ${#programs[@]} programs passed on an emulated $cpu"
+((passed == ${#programs[@]}))
