@@ -34,7 +34,7 @@ define static_binary
 	@ls -l build/quantbench-$(2)
 endef
 
-.PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-results minsize-check \
+.PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results minsize-check \
   format format-check tidy report results-of-bench readme picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
@@ -96,6 +96,17 @@ test-asan:  ## under AddressSanitizer and UBSan
 test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
 	$(DEPS) --aarch64
 	$(call build_and_test,aarch64-qemu)
+
+# All that the variants do but the long sweeps; AVX512_TESTS='*/avx512*' is everything.
+AVX512_TESTS ?= */avx512*-*TheCaches*:*EveryQuotient*:*StrideOverAll*:*ManyRows*:*UnderMany*:*Extreme*:*EveryShapeBetweenGuardPages*:Notebook*S8.*:Notebook*S4.*
+AVX512_PROGRAMS = $(addprefix test_,convert absmax int8 int4 matmul_a32 matmul_a8 matmul_abf16)
+
+test-avx512:  ## the AVX-512 variants on an emulated CPU, which takes minutes: correctness only
+	$(DEPS) --bochs
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target $(AVX512_PROGRAMS)
+	scripts/emulate-x86.sh QB_REQUIRE_ISA=avx512,avx512vnni GTEST_FILTER='$(AVX512_TESTS)' \
+	  $(addprefix build/release/tests/,$(AVX512_PROGRAMS))
 
 test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
 	.venv/bin/pytest results
