@@ -5,7 +5,8 @@
 #
 #   scripts/emulate-x86.sh [--cpu <model>] [--limit <seconds>] [<NAME>=<value>...] <program>...
 #     --cpu    a model of `bochs --help cpu`; corei7_icelake_u (AVX-512 with VNNI) unless told. Bochs
-#              3.0 knows newer ones: sapphire_rapids has AVX-VNNI, AVX512-FP16 and AMX
+#              3.0 knows newer ones: sapphire_rapids has AVX-VNNI and AVX512-FP16. Its AMX can't be
+#              used: without XFD Linux refuses it, and tdpbssd takes its bytes for unsigned
 #     --limit  give up after so many seconds; 900 unless told
 #   NAME=value goes into the programs' environment: GTEST_FILTER, QB_REQUIRE_ISA, QB_ISA.
 #   BOCHS names another bochs, KERNEL another vmlinuz (6.12 or newer: 6.1 does not boot in Bochs).
