@@ -76,6 +76,7 @@ done
   for program in "${programs[@]}"; do
     printf '/programs/%q\necho "== %s left with $?"\n' "${program##*/}" "${program##*/}"
   done
+  echo '/bin/busybox sleep 2'  # or the last lines stay in the serial port
   echo '/bin/busybox poweroff -f'
 } >"$root/init"
 chmod +x "$root/init"
