@@ -174,11 +174,12 @@ def block(results: Results, link: str) -> str:
     virtual = results.text("virtualised", "no") != "no"
     family = results.text("cpu_family_model_stepping", "")
     cpu = results.text("cpu_name") + (f" (family, model, stepping {family})" if family else "")
+    command = "make bench-peers" if any(row.is_peer for row in results.rows) else "make bench"
     lines = [
         BEGIN,
         "## Results",
         "",
-        f"`make bench` on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
+        f"`{command}` on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
         f"{md(cpu)} with {md(results.text('isa_enabled'))}; caches as measured: "
         f"{md(results.text('caches_measured'))}; {md(results.text('compiler'))}; one thread."
         + (
