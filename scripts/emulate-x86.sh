@@ -4,19 +4,20 @@
 # only.
 #
 #   scripts/emulate-x86.sh [--cpu <model>] [--limit <seconds>] [<NAME>=<value>...] <program>...
-#     --cpu    a model of `bochs --help cpu`; corei7_icelake_u (AVX-512 with VNNI) unless told. Bochs
-#              3.0 knows newer ones: sapphire_rapids has AVX-VNNI and AVX512-FP16. Its AMX can't be
-#              used: without XFD Linux refuses it, and tdpbssd takes its bytes for unsigned
+#     --cpu    a model of `bochs --help cpu`; tigerlake (AVX-512 with VNNI) unless told.
+#              sapphire_rapids has AVX-VNNI and AVX512-FP16 too, but Linux stops at its AMX (no
+#              XFD), whose tdpbssd moreover takes its bytes for unsigned
 #     --limit  give up after so many seconds; 900 unless told
 #   NAME=value goes into the programs' environment: GTEST_FILTER, QB_REQUIRE_ISA, QB_ISA.
-#   BOCHS names another bochs, KERNEL another vmlinuz (6.12 or newer: 6.1 does not boot in Bochs).
+#   BOCHS names the bochs, 3.0 or newer (2.7 describes AVX-512 so that Linux does not save its
+#   registers), built without a window; KERNEL another vmlinuz (6.12 or newer: 6.1 does not boot).
 #
 # Prints the programs' output; exits 1 if one failed or did not end. Needs bochs, busybox-static,
 # isolinux and xorriso (scripts/install-deps.sh --bochs).
 set -euo pipefail
 fail() { echo "emulate-x86.sh: $*" >&2; exit 2; }
 
-cpu=corei7_icelake_u limit=900 settings=() programs=()
+cpu=tigerlake limit=900 settings=() programs=()
 while (($#)); do
   case $1 in
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -34,6 +35,8 @@ bochs=${BOCHS:-bochs}
 for tool in "$bochs" busybox xorriso cpio script; do
   command -v "$tool" >/dev/null || fail "no $tool here; scripts/install-deps.sh --bochs installs it"
 done
+[[ $("$bochs" --help cpu 2>&1) == *sapphire_rapids* ]] ||
+  fail "$bochs is older than 3.0, in which Linux can't use AVX-512; name a newer one in BOCHS"
 
 cd "$(dirname "$0")/.."
 cache=$PWD/build/emulated-x86
@@ -76,7 +79,7 @@ done
   for program in "${programs[@]}"; do
     printf '/programs/%q\necho "== %s left with $?"\n' "${program##*/}" "${program##*/}"
   done
-  echo '/bin/busybox sleep 2'  # or the last lines stay in the serial port
+  echo '/bin/busybox sleep 10'  # or the last lines stay in the serial port
   echo '/bin/busybox poweroff -f'
 } >"$root/init"
 chmod +x "$root/init"
