@@ -10,7 +10,7 @@
 #     --lint     clang-format and clang-tidy
 #     --python   python3 with venv, for the results tools
 #     --browser  Chromium, to test the report and to draw the README's picture
-#     --bochs    Bochs and what it boots from, to run the AVX-512 variants on a CPU without (emulate-x86.sh)
+#     --bochs    what emulate-x86.sh boots from; Bochs itself, 3.0 or newer, is yours to bring
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
 set -euo pipefail
 
@@ -29,8 +29,7 @@ for option in "$@"; do
     --lint) packages+=(clang-format clang-tidy) ;;
     --python) packages+=(python3 python3-venv) ;;
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
-    --bochs) packages+=(bochs bochs-term bochsbios vgabios busybox-static isolinux syslinux-common
-                        xorriso cpio) ;;
+    --bochs) packages+=(bochsbios vgabios busybox-static isolinux syslinux-common xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \

@@ -13,15 +13,8 @@
 // eight loads of one f32 group take 8 cycles; with two, 6.
 //
 // All but vrangeps is integer arithmetic on the bits with the sign cleared: NaN is the largest.
-#include <immintrin.h>
-
+#include "core/avx512.h"
 #include "absmax/kernels.h"
-#include "core/stream.h"
-
-#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
-    !defined(__AVX512DQ__)
-#error "compile with the flags of cmake/Isa.cmake for avx512"
-#endif
 
 namespace qb::absmax {
 namespace {
@@ -92,7 +85,7 @@ struct U16 {
   }
 };
 
-constexpr std::size_t kStreams = 8, kPage = 4096, kLine = 64;
+constexpr std::size_t kStreams = 8, kPage = 4096, kLine = kLineBytes;
 /// Bytes ahead of a stream that are fetched: the hardware's prefetchers stop at every page.
 constexpr std::size_t kAhead = 512;
 
@@ -117,9 +110,6 @@ template <class U>
   for (; std::size_t(end - x) >= lanes; x += lanes) a[0] = U::max(a[0], U::magnitude(x));
   return U::reduce(U::max(U::max(a[0], a[1]), U::max(a[2], a[3])));
 }
-
-/// The larger magnitude of each lane; of a NaN and a number the number.
-inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
 
 inline float run(const float* x, std::size_t len) {
   constexpr std::size_t kStep = 128;

@@ -1,5 +1,5 @@
-// What the AVX-512 kernels of int8 and int4 share: the largest magnitudes, of one run and of
-// sixteen at once, and the factors made of them. Non-finite input gives any result: vrangeps
+// What the AVX-512 kernels share: the largest magnitudes, of one run and of sixteen at once, the
+// factors made of them, and codes from products. Non-finite input gives any result: vrangeps
 // swallows NaN.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
@@ -68,7 +68,7 @@ template <std::size_t kBytes>
 
 // ---- the largest magnitude
 
-/// The larger magnitude of each lane.
+/// The larger magnitude of each lane; of a NaN and a number the number.
 [[maybe_unused]] inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
 /// The value of the larger magnitude of each lane, with its sign.
 [[maybe_unused]] inline __m512 farther(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0x7); }
@@ -191,6 +191,21 @@ struct Factors16 {
   }
 };
 
+/// Of one group.
+struct Factors {
+  float inv, scale;
+  Factors(float largest, float most) : inv(most / largest) {
+    if (!(inv <= 0x1.fffffep127f)) inv = 0.0f;
+    scale = inv != 0.0f ? largest / most : 0.0f;
+  }
+};
+
+/// The notebook's: f16, and never an infinity.
+[[maybe_unused]] inline f16 half_inverse(float largest, float most) {
+  const float inv = most / largest;
+  return f16(narrowed(largest == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f));
+}
+
 [[maybe_unused]] inline void put_scales(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
 [[maybe_unused]] inline void put_scales(f16* to, __m512 v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
@@ -199,10 +214,30 @@ struct Factors16 {
 [[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
 [[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }
 
+/// Stores the scales of sixteen groups of kLen elements; their inverses. kFar: as in absmax_of_16.
+template <std::size_t kLen, bool kFar, class S>
+[[maybe_unused]] inline __m512 factors_of_16(const float* x, float most, S* scale) {
+  const Factors16 factors(absmax_of_16<kLen, kFar>(x), most);
+  put_scales(scale, factors.scale);
+  return factors.inv;
+}
+
 // ---- rounding of products to integers
 
 struct HalfToEven {
   static __m512i round(__m512 v) { return _mm512_cvtps_epi32(v); }
+};
+
+/// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
+/// (the sum rounds) and nothing under them.
+struct HalfAway {
+  static __m512i round(__m512 v) {
+    const __m512i sign = _mm512_set1_epi32(std::int32_t(0x80000000u));
+    const __m512i half = _mm512_castps_si512(_mm512_set1_ps(0x1.fffffep-2f));
+    // 0xea: (v & sign) | half
+    const __m512i lift = _mm512_ternarylogic_epi32(_mm512_castps_si512(v), sign, half, 0xea);
+    return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(lift)));
+  }
 };
 
 /// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits,
@@ -218,6 +253,14 @@ struct ThroughF16 {
   }
 };
 
+/// 64 integers as bytes, in order. The packs work within quarters and leave four bytes of each
+/// register there.
+[[maybe_unused]] inline __m512i narrow64(__m512i a, __m512i b, __m512i c, __m512i d) {
+  const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+}
+
 [[maybe_unused]] inline __m512 load16(const float* x) { return _mm512_loadu_ps(x); }
 [[maybe_unused]] inline __m512 load16(const f16* x) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
@@ -228,6 +271,11 @@ struct ThroughF16 {
 }
 [[maybe_unused]] inline __m512 load16(const f16* x, std::size_t n) {
   return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first16(n), x));
+}
+/// The first n of 64, zeros behind them.
+[[maybe_unused]] inline void load64(const float* x, std::size_t n, __m512 (&v)[4]) {
+  for (std::size_t i = 0; i < 4; ++i)
+    v[i] = n >= 64 ? load16(x + 16 * i) : load16(x + 16 * i, beyond(n, 16 * i));
 }
 
 }  // namespace

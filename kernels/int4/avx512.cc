@@ -85,13 +85,6 @@ template <bool kStream, class Rounding, class T>
                             some_codes<Rounding>(x + j, len - j, inv));
 }
 
-template <std::size_t kLen, bool kStream, class S>
-inline __m512 factors_of_16(const float* x, S* scale) {
-  const Factors16 factors(absmax_of_16<kLen, kStream>(x), kMost);
-  put_scales(scale, factors.scale);
-  return factors.inv;
-}
-
 /// Codes of sixteen groups of kLen elements.
 template <std::size_t kLen, bool kStream>
 inline void codes_of_16(const float* x, const float* factor, std::uint8_t* q) {
@@ -111,11 +104,11 @@ inline void codes_of_16(const float* x, const float* factor, std::uint8_t* q) {
 /// from loads over a transpose tree and a division hides behind work that doesn't wait for it.
 template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::uint8_t* q, S* scale) {
-  __m512 next = factors_of_16<kLen, kStream>(x, scale);
+  __m512 next = factors_of_16<kLen, kStream>(x, kMost, scale);
   for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 8 * kLen) {
     alignas(64) float factor[16];
     _mm512_store_ps(factor, next);
-    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, scale += 16);
+    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, kMost, scale += 16);
     codes_of_16<kLen, kStream>(x, factor, q);
   }
 }
@@ -148,11 +141,10 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
   }
   const bool streamed = streams(q, groups, stride, traffic);
   for (std::size_t i = 0; i < groups; ++i, x += len, q += stride) {
-    const float largest = absmax_of_1(x, len);
-    float inv = kMost / largest;
-    inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
-    put_scale(scale + i, inv != 0.0f ? largest / kMost : 0.0f);
-    streamed ? encode<true, HalfToEven>(x, len, inv, q) : encode<false, HalfToEven>(x, len, inv, q);
+    const Factors factors(absmax_of_1(x, len), kMost);
+    put_scale(scale + i, factors.scale);
+    streamed ? encode<true, HalfToEven>(x, len, factors.inv, q)
+             : encode<false, HalfToEven>(x, len, factors.inv, q);
   }
   if (traffic >= kStreamBytes) _mm_sfence();
 }
@@ -448,10 +440,7 @@ void quantize_f32_s4g_avx512(const float* x, std::size_t groups, std::size_t len
 void quantize_f16_s4_avx512(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                             f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float largest = absmax_of_1(x, len);
-    float quotient = kMost / largest;
-    quotient = quotient < 65504.0f ? quotient : 65504.0f;
-    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : quotient));
+    inv[i] = half_inverse(absmax_of_1(x, len), kMost);
     encode<false, ThroughF16>(x, len, widened(inv[i]), q);
   }
 }

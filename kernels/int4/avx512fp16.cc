@@ -57,10 +57,7 @@ void quantize_f16_s4_avx512fp16(const f16* x, std::size_t groups, std::size_t le
   const bool stream = groups * (len * sizeof *x + stride) >= kStreamBytes && at_line(q) &&
                       (groups == 1 || stride % kLineBytes == 0);
   for (std::size_t i = 0; i < groups; ++i, x += len, q += stride) {
-    const float largest = absmax_of_1(x, len);
-    float wide = 7.0f / largest;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : wide));
+    inv[i] = half_inverse(absmax_of_1(x, len), 7.0f);
     stream ? encode<true>(x, len, inv[i], q) : encode<false>(x, len, inv[i], q);
   }
   if (stream) _mm_sfence();

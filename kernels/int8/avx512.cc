@@ -26,31 +26,15 @@ namespace {
 
 constexpr float kMost = 127.0f;
 
-/// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
-/// (the sum rounds) and nothing under them.
-struct HalfAway {
-  static __m512i round(__m512 v) {
-    const __m512i sign = _mm512_set1_epi32(std::int32_t(0x80000000u));
-    const __m512i half = _mm512_castps_si512(_mm512_set1_ps(0x1.fffffep-2f));
-    // 0xea: (v & sign) | half
-    const __m512i lift = _mm512_ternarylogic_epi32(_mm512_castps_si512(v), sign, half, 0xea);
-    return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(lift)));
-  }
-};
-
 // ---- codes
 
-/// 64 codes in order, the first 32 by `a`, the others by `b`. The packs work within quarters and
-/// leave 4 bytes of each vector there.
+/// 64 codes in order, the first 32 by `a`, the others by `b`.
 template <class Rounding, class T>
 inline __m512i codes64(const T* x, __m512 a, __m512 b) {
   const auto words = [=](std::size_t j, __m512 inv) {
     return Rounding::round(_mm512_mul_ps(load16(x + j), inv));
   };
-  const __m512i packed = _mm512_packs_epi16(_mm512_packs_epi32(words(0, a), words(16, a)),
-                                            _mm512_packs_epi32(words(32, b), words(48, b)));
-  return _mm512_permutexvar_epi32(
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+  return narrow64(words(0, a), words(16, a), words(32, b), words(48, b));
 }
 
 /// Any number of codes, sixteen at a time.
@@ -87,13 +71,6 @@ template <class Rounding, class T>
 
 // ---- groups
 
-template <std::size_t kLen, bool kStream, class S>
-inline __m512 factors_of_16(const float* x, S* scale) {
-  const Factors16 factors(absmax_of_16<kLen, kStream>(x), kMost);
-  put_scales(scale, factors.scale);
-  return factors.inv;
-}
-
 /// Codes of sixteen groups.
 template <std::size_t kLen, bool kStream>
 inline void codes_of_16(const float* x, const float* factor, std::int8_t* q) {
@@ -108,11 +85,11 @@ inline void codes_of_16(const float* x, const float* factor, std::int8_t* q) {
 
 template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::int8_t* q, S* scale) {
-  __m512 next = factors_of_16<kLen, kStream>(x, scale);
+  __m512 next = factors_of_16<kLen, kStream>(x, kMost, scale);
   for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 16 * kLen) {
     alignas(64) float factor[16];
     _mm512_store_ps(factor, next);
-    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, scale += 16);
+    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, kMost, scale += 16);
     codes_of_16<kLen, kStream>(x, factor, q);
   }
 }
@@ -137,11 +114,9 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
     x += done * len, q += done * len, scale += done, groups -= done;
   }
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax_of_1(x, len);
-    float inv = kMost / largest;
-    inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
-    put_scale(scale + i, inv != 0.0f ? largest / kMost : 0.0f);
-    codes<HalfToEven>(x, len, inv, q, stream);
+    const Factors factors(absmax_of_1(x, len), kMost);
+    put_scale(scale + i, factors.scale);
+    codes<HalfToEven>(x, len, factors.inv, q, stream);
   }
   if (stream) _mm_sfence();
 }
@@ -295,10 +270,7 @@ void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, s
                             f16* inv) {
   const bool stream = groups * len * 3 >= kStreamBytes;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax_of_1(x, len);
-    float wide = kMost / largest;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : wide));
+    inv[i] = half_inverse(absmax_of_1(x, len), kMost);
     codes<ThroughF16>(x, len, widened(inv[i]), q, stream);
   }
   if (stream) _mm_sfence();

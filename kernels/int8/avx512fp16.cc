@@ -123,10 +123,7 @@ void quantize_f16_s8_avx512fp16(const f16* x, std::size_t groups, std::size_t le
                                 f16* inv) {
   const bool stream = groups * len * 3 >= kStreamBytes;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax_of_1(x, len);
-    float wide = 127.0f / largest;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = f16(narrowed(largest == 0.0f ? 0.0f : wide));
+    inv[i] = half_inverse(absmax_of_1(x, len), 127.0f);
     stream ? codes<true>(x, len, inv[i], q) : codes<false>(x, len, inv[i], q);
   }
   if (stream) _mm_sfence();

@@ -1,5 +1,10 @@
 // Matmul with f32 and with bf16 activations, AVX-512: what is bf16 is held as the f32 it stands
 // for.
+//
+// Many rows: tiles of 12 x 32, 24 of 32 registers, 24 FMAs a k where two ports take one each a
+// cycle; llvm-mca (skylake-avx512: its models of later cores give a zmm FMA one port) 13.1 cycles.
+// One row: 16 weights take 1.1 cycles as f32, 0.9 as f16, 1.7 as 8 bits and 1.3 as 4, where
+// decoding binds out of any cache; rounded to bf16 3.2 to 3.7.
 #include <immintrin.h>
 
 #include "matmul/a32_panels.h"

@@ -18,6 +18,7 @@
 //
 // Few rows take tiles of as many rows: the unit's time, and what the sums cost, goes by them, so
 // that one row is bound by reading (4-bit: and decoding) the weights.
+#include "core/avx512.h"
 #include "matmul/a8_activations.h"
 #include "matmul/amx_tiles.h"
 
@@ -36,9 +37,6 @@ template <bool b>
 struct Truth {
   static constexpr bool value = b;
 };
-
-inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
-inline void store(void* p, __m512i v) { _mm512_storeu_si512(p, v); }
 
 /// Two codes a byte, each stored +8, to 16 times what they stand for.
 inline void decode_nibbles(const Byte* from, Byte* low, Byte* high) {
@@ -108,58 +106,32 @@ struct Dense {
 
 // --- Activations -------------------------------------------------------------------------------
 
-/// 64 of x, zeros behind the count'th.
-inline void load_row(const float* x, size_t count, __m512 (&v)[4]) {
-  const std::uint64_t mask = first(count);
-  if (count >= kCodes) {
-    QB_UNROLL for (int i = 0; i < 4; ++i) v[i] = _mm512_loadu_ps(x + 16 * i);
-  } else {
-    QB_UNROLL for (int i = 0; i < 4; ++i) v[i] =
-        _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask >> 16 * i), x + 16 * i);
-  }
-}
-
-/// Integers of 64 values as bytes in order: packing works within 128-bit lanes, and leaves dword l
-/// of register i where dword i of lane l belongs.
-inline __m512i narrow(const __m512i (&q)[4]) {
-  const __m512i bytes =
-      _mm512_packs_epi16(_mm512_packs_epi32(q[0], q[1]), _mm512_packs_epi32(q[2], q[3]));
-  return _mm512_permutexvar_epi32(
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
-}
-
 /// A scale for the row. |x * inverse| needs no clip: it rounds to 127 at most.
 void prepare_rows(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1,
                   void* workspace) {
   const size_t steps = steps_of(k);
   Byte* const tiles = static_cast<Byte*>(workspace);
   float* const scales = reinterpret_cast<float*>(tiles + activation_bytes(m, steps));
-  constexpr int absolute_maximum = 0xb;
   for (size_t row = m0; row < m1; ++row) {
     const float* const from = static_cast<const float*>(x) + row * k;
     Byte* to = tiles + row / kRows * row_tiles(steps) + row % kRows * kLine;
     __m512 v[4], largest[4] = {};
     for (size_t i = 0; i < k; i += kCodes) {
-      load_row(from + i, k - i, v);
-      QB_UNROLL for (int j = 0; j < 4; ++j) largest[j] =
-          _mm512_range_ps(largest[j], v[j], absolute_maximum);
+      load64(from + i, k - i, v);
+      QB_UNROLL for (int j = 0; j < 4; ++j) largest[j] = larger(largest[j], v[j]);
     }
     const Scaling scaling = row_scaling(_mm512_reduce_max_ps(_mm512_max_ps(
         _mm512_max_ps(largest[0], largest[1]), _mm512_max_ps(largest[2], largest[3]))));
     const __m512 inverse = _mm512_set1_ps(scaling.inverse);
     for (size_t i = 0; i < k; i += kCodes, to += kTile) {
-      load_row(from + i, k - i, v);
+      load64(from + i, k - i, v);
       __m512i q[4];
       QB_UNROLL for (int j = 0; j < 4; ++j) q[j] = _mm512_cvtps_epi32(_mm512_mul_ps(v[j], inverse));
-      store(to, narrow(q));
+      store(to, narrow64(q[0], q[1], q[2], q[3]));
     }
     scales[row] = scaling.scale;
   }
-  if (m1 != m) return;
-  for (size_t row = m; row % kRows; ++row)
-    for (size_t s = 0; s < steps; ++s)
-      store(tiles + row / kRows * row_tiles(steps) + s * kTile + row % kRows * kLine,
-            _mm512_setzero_si512());
+  if (m1 == m) clear_missing_rows(tiles, m, steps);
 }
 
 size_t workspace_bytes_rows(size_t m, size_t, size_t k, size_t) {
@@ -295,22 +267,11 @@ struct Grouped {
   }
 };
 
-/// Nearest, halves away from zero: the largest float below a half leaves what lies below a half
-/// alone.
-inline __m512i rounded_away(__m512 v) {
-  constexpr int sign_of_v = 0xea;  // (v & sign) | half
-  const __m512i half = _mm512_ternarylogic_epi32(
-      _mm512_castps_si512(v), _mm512_set1_epi32(static_cast<int>(0x80000000u)),
-      _mm512_castps_si512(_mm512_set1_ps(0.49999997f)), sign_of_v);
-  return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(half)));
-}
-
 /// A scale for every block, as q8_0; four blocks of a row at a time.
 void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1,
                     void* workspace) {
   const size_t blocks = k / kBlock;
   Byte* const tiles = static_cast<Byte*>(workspace);
-  constexpr int absolute_maximum = 0xb;
   for (size_t row = m0; row < m1; ++row) {
     const float* from = static_cast<const float*>(x) + row * k;
     Byte* const to = tiles + row / kRows * blocks * kRowBlock;
@@ -321,7 +282,7 @@ void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t
         const __mmask16 there = i < count ? 0xffff : 0;
         v[2 * i] = _mm512_maskz_loadu_ps(there, from + 32 * i);
         v[2 * i + 1] = _mm512_maskz_loadu_ps(there, from + 32 * i + 16);
-        largest[i] = _mm512_range_ps(v[2 * i], v[2 * i + 1], absolute_maximum);
+        largest[i] = larger(v[2 * i], v[2 * i + 1]);
       }
       // A maximum of each block in four lanes, in each 128 bits; then in all of them.
       const __m512 low = _mm512_max_ps(_mm512_unpacklo_ps(largest[0], largest[1]),
@@ -343,8 +304,8 @@ void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t
       for (size_t i = 0; i < count; i += 2) {
         __m512i q[4];
         QB_UNROLL for (size_t j = 0; j < 4; ++j) q[j] =
-            rounded_away(_mm512_mul_ps(v[2 * i + j], _mm512_set1_ps(inverses[i + j / 2])));
-        const __m512i codes = narrow(q);
+            HalfAway::round(_mm512_mul_ps(v[2 * i + j], _mm512_set1_ps(inverses[i + j / 2])));
+        const __m512i codes = narrow64(q[0], q[1], q[2], q[3]);
         QB_UNROLL for (size_t j = 0; j < 2; ++j) if (i + j < count) {
           Byte* const block = to + (b + i + j) * kRowBlock;
           _mm256_storeu_si256(

@@ -28,9 +28,6 @@ constexpr size_t kDeep = 32;  // of K in a step
 
 constexpr size_t steps_of(size_t k) { return quotient_up(k, kDeep); }
 
-inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
-inline void store(void* p, __m512i v) { _mm512_storeu_si512(p, v); }
-
 /// 32 values to bf16, subnormals to zero.
 inline __m512i rounded(__m512 low, __m512 high) {
   return __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low));
@@ -206,11 +203,7 @@ void prepare(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1, vo
       store(to, rounded(load_some(from + i, first(k - i)),
                         load_some(from + i + 16, first(k - i) >> 16)));
   }
-  if (m1 != m) return;
-  for (size_t row = m; row % kRows; ++row)
-    for (size_t s = 0; s < steps; ++s)
-      store(tiles + row / kRows * row_tiles(steps) + s * kTile + row % kRows * kLine,
-            _mm512_setzero_si512());
+  if (m1 == m) clear_missing_rows(tiles, m, steps);
 }
 
 size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {

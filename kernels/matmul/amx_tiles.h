@@ -45,6 +45,9 @@ constexpr size_t kActivationBytes = 1024 * 1024;  // that are to stay in L2
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
 constexpr size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
 
+inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
+inline void store(void* p, __m512i v) { _mm512_storeu_si512(p, v); }
+
 // --- Tile registers ----------------------------------------------------------------------------
 
 // 0 and 1: sums of 16 rows with the panel's two strips; 2 and 3: of the next 16 (or of the same,
@@ -156,6 +159,14 @@ constexpr size_t row_tiles(size_t steps) { return steps * kTile; }
 
 constexpr size_t activation_bytes(size_t m, size_t steps) {
   return quotient_up(m, kRows) * row_tiles(steps);
+}
+
+/// Zeros where the last tiles of m rows have none.
+inline void clear_missing_rows(Byte* tiles, size_t m, size_t steps) {
+  for (size_t row = m; row % kRows; ++row)
+    for (size_t s = 0; s < steps; ++s)
+      store(tiles + row / kRows * row_tiles(steps) + s * kTile + row % kRows * kLine,
+            _mm512_setzero_si512());
 }
 
 /// 16 registers of 16 dwords, turned: dword i of register j goes to dword j of register i.
