@@ -6,6 +6,7 @@
 #include <regex>
 #include <set>
 
+#include "caches.h"
 #include "machine.h"
 #include "options.h"
 #include "peers/peers.h"

@@ -7,8 +7,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <numeric>
-#include <random>
 
 #include "data.h"
 #include "limits_kernels.h"
@@ -216,61 +214,6 @@ double clock_ghz() {
 #else
   return 0;
 #endif
-}
-
-std::vector<CacheLevel> measure_caches() {
-  struct Line {
-    Line* next;
-    std::byte pad[64 - sizeof(Line*)];
-  };
-  const std::size_t most = std::size_t{128} << 20;
-  Array<Line> lines(most / sizeof(Line));
-  std::vector<std::pair<std::size_t, double>> curve;  // bytes, ns per dependent load
-  std::mt19937 words(1);
-  for (std::size_t bytes = 8 << 10; bytes <= most;
-       bytes += bytes >= (16u << 10) ? bytes / 4 : 4096) {
-    // Quarter steps above each power of two: 16, 20, 25, 31, ... KiB.
-    const std::size_t count = bytes / sizeof(Line);
-    std::vector<std::uint32_t> order(count);
-    std::iota(order.begin(), order.end(), 0u);
-    // Random within neighbourhoods of 64 KiB only: prefetchers are lost there, while translation
-    // misses stay rare, which would otherwise show as levels of their own.
-    constexpr std::size_t neighbourhood = (64 << 10) / sizeof(Line);
-    for (std::size_t begin = 0; begin < count; begin += neighbourhood)
-      std::shuffle(order.begin() + std::ptrdiff_t(begin),
-                   order.begin() + std::ptrdiff_t(std::min(begin + neighbourhood, count)), words);
-    for (std::size_t i = 0; i < count; ++i) lines[order[i]].next = &lines[order[(i + 1) % count]];
-    // At least the whole set, so that each repetition finds what the last one left.
-    const std::size_t hops = std::max<std::size_t>(count, 20000);
-    double best = 1e9;
-    Line* at = &lines[order[0]];
-    for (int repeat = 0; repeat < (bytes > (4u << 20) ? 3 : 12); ++repeat) {
-      const double begin = now();
-      for (std::size_t i = 0; i < hops; ++i) at = at->next;
-      best = std::min(best, (now() - begin) / double(hops) * 1e9);
-      __asm__ volatile("" : "+r"(at));
-    }
-    curve.emplace_back(bytes, best);
-  }
-  // A plateau is where two steps of size (x1.56) cost less than a tenth more, half as slow again as
-  // the one before at the least. A level ends at the last size nearer to its own plateau than to
-  // the next one, on a log scale; the last plateau is memory.
-  std::vector<double> plateaus;
-  for (std::size_t i = 0; i + 2 < curve.size(); ++i) {
-    const bool flat = curve[i + 2].second < curve[i].second * 1.1;
-    if (flat && (plateaus.empty() || curve[i].second > plateaus.back() * 1.5))
-      plateaus.push_back(curve[i].second);
-  }
-  std::vector<CacheLevel> levels;
-  for (std::size_t p = 0; p + 1 < plateaus.size(); ++p) {
-    const double border = std::sqrt(plateaus[p] * plateaus[p + 1]);
-    std::size_t bytes = curve[0].first;
-    for (const auto& [size, latency] : curve)
-      if (latency < border) bytes = size;
-    levels.push_back({bytes, plateaus[p]});
-  }
-  if (levels.empty()) levels.push_back({32 << 10, plateaus.empty() ? 0 : plateaus[0]});
-  return levels;
 }
 
 }  // namespace qb::bench

@@ -50,15 +50,4 @@ class Limits {
 /// it.
 double clock_ghz();
 
-/// One level of the data caches, as found by timing.
-struct CacheLevel {
-  std::size_t bytes;  ///< largest working set still served by this level
-  double latency_ns;  ///< of a dependent load there
-};
-
-/// Finds the cache levels by the latency of a random pointer chase over growing working sets: what
-/// this process is given of them, which in a virtual machine can be far less than sysfs tells.
-/// Never empty.
-std::vector<CacheLevel> measure_caches();
-
 }  // namespace qb::bench

@@ -10,6 +10,7 @@
 
 #include <benchmark/benchmark.h>
 
+#include "caches.h"
 #include "options.h"
 #include "rival.h"
 #include "roof.h"

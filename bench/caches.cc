@@ -1,0 +1,84 @@
+#include "caches.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <numeric>
+#include <random>
+
+#include "data.h"
+
+namespace qb::bench {
+namespace {
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+std::vector<CacheLevel> cache_levels(std::span<const LatencyPoint> curve) {
+  // A plateau is where two steps of size (x1.56) cost less than a tenth more, half as slow again as
+  // the one before at the least. A level ends at the last size nearer to its own plateau than to
+  // the next one, on a log scale; the last plateau is memory. What is not twice as large as the
+  // level before belongs to it: a cache that others use as well ends by steps.
+  std::vector<double> plateaus;
+  for (std::size_t i = 0; i + 2 < curve.size(); ++i) {
+    const bool flat = curve[i + 2].ns < curve[i].ns * 1.1;
+    if (flat && (plateaus.empty() || curve[i].ns > plateaus.back() * 1.5))
+      plateaus.push_back(curve[i].ns);
+  }
+  std::vector<CacheLevel> levels;
+  for (std::size_t p = 0; p + 1 < plateaus.size(); ++p) {
+    const double border = std::sqrt(plateaus[p] * plateaus[p + 1]);
+    std::size_t bytes = curve[0].bytes;
+    for (const LatencyPoint& point : curve)
+      if (point.ns < border) bytes = point.bytes;
+    if (!levels.empty() && bytes < 2 * levels.back().bytes)
+      levels.back().bytes = bytes;
+    else
+      levels.push_back({bytes, plateaus[p]});
+  }
+  if (levels.empty()) levels.push_back({32 << 10, plateaus.empty() ? 0 : plateaus[0]});
+  return levels;
+}
+
+std::vector<CacheLevel> measure_caches() {
+  struct Line {
+    Line* next;
+    std::byte pad[64 - sizeof(Line*)];
+  };
+  const std::size_t most = std::size_t{128} << 20;
+  Array<Line> lines(most / sizeof(Line));
+  std::vector<LatencyPoint> curve;
+  std::mt19937 words(1);
+  for (std::size_t bytes = 8 << 10; bytes <= most;
+       bytes += bytes >= (16u << 10) ? bytes / 4 : 4096) {
+    // Quarter steps above each power of two: 16, 20, 25, 31, ... KiB.
+    const std::size_t count = bytes / sizeof(Line);
+    std::vector<std::uint32_t> order(count);
+    std::iota(order.begin(), order.end(), 0u);
+    // Random within neighbourhoods of 64 KiB only: prefetchers are lost there, while translation
+    // misses stay rare, which would otherwise show as levels of their own.
+    constexpr std::size_t neighbourhood = (64 << 10) / sizeof(Line);
+    for (std::size_t begin = 0; begin < count; begin += neighbourhood)
+      std::shuffle(order.begin() + std::ptrdiff_t(begin),
+                   order.begin() + std::ptrdiff_t(std::min(begin + neighbourhood, count)), words);
+    for (std::size_t i = 0; i < count; ++i) lines[order[i]].next = &lines[order[(i + 1) % count]];
+    // At least the whole set, so that each repetition finds what the last one left.
+    const std::size_t hops = std::max<std::size_t>(count, 20000);
+    double best = 1e9;
+    Line* at = &lines[order[0]];
+    for (int repeat = 0; repeat < (bytes > (4u << 20) ? 3 : 12); ++repeat) {
+      const double begin = now();
+      for (std::size_t i = 0; i < hops; ++i) at = at->next;
+      best = std::min(best, (now() - begin) / double(hops) * 1e9);
+      __asm__ volatile("" : "+r"(at));
+    }
+    curve.push_back({bytes, best});
+  }
+  return cache_levels(curve);
+}
+
+}  // namespace qb::bench
