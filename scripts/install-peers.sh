@@ -54,4 +54,11 @@ for package in onednn-devel-cpu-gomp scipy-openblas32; do
   has "${package//-/_}-*.dist-info" || try "$package" pip install "$package"
 done
 
+# Its sources: the wheel exports nothing but a Python module.
+numkong() {
+  pip download --no-deps --no-binary numkong -d "$venv/src" numkong==7.8.6 &&
+    tar -xzf "$venv"/src/numkong-*.tar.gz -C "$venv/src"
+}
+[[ -n $(find "$venv/src" -maxdepth 1 -type d -name 'numkong-*' 2>/dev/null) ]] || try numkong numkong
+
 ((${#absent[@]} == 0)) || echo "install-peers.sh: could not be had: ${absent[*]}" >&2

@@ -25,6 +25,8 @@ const Found& found() {
     const bool able = isa::refusal(QB_PEER_HEADER_ISA).empty();
     add("eigen", "package libeigen3-dev", able ? QB_IF_FOUND(QB_PEER_EIGEN, add_eigen) : nullptr);
     add("fp16", "package libfp16-dev", able ? QB_IF_FOUND(QB_PEER_FP16, add_fp16) : nullptr);
+    add("numkong", "pip download --no-binary numkong, unpacked in .venv-peers/src",
+        QB_IF_FOUND(QB_PEER_NUMKONG, add_numkong));
     add("onednn", "pip install onednn-devel-cpu-gomp in .venv-peers",
         QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn));
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
