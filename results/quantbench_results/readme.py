@@ -20,14 +20,17 @@ SIZE_CLASSES = ("L1", "L2", "L3", "memory")
 LEFT_OUT = ("repack",)
 
 
-def best_level(results: Results) -> str:
-    """The variant whose rows are shown: the hand-written one of the best instruction set that has
-    rows; where that is unknown, the hand-written variant with the most rows."""
-    hand = [row.variant for row in _shown(results) if summary.family(row.variant) == "hand"]
-    if not hand:
+def dispatched(results: Results) -> dict[tuple[str, str], str]:
+    """Per operation and format the hand-written variant whose rows are shown: the one that is
+    dispatched to, which the suite registers, and so runs, last."""
+    found = {
+        (row.op, row.format): row.variant
+        for row in _shown(results)
+        if summary.family(row.variant) == "hand"
+    }
+    if not found:
         raise ResultsError(results.path, "no row of a hand-written variant to show")
-    level = results.text("isa_best_level")
-    return level if level in hand else max(dict.fromkeys(hand), key=hand.count)
+    return found
 
 
 def _shown(results: Results) -> list[Row]:
@@ -80,10 +83,15 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def array_table(results: Results, variant: str) -> list[str]:
+def _ours(results: Results) -> list[Row]:
+    variants = dispatched(results)
+    return [row for row in _shown(results) if variants.get((row.op, row.format)) == row.variant]
+
+
+def array_table(results: Results) -> list[str]:
     """A line per array operation and format: rate and share of the limit where the data lies."""
     rows = _shown(results)
-    ours = [row for row in rows if row.variant == variant and set(row.dims) == {"n"}]
+    ours = [row for row in _ours(results) if set(row.dims) == {"n"}]
     if not ours:
         return []
     peers = any(row.is_peer and set(row.dims) == {"n"} for row in rows)
@@ -99,11 +107,11 @@ def array_table(results: Results, variant: str) -> list[str]:
         groups.setdefault((row.op, row.format), {})[place] = row
     places = [place for place in SIZE_CLASSES if place in sizes]
     middle = "L2" if "L2" in places else places[0]
-    titles = ["array operation", *places, f"× scalar ({middle})"]
+    titles = ["array operation", "variant", *places, f"× scalar ({middle})"]
     titles += [f"× best peer ({middle})"] if peers else []
     lines = []
     for (op, format_), at in groups.items():
-        cells = [md(f"{op} {format_}")]
+        cells = [md(f"{op} {format_}"), md(next(iter(at.values())).variant)]
         for place in places:
             row = at.get(place)
             rate = row.counter("items_per_second") if row else None
@@ -126,17 +134,18 @@ def array_table(results: Results, variant: str) -> list[str]:
     ]
 
 
-def matmul_table(results: Results, variant: str) -> list[str]:
+def matmul_table(results: Results) -> list[str]:
     """A line per format of the matmul: rate, share of the limit and speed-up per shape."""
     rows = _shown(results)
-    ours = [row for row in rows if row.variant == variant and row.op == "matmul"]
+    ours = [row for row in _ours(results) if row.op == "matmul"]
     if not ours:
         return []
     peers = any(row.is_peer and row.op == "matmul" for row in rows)
     shapes = list(dict.fromkeys(row.shape for row in ours))
+    variants = dispatched(results)
     lines = []
     for format_ in dict.fromkeys(row.format for row in ours):
-        cells, errors = [md(format_)], []
+        cells, errors = [md(format_), md(variants["matmul", format_])], []
         for shape in shapes:
             found = [row for row in ours if row.format == format_ and row.shape == shape]
             row = found[0] if found else None
@@ -155,7 +164,7 @@ def matmul_table(results: Results, variant: str) -> list[str]:
         cells.append(f"{max(errors):.0e}" if errors else "")
         lines.append(cells)
     names = {row.shape: summary.shape_text(row).replace("×", " × ") for row in ours}
-    titles = ["matmul", *(md(names[shape]) for shape in shapes), "NMSE"]
+    titles = ["matmul", "variant", *(md(names[shape]) for shape in shapes), "NMSE"]
     return [
         *_table(titles, lines),
         "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k"
@@ -170,7 +179,6 @@ def block(results: Results, link: str) -> str:
     """All that stands between the marks."""
     if not results.claims_timing:
         raise ResultsError(results.path, "emulated or smoke results are not shown as results")
-    variant = best_level(results)
     virtual = results.text("virtualised", "no") != "no"
     family = results.text("cpu_family_model_stepping", "")
     cpu = results.text("cpu_name") + (f" (family, model, stepping {family})" if family else "")
@@ -188,10 +196,10 @@ def block(results: Results, link: str) -> str:
             if virtual
             else ""
         )
-        + f" Medians of the `{md(variant)}` rows of [{md(link)}]({link}):",
+        + f" Medians of the variants that are dispatched to there, from [{md(link)}]({link}):",
         "",
-        *array_table(results, variant),
-        *matmul_table(results, variant),
+        *array_table(results),
+        *matmul_table(results),
         END,
     ]
     return "\n".join(_wrapped(lines))

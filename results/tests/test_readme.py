@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 
 import pytest
@@ -63,14 +62,14 @@ def test_check_finds_a_figure_changed_by_hand(project):
 
 def test_figures(project):
     results = load.load(project[1])
-    lines = "\n".join(readme.array_table(results, "avx2"))
+    lines = "\n".join(readme.array_table(results))
     # Medians: 1 % above the fastest time.
-    assert "| absmax f32 | 7.9 G/s, 80 % |" not in lines
-    assert "| absmax f32 | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8× |" in lines
+    assert "| absmax f32 | avx2 | 7.9 G/s, 80 % |" not in lines
+    assert "| absmax f32 | avx2 | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8.0 G/s, 80 % | 8× |" in lines
     assert "Every row is exact" in lines
-    lines = "\n".join(readme.matmul_table(results, "avx2"))
-    assert "| matmul | 1 × 1024 × 1024 | 32 × 1024 × 1024 | NMSE |" in lines
-    assert "| a8.q4_0 | 8.0, 80 %, 8× (1.07×) | 8.0, 80 %, 8× (1.07×) | 5e-03 |" in lines
+    lines = "\n".join(readme.matmul_table(results))
+    assert "| matmul | variant | 1 × 1024 × 1024 | 32 × 1024 × 1024 | NMSE |" in lines
+    assert "| a8.q4_0 | avx2 | 8.0, 80 %, 8× (1.07×) | 8.0, 80 %, 8× (1.07×) | 5e-03 |" in lines
     assert "fastest peer" in lines
 
 
@@ -79,7 +78,7 @@ def test_an_inexact_row_takes_the_claim_away(write):
     for entry in data["benchmarks"]:
         if entry["name"] == "absmax/f32/avx2/n:4096":
             entry["max_ulp"] = 1.0
-    lines = "\n".join(readme.array_table(load.load(write(data)), "avx2"))
+    lines = "\n".join(readme.array_table(load.load(write(data))))
     assert "exact" not in lines
 
 
@@ -91,9 +90,16 @@ def test_rows_with_threads_cold_rows_and_packing_are_left_out(write):
         readme.block(load.load(write({"context": CONTEXT, "benchmarks": rows})), "x.json")
 
 
-def test_best_level_without_rows_falls_back(write):
-    data = copy.deepcopy(sample({"isa_best_level": "avx512"}))
-    assert readme.best_level(load.load(write(data))) == "avx2"
+def test_the_variant_that_runs_last_is_shown(write):
+    data = sample()
+    data["benchmarks"] += entries(
+        "absmax/f32/avx512/n:4096", [1000.0], items_per_second=4.1e9, bytes_per_second=16e9
+    )
+    results = load.load(write(data))
+    assert readme.dispatched(results)["absmax", "f32"] == "avx512"
+    assert readme.dispatched(results)["convert", "f16.f32"] == "avx2"
+    lines = "\n".join(readme.array_table(results))
+    assert "| absmax f32 | avx512 | 4.1 G/s" in lines and "| absmax f32 | avx2" not in lines
 
 
 @pytest.mark.parametrize("context", [{"profile": "smoke"}, {"emulated": "yes: qemu"}])
