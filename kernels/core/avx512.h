@@ -72,45 +72,94 @@ template <std::size_t kBytes>
 [[maybe_unused]] inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
 /// The value of the larger magnitude of each lane, with its sign.
 [[maybe_unused]] inline __m512 farther(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0x7); }
-/// `larger` of what has no sign: a cycle sooner.
-[[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
-
-/// Lane i of the result is op over the lanes of g[i]: a transpose that keeps only the extremes,
-/// four halvings that each join two registers in one.
-template <class Op>
-[[maybe_unused]] inline __attribute__((always_inline)) __m512 reduce16(__m512 (&g)[16], Op op) {
-  const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2)  // abab in each quarter
-    g[i] = op(_mm512_unpacklo_ps(g[i], g[i + 1]), _mm512_unpackhi_ps(g[i], g[i + 1]));
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4)  // abcd
-    g[i] = op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(g[i]), pd(g[i + 2]))),
-              _mm512_castpd_ps(_mm512_unpackhi_pd(pd(g[i]), pd(g[i + 2]))));
-#pragma GCC unroll 2
-  for (int i = 0; i < 16; i += 8)  // abcd abcd efgh efgh
-    g[i] =
-        op(_mm512_shuffle_f32x4(g[i], g[i + 4], 0x44), _mm512_shuffle_f32x4(g[i], g[i + 4], 0xee));
-  return op(_mm512_shuffle_f32x4(g[0], g[8], 0x88), _mm512_shuffle_f32x4(g[0], g[8], 0xdd));
+/// `larger` of what has no sign, as integers: they have more pipes.
+[[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) {
+  return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
 
-/// Absmax of sixteen runs of kLen elements one behind the other, lane i for run i. kFar: they come
-/// from memory.
-template <std::size_t kLen, bool kFar>
-[[maybe_unused]] inline __m512 absmax_of_16(const float* x) {
-  __m512 g[16];
-  if constexpr (kFar) {
-#pragma GCC unroll 1
-    for (std::size_t j = 0; j < 16 * kLen; j += 128) fetch_ahead<512>(x + j);
-  }
-#pragma GCC unroll 16
-  for (std::size_t i = 0; i < 16; ++i) {
+/// Op over the lanes of four registers, abcd in each quarter: a transpose that keeps only the
+/// extremes, two halvings that each join two registers in one.
+template <class Op>
+[[maybe_unused]] inline __m512 reduce4(__m512 a, __m512 b, __m512 c, __m512 d, Op op) {
+  const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
+  const __m512 ab = op(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));  // abab
+  const __m512 cd = op(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  return op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(ab), pd(cd))),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(pd(ab), pd(cd))));
+}
+/// The rest of it: lane i of the result is op over what register i of sixteen had.
+template <class Op>
+[[maybe_unused]] inline __m512 reduce16(const __m512 (&four)[4], Op op) {
+  const auto halves = [op](__m512 a, __m512 b) {  // abcd abcd efgh efgh
+    return op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const __m512 low = halves(four[0], four[1]), high = halves(four[2], four[3]);
+  return op(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+template <class Op>
+[[maybe_unused]] inline __m512 reduce16(const __m512 (&g)[16], Op op) {
+  const __m512 four[4] = {
+      reduce4(g[0], g[1], g[2], g[3], op), reduce4(g[4], g[5], g[6], g[7], op),
+      reduce4(g[8], g[9], g[10], g[11], op), reduce4(g[12], g[13], g[14], g[15], op)};
+  return reduce16(four, op);
+}
+
+/// Absmax of four runs of kLen elements one behind the other, in each quarter.
+template <std::size_t kLen>
+[[maybe_unused]] inline __m512 absmax_of_4(const float* x) {
+  __m512 g[4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i) {
     const float* const run = x + i * kLen;
     g[i] = larger(_mm512_loadu_ps(run), _mm512_loadu_ps(run + 16));
     for (std::size_t j = 32; j < kLen; j += 32)
       g[i] = greater(g[i], larger(_mm512_loadu_ps(run + j), _mm512_loadu_ps(run + j + 16)));
   }
-  return reduce16(g, greater);
+  return reduce4(g[0], g[1], g[2], g[3], greater);
+}
+
+/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `factors` makes
+/// factors of the absmaxes of groups g to g + n, in the first n lanes, n = 16 or 4; `codes` uses
+/// those of groups g to g + 4. The long way from loads over tree and division to a factor hides
+/// behind the codes of groups before: the first pass is 20 groups ahead of the second.
+///
+/// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
+/// farther apart (measured on a Zen 4), and time is left: four groups at a time, nothing ahead.
+template <std::size_t kLen, bool kFar, class Factors, class Codes>
+[[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(const float* x,
+                                                                          std::size_t groups,
+                                                                          Factors factors,
+                                                                          Codes codes) {
+  constexpr std::size_t kFour = 4 * kLen;
+  alignas(64) float factor[32];
+  if constexpr (kFar) {
+    for (std::size_t g = 0; g < groups; g += 4, x += kFour) {
+      __m512 v = absmax_of_4<kLen>(x);
+      v = greater(v, _mm512_shuffle_f32x4(v, v, 0x4e));
+      v = greater(v, _mm512_shuffle_f32x4(v, v, 0xb1));
+      _mm_store_ps(factor, _mm512_castps512_ps128(factors(g, v, 4)));
+      codes(g, factor, x);
+    }
+  } else {
+    const float* const last = x + (groups - 4) * kLen;
+    __m512 four[4];
+    for (std::size_t i = 0; i < 4; ++i) four[i] = absmax_of_4<kLen>(x + i * kFour);
+    _mm512_store_ps(factor, factors(0, reduce16(four, greater), 16));
+    four[0] = absmax_of_4<kLen>(groups > 16 ? x + 4 * kFour : last);
+    for (std::size_t g = 0; g < groups; g += 16) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i, x += kFour) {
+        if (g + 16 < groups) {
+          const float* const ahead = x + 5 * kFour;
+          four[(i + 1) % 4] = absmax_of_4<kLen>(ahead < last ? ahead : last);
+          if (i == 2)
+            _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, reduce16(four, greater), 16));
+        }
+        codes(g + 4 * i, factor + g % 32 + 4 * i, x);
+      }
+    }
+  }
 }
 
 /// Of one run: eight loads go through a tree to four accumulators; beyond the caches from four
@@ -206,21 +255,22 @@ struct Factors {
   return f16(narrowed(largest == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f));
 }
 
-[[maybe_unused]] inline void put_scales(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
-[[maybe_unused]] inline void put_scales(f16* to, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+/// The first n of v, 4 or 16.
+[[maybe_unused]] inline void put_scales(float* to, __m512 v, std::size_t n) {
+  if (n == 4)
+    _mm_storeu_ps(to, _mm512_castps512_ps128(v));
+  else
+    _mm512_storeu_ps(to, v);
+}
+[[maybe_unused]] inline void put_scales(f16* to, __m512 v, std::size_t n) {
+  const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+  if (n == 4)
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(halves));
+  else
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
 }
 [[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
 [[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }
-
-/// Stores the scales of sixteen groups of kLen elements; their inverses. kFar: as in absmax_of_16.
-template <std::size_t kLen, bool kFar, class S>
-[[maybe_unused]] inline __m512 factors_of_16(const float* x, float most, S* scale) {
-  const Factors16 factors(absmax_of_16<kLen, kFar>(x), most);
-  put_scales(scale, factors.scale);
-  return factors.inv;
-}
 
 // ---- rounding of products to integers
 
