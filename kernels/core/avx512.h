@@ -50,15 +50,6 @@ template <bool kStream>
   return n > begin ? n - begin : 0;
 }
 
-/// The lines of kBytes that will be read a little later. Beyond the caches only: there the
-/// hardware's own prefetching stops at every page.
-template <std::size_t kBytes>
-[[maybe_unused]] inline void fetch_ahead(const void* p) {
-  constexpr std::size_t kAhead = 1024;
-  for (std::size_t i = 0; i < kBytes; i += kLineBytes)
-    _mm_prefetch(static_cast<const char*>(p) + kAhead + i, _MM_HINT_T0);
-}
-
 // ---- f16 of one value
 
 [[maybe_unused]] inline std::uint16_t narrowed(float v) {  // clang's _cvtss_sh warns
@@ -99,9 +90,9 @@ template <class Op>
 
 template <class Op>
 [[maybe_unused]] inline __m512 reduce16(const __m512 (&g)[16], Op op) {
-  const __m512 four[4] = {
-      reduce4(g[0], g[1], g[2], g[3], op), reduce4(g[4], g[5], g[6], g[7], op),
-      reduce4(g[8], g[9], g[10], g[11], op), reduce4(g[12], g[13], g[14], g[15], op)};
+  const __m512 four[4] = {reduce4(g[0], g[1], g[2], g[3], op), reduce4(g[4], g[5], g[6], g[7], op),
+                          reduce4(g[8], g[9], g[10], g[11], op),
+                          reduce4(g[12], g[13], g[14], g[15], op)};
   return reduce16(four, op);
 }
 
@@ -119,42 +110,43 @@ template <std::size_t kLen>
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }
 
-/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `factors` makes
-/// factors of the absmaxes of groups g to g + n, in the first n lanes, n = 16 or 4; `codes` uses
-/// those of groups g to g + 4. The long way from loads over tree and division to a factor hides
-/// behind the codes of groups before: the first pass is 20 groups ahead of the second.
+/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
+/// groups to something, `factors` makes of sixteen such those of groups g to g + n, the first n
+/// lanes, and `codes` uses those of groups g to g + 4. The long way from loads over tree and
+/// division to a factor hides behind the codes of groups before: the first pass is 20 groups ahead.
 ///
 /// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
-/// farther apart (measured on a Zen 4), and time is left: four groups at a time, nothing ahead.
-template <std::size_t kLen, bool kFar, class Factors, class Codes>
-[[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(const float* x,
-                                                                          std::size_t groups,
-                                                                          Factors factors,
-                                                                          Codes codes) {
+/// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
+[[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
+    const float* x, std::size_t groups, First first, Factors factors, Codes codes) {
+  using Four = decltype(first(x));
   constexpr std::size_t kFour = 4 * kLen;
   alignas(64) float factor[32];
   if constexpr (kFar) {
-    for (std::size_t g = 0; g < groups; g += 4, x += kFour) {
-      __m512 v = absmax_of_4<kLen>(x);
-      v = greater(v, _mm512_shuffle_f32x4(v, v, 0x4e));
-      v = greater(v, _mm512_shuffle_f32x4(v, v, 0xb1));
-      _mm_store_ps(factor, _mm512_castps512_ps128(factors(g, v, 4)));
-      codes(g, factor, x);
+    constexpr std::size_t kFours = kLen < 128 ? 128 / kLen : 1;
+    for (std::size_t g = 0; g < groups; g += 4 * kFours) {
+      Four four[4];
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i)
+        four[i] = i < kFours ? first(x + i * kFour) : four[i % kFours];
+      _mm512_store_ps(factor, factors(g, four, 4 * kFours));
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
     }
   } else {
     const float* const last = x + (groups - 4) * kLen;
-    __m512 four[4];
-    for (std::size_t i = 0; i < 4; ++i) four[i] = absmax_of_4<kLen>(x + i * kFour);
-    _mm512_store_ps(factor, factors(0, reduce16(four, greater), 16));
-    four[0] = absmax_of_4<kLen>(groups > 16 ? x + 4 * kFour : last);
+    Four four[4];
+    for (std::size_t i = 0; i < 4; ++i) four[i] = first(x + i * kFour);
+    _mm512_store_ps(factor, factors(0, four, 16));
+    four[0] = first(groups > 16 ? x + 4 * kFour : last);
     for (std::size_t g = 0; g < groups; g += 16) {
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i, x += kFour) {
         if (g + 16 < groups) {
           const float* const ahead = x + 5 * kFour;
-          four[(i + 1) % 4] = absmax_of_4<kLen>(ahead < last ? ahead : last);
-          if (i == 2)
-            _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, reduce16(four, greater), 16));
+          four[(i + 1) % 4] = first(ahead < last ? ahead : last);
+          if (i == 2) _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, four, 16));
         }
         codes(g + 4 * i, factor + g % 32 + 4 * i, x);
       }
@@ -175,7 +167,6 @@ template <std::size_t kLen, bool kFar, class Factors, class Codes>
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
         const float* const p = x + i * quarter + k;
-        fetch_ahead<128>(p);
         a[i] = greater(a[i], larger(load(p), load(p + 16)));
       }
     }
@@ -205,7 +196,6 @@ template <std::size_t kLen, bool kFar, class Factors, class Codes>
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
         const f16* const p = x + i * quarter + k;
-        fetch_ahead<128>(p);
         a[i] = _mm512_max_epu16(a[i], _mm512_max_epu16(load(p), load(p + 32)));
       }
     }
@@ -255,19 +245,19 @@ struct Factors {
   return f16(narrowed(largest == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f));
 }
 
-/// The first n of v, 4 or 16.
+/// The first n of v.
 [[maybe_unused]] inline void put_scales(float* to, __m512 v, std::size_t n) {
-  if (n == 4)
-    _mm_storeu_ps(to, _mm512_castps512_ps128(v));
-  else
+  if (n == 16)
     _mm512_storeu_ps(to, v);
+  else
+    _mm512_mask_storeu_ps(to, first16(n), v);
 }
 [[maybe_unused]] inline void put_scales(f16* to, __m512 v, std::size_t n) {
   const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
-  if (n == 4)
-    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(halves));
-  else
+  if (n == 16)
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
+  else
+    _mm256_mask_storeu_epi16(to, first16(n), halves);
 }
 [[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
 [[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }

@@ -73,9 +73,9 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
   in_two_passes<kLen, kStream>(
-      x, groups,
-      [=](std::size_t g, __m512 largest, std::size_t n) {
-        const Factors16 factors(largest, kMost);
+      x, groups, absmax_of_4<kLen>,
+      [=](std::size_t g, const __m512(&four)[4], std::size_t n) {
+        const Factors16 factors(reduce16(four, greater), kMost);
         put_scales(scale + g, factors.scale, n);
         return factors.inv;
       },
@@ -92,8 +92,7 @@ template <std::size_t kLen, bool kStream, class S>
 
 template <std::size_t kLen, class S>
 inline void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale, bool stream) {
-  stream ? groups_of<kLen, true>(x, groups, q, scale)
-         : groups_of<kLen, false>(x, groups, q, scale);
+  stream ? groups_of<kLen, true>(x, groups, q, scale) : groups_of<kLen, false>(x, groups, q, scale);
 }
 
 template <class S>
@@ -113,23 +112,23 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
     const float* const group = x + i * len;
     const Factors factors(absmax_of_1(group, len), kMost);
     put_scale(scale + i, factors.scale);
-    codes<HalfToEven>(group, len, factors.inv, q + i * len, stream);
+    codes<HalfToEven>(group, len, factors.inv, q + i * len, stream && len >= kStreamRun);
   }
   if (stream) _mm_sfence();
 }
 
 // ---- q8_0
 
-/// A multiple of 16 blocks. kStream: of 32, which are 17 lines and go past the caches together; y is
-/// then at a line.
+/// A multiple of 16 blocks. kStream: of 32, which are 17 lines and go past the caches together; y
+/// is then at a line.
 template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(64) f16 d[32];
   in_two_passes<kBlock, kStream>(
-      x, blocks,
-      [&](std::size_t b, __m512 largest, std::size_t n) {
-        const __m512 scale = _mm512_div_ps(largest, _mm512_set1_ps(kMost));
+      x, blocks, absmax_of_4<kBlock>,
+      [&](std::size_t b, const __m512(&four)[4], std::size_t n) {
+        const __m512 scale = _mm512_div_ps(reduce16(four, greater), _mm512_set1_ps(kMost));
         put_scales(d + b % 32, scale, n);
         const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
         const __m512 infinity = _mm512_set1_ps(__builtin_inff());
@@ -263,7 +262,7 @@ void quantize_f32_s8g_avx512(const float* x, std::size_t groups, std::size_t len
 
 void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                             f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     inv[i] = half_inverse(absmax_of_1(x, len), kMost);
     codes<ThroughF16>(x, len, widened(inv[i]), q, stream);
@@ -273,7 +272,7 @@ void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, s
 
 void dequantize_s8_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const float* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = groups * len * 5 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
   if (stream) _mm_sfence();
 }
@@ -283,7 +282,7 @@ void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::si
   const bool stream = groups * len * 5 >= kStreamBytes;
   if (len % 32 != 0)
     for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
-      back(q, len, widened(scale[i]), y, stream);
+      back(q, len, widened(scale[i]), y, stream && len >= kStreamRun);
   else if (stream && at_line(y))
     groups_back<true>(q, groups, len, scale, y);
   else
@@ -293,7 +292,7 @@ void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::si
 
 void dequantize_s8_f16_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const f16* inv, f16* y) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
     // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
