@@ -50,13 +50,12 @@ template <bool kStream>
   return n > begin ? n - begin : 0;
 }
 
-/// The lines of kBytes that will be read a little later. Beyond the caches only: there the
-/// hardware's own prefetching stops at every page.
-template <std::size_t kBytes>
-[[maybe_unused]] inline void fetch_ahead(const void* p) {
-  constexpr std::size_t kAhead = 1024;
-  for (std::size_t i = 0; i < kBytes; i += kLineBytes)
-    _mm_prefetch(static_cast<const char*>(p) + kAhead + i, _MM_HINT_T0);
+/// A load that stays where it is written. Left to itself gcc has the loads of a step jump about,
+/// and prefetchers miss that they ascend: a Zen 4 then reads by a sixth slower from L3.
+[[maybe_unused]] inline __m512i load_in_order(const void* p) {
+  __m512i v = _mm512_loadu_si512(p);
+  __asm__ volatile("" : "+v"(v));
+  return v;
 }
 
 // ---- f16 of one value
@@ -72,45 +71,95 @@ template <std::size_t kBytes>
 [[maybe_unused]] inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
 /// The value of the larger magnitude of each lane, with its sign.
 [[maybe_unused]] inline __m512 farther(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0x7); }
-/// `larger` of what has no sign: a cycle sooner.
-[[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) { return _mm512_max_ps(a, b); }
-
-/// Lane i of the result is op over the lanes of g[i]: a transpose that keeps only the extremes,
-/// four halvings that each join two registers in one.
-template <class Op>
-[[maybe_unused]] inline __attribute__((always_inline)) __m512 reduce16(__m512 (&g)[16], Op op) {
-  const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
-#pragma GCC unroll 8
-  for (int i = 0; i < 16; i += 2)  // abab in each quarter
-    g[i] = op(_mm512_unpacklo_ps(g[i], g[i + 1]), _mm512_unpackhi_ps(g[i], g[i + 1]));
-#pragma GCC unroll 4
-  for (int i = 0; i < 16; i += 4)  // abcd
-    g[i] = op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(g[i]), pd(g[i + 2]))),
-              _mm512_castpd_ps(_mm512_unpackhi_pd(pd(g[i]), pd(g[i + 2]))));
-#pragma GCC unroll 2
-  for (int i = 0; i < 16; i += 8)  // abcd abcd efgh efgh
-    g[i] =
-        op(_mm512_shuffle_f32x4(g[i], g[i + 4], 0x44), _mm512_shuffle_f32x4(g[i], g[i + 4], 0xee));
-  return op(_mm512_shuffle_f32x4(g[0], g[8], 0x88), _mm512_shuffle_f32x4(g[0], g[8], 0xdd));
+/// `larger` of what has no sign, as integers: they have more pipes.
+[[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) {
+  return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
 
-/// Absmax of sixteen runs of kLen elements one behind the other, lane i for run i. kFar: they come
-/// from memory.
-template <std::size_t kLen, bool kFar>
-[[maybe_unused]] inline __m512 absmax_of_16(const float* x) {
-  __m512 g[16];
-  if constexpr (kFar) {
-#pragma GCC unroll 1
-    for (std::size_t j = 0; j < 16 * kLen; j += 128) fetch_ahead<512>(x + j);
-  }
-#pragma GCC unroll 16
-  for (std::size_t i = 0; i < 16; ++i) {
+/// Op over the lanes of four registers, abcd in each quarter: a transpose that keeps only the
+/// extremes, two halvings that each join two registers in one.
+template <class Op>
+[[maybe_unused]] inline __m512 reduce4(__m512 a, __m512 b, __m512 c, __m512 d, Op op) {
+  const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
+  const __m512 ab = op(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));  // abab
+  const __m512 cd = op(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+  return op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(ab), pd(cd))),
+            _mm512_castpd_ps(_mm512_unpackhi_pd(pd(ab), pd(cd))));
+}
+/// The rest of it: lane i of the result is op over what register i of sixteen had.
+template <class Op>
+[[maybe_unused]] inline __m512 reduce16(const __m512 (&four)[4], Op op) {
+  const auto halves = [op](__m512 a, __m512 b) {  // abcd abcd efgh efgh
+    return op(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+  };
+  const __m512 low = halves(four[0], four[1]), high = halves(four[2], four[3]);
+  return op(_mm512_shuffle_f32x4(low, high, 0x88), _mm512_shuffle_f32x4(low, high, 0xdd));
+}
+
+template <class Op>
+[[maybe_unused]] inline __m512 reduce16(const __m512 (&g)[16], Op op) {
+  const __m512 four[4] = {reduce4(g[0], g[1], g[2], g[3], op), reduce4(g[4], g[5], g[6], g[7], op),
+                          reduce4(g[8], g[9], g[10], g[11], op),
+                          reduce4(g[12], g[13], g[14], g[15], op)};
+  return reduce16(four, op);
+}
+
+/// Absmax of four runs of kLen elements one behind the other, in each quarter.
+template <std::size_t kLen>
+[[maybe_unused]] inline __m512 absmax_of_4(const float* x) {
+  __m512 g[4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i) {
     const float* const run = x + i * kLen;
     g[i] = larger(_mm512_loadu_ps(run), _mm512_loadu_ps(run + 16));
     for (std::size_t j = 32; j < kLen; j += 32)
       g[i] = greater(g[i], larger(_mm512_loadu_ps(run + j), _mm512_loadu_ps(run + j + 16)));
   }
-  return reduce16(g, greater);
+  return reduce4(g[0], g[1], g[2], g[3], greater);
+}
+
+/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
+/// groups to something, `factors` makes of sixteen such those of groups g to g + n, the first n
+/// lanes, and `codes` uses those of groups g to g + 4. The long way from loads over tree and
+/// division to a factor hides behind the codes of groups before: the first pass is 20 groups ahead.
+///
+/// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
+/// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
+[[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
+    const float* x, std::size_t groups, First first, Factors factors, Codes codes) {
+  using Four = decltype(first(x));
+  constexpr std::size_t kFour = 4 * kLen;
+  alignas(64) float factor[32];
+  if constexpr (kFar) {
+    constexpr std::size_t kFours = kLen < 128 ? 128 / kLen : 1;
+    for (std::size_t g = 0; g < groups; g += 4 * kFours) {
+      Four four[4];
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i)
+        four[i] = i < kFours ? first(x + i * kFour) : four[i % kFours];
+      _mm512_store_ps(factor, factors(g, four, 4 * kFours));
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
+    }
+  } else {
+    const float* const last = x + (groups - 4) * kLen;
+    Four four[4];
+    for (std::size_t i = 0; i < 4; ++i) four[i] = first(x + i * kFour);
+    _mm512_store_ps(factor, factors(0, four, 16));
+    four[0] = first(groups > 16 ? x + 4 * kFour : last);
+    for (std::size_t g = 0; g < groups; g += 16) {
+#pragma GCC unroll 4
+      for (std::size_t i = 0; i < 4; ++i, x += kFour) {
+        if (g + 16 < groups) {
+          const float* const ahead = x + 5 * kFour;
+          four[(i + 1) % 4] = first(ahead < last ? ahead : last);
+          if (i == 2) _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, four, 16));
+        }
+        codes(g + 4 * i, factor + g % 32 + 4 * i, x);
+      }
+    }
+  }
 }
 
 /// Of one run: eight loads go through a tree to four accumulators; beyond the caches from four
@@ -121,20 +170,23 @@ template <std::size_t kLen, bool kFar>
   for (auto& v : a) v = _mm512_setzero_ps();
   std::size_t j = 0;
   if (len * sizeof *x >= kStreamBytes) {
-    const std::size_t quarter = len / 128 * 32;
+    // Not whole pages apart, or all four would share one set of the first-level cache.
+    const std::size_t quarter = ((len / 128 | 1) - 2) * 32;
     for (std::size_t k = 0; k < quarter; k += 32) {
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
         const float* const p = x + i * quarter + k;
-        fetch_ahead<128>(p);
         a[i] = greater(a[i], larger(load(p), load(p + 16)));
       }
     }
     j = 4 * quarter;
   }
   for (; j + 128 <= len; j += 128)
-    for (std::size_t i = 0; i < 4; ++i)
-      a[i] = greater(a[i], larger(load(x + j + 32 * i), load(x + j + 32 * i + 16)));
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+      const float* const p = x + j + 32 * i;
+      a[i] = greater(a[i], larger(_mm512_castsi512_ps(load_in_order(p)), load(p + 16)));
+    }
   for (; j < len; j += 16) a[0] = larger(a[0], _mm512_maskz_loadu_ps(first16(len - j), x + j));
   const __m512 v = greater(greater(a[0], a[1]), greater(a[2], a[3]));
   const __m256 h = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -151,21 +203,22 @@ template <std::size_t kLen, bool kFar>
   for (auto& v : a) v = _mm512_setzero_si512();
   std::size_t j = 0;
   if (len * sizeof *x >= kStreamBytes) {
-    const std::size_t quarter = len / 256 * 64;
+    const std::size_t quarter = ((len / 256 | 1) - 2) * 64;
     for (std::size_t k = 0; k < quarter; k += 64) {
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i) {
         const f16* const p = x + i * quarter + k;
-        fetch_ahead<128>(p);
         a[i] = _mm512_max_epu16(a[i], _mm512_max_epu16(load(p), load(p + 32)));
       }
     }
     j = 4 * quarter;
   }
   for (; j + 256 <= len; j += 256)
-    for (std::size_t i = 0; i < 4; ++i)
-      a[i] =
-          _mm512_max_epu16(a[i], _mm512_max_epu16(load(x + j + 64 * i), load(x + j + 64 * i + 32)));
+#pragma GCC unroll 4
+    for (std::size_t i = 0; i < 4; ++i) {
+      const f16* const p = x + j + 64 * i;
+      a[i] = _mm512_max_epu16(a[i], _mm512_max_epu16(magnitude(load_in_order(p)), load(p + 32)));
+    }
   for (; j < len; j += 32)
     a[0] = _mm512_max_epu16(a[0], magnitude(_mm512_maskz_loadu_epi16(first32(len - j), x + j)));
   const __m512i v = _mm512_max_epu16(_mm512_max_epu16(a[0], a[1]), _mm512_max_epu16(a[2], a[3]));
@@ -206,21 +259,22 @@ struct Factors {
   return f16(narrowed(largest == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f));
 }
 
-[[maybe_unused]] inline void put_scales(float* to, __m512 v) { _mm512_storeu_ps(to, v); }
-[[maybe_unused]] inline void put_scales(f16* to, __m512 v) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to),
-                      _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+/// The first n of v.
+[[maybe_unused]] inline void put_scales(float* to, __m512 v, std::size_t n) {
+  if (n == 16)
+    _mm512_storeu_ps(to, v);
+  else
+    _mm512_mask_storeu_ps(to, first16(n), v);
+}
+[[maybe_unused]] inline void put_scales(f16* to, __m512 v, std::size_t n) {
+  const __m256i halves = _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+  if (n == 16)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), halves);
+  else
+    _mm256_mask_storeu_epi16(to, first16(n), halves);
 }
 [[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
 [[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }
-
-/// Stores the scales of sixteen groups of kLen elements; their inverses. kFar: as in absmax_of_16.
-template <std::size_t kLen, bool kFar, class S>
-[[maybe_unused]] inline __m512 factors_of_16(const float* x, float most, S* scale) {
-  const Factors16 factors(absmax_of_16<kLen, kFar>(x), most);
-  put_scales(scale, factors.scale);
-  return factors.inv;
-}
 
 // ---- rounding of products to integers
 

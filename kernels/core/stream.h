@@ -15,4 +15,8 @@ namespace qb {
 /// are shared by more cores, and what one core gets of them is slow enough for the same threshold.
 inline constexpr std::size_t kStreamBytes = std::size_t{16} << 20;
 
+/// Runs shorter than this don't stream: where the plain stores of one run's ends meet the streamed
+/// ones of its neighbour in a line, each waits for the other.
+inline constexpr std::size_t kStreamRun = 4096;
+
 }  // namespace qb

@@ -76,54 +76,39 @@ template <bool kStream, class Rounding, class T>
 [[gnu::noinline]] void encode(const T* x, std::size_t len, float factor, std::uint8_t* q) {
   const __m512 inv = _mm512_set1_ps(factor);
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) {
-    if constexpr (kStream) fetch_ahead<kStep * sizeof(T)>(x + j);
-    store<kStream>(q + j / 2, codes128<Rounding>(x + j, inv));
-  }
+  for (; j + kStep <= len; j += kStep) store<kStream>(q + j / 2, codes128<Rounding>(x + j, inv));
   if (j < len)
     _mm512_mask_storeu_epi8(q + j / 2, first64((len - j + 1) / 2),
                             some_codes<Rounding>(x + j, len - j, inv));
 }
 
-/// Codes of sixteen groups of kLen elements.
-template <std::size_t kLen, bool kStream>
-inline void codes_of_16(const float* x, const float* factor, std::uint8_t* q) {
-  constexpr std::size_t kVectors = kLen / 16;  // of one group
-#pragma GCC unroll 1
-  for (std::size_t v = 0; v < 16 * kVectors; v += 8, x += kStep, q += kStep / 2) {
-    __m512i c[8];
-#pragma GCC unroll 8
-    for (std::size_t i = 0; i < 8; ++i)
-      c[i] = HalfToEven::round(
-          _mm512_mul_ps(load16(x + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors])));
-    store<kStream>(q, pack128(c));
-  }
-}
-
-/// Sixteens of groups. The factors of the next sixteen come before the codes of these: the long way
-/// from loads over a transpose tree and a division hides behind work that doesn't wait for it.
 template <std::size_t kLen, bool kStream, class S>
-[[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::uint8_t* q, S* scale) {
-  __m512 next = factors_of_16<kLen, kStream>(x, kMost, scale);
-  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 8 * kLen) {
-    alignas(64) float factor[16];
-    _mm512_store_ps(factor, next);
-    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, kMost, scale += 16);
-    codes_of_16<kLen, kStream>(x, factor, q);
-  }
+[[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale) {
+  constexpr std::size_t kVectors = kLen / 16;  // of one group
+  in_two_passes<kLen, kStream>(
+      x, groups, absmax_of_4<kLen>,
+      [=](std::size_t g, const __m512(&four)[4], std::size_t n) {
+        const Factors16 factors(reduce16(four, greater), kMost);
+        put_scales(scale + g, factors.scale, n);
+        return factors.inv;
+      },
+      [=](std::size_t g, const float* factor, const float* from) {
+        std::uint8_t* to = q + g * kLen / 2;
+#pragma GCC unroll 4
+        for (std::size_t v = 0; v < 4 * kVectors; v += 8, from += kStep, to += kStep / 2) {
+          __m512i c[8];
+#pragma GCC unroll 8
+          for (std::size_t i = 0; i < 8; ++i)
+            c[i] = HalfToEven::round(
+                _mm512_mul_ps(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors])));
+          store<kStream>(to, pack128(c));
+        }
+      });
 }
 
-template <bool kStream, class S>
-inline void groups_of(const float* x, std::size_t sixteens, std::size_t len, std::uint8_t* q,
-                      S* scale) {
-  if (len == 32)
-    groups_of<32, kStream>(x, sixteens, q, scale);
-  else if (len == 64)
-    groups_of<64, kStream>(x, sixteens, q, scale);
-  else if (len == 128)
-    groups_of<128, kStream>(x, sixteens, q, scale);
-  else
-    groups_of<256, kStream>(x, sixteens, q, scale);
+template <std::size_t kLen, class S>
+inline void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale, bool stream) {
+  stream ? groups_of<kLen, true>(x, groups, q, scale) : groups_of<kLen, false>(x, groups, q, scale);
 }
 
 template <class S>
@@ -131,20 +116,23 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
                      S* scale) {
   const std::size_t stride = (len + 1) / 2;
   const std::size_t traffic = groups * (len * sizeof(float) + stride);
-  if (const std::size_t sixteens = groups / 16;
-      sixteens && (len == 32 || len == 64 || len == 128 || len == 256)) {
-    const bool lines = traffic >= kStreamBytes && at_line(q);
-    lines ? groups_of<true>(x, sixteens, len, q, scale)
-          : groups_of<false>(x, sixteens, len, q, scale);
-    const std::size_t done = 16 * sixteens;
-    x += done * len, q += done * stride, scale += done, groups -= done;
-  }
-  const bool streamed = streams(q, groups, stride, traffic);
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += stride) {
-    const Factors factors(absmax_of_1(x, len), kMost);
+  const bool lines = traffic >= kStreamBytes && at_line(q);
+  std::size_t done = groups / 16 * 16;
+  if (done && len == 32)
+    groups_of<32>(x, done, q, scale, lines);
+  else if (done && len == 64)
+    groups_of<64>(x, done, q, scale, lines);
+  else if (done && len == 128)
+    groups_of<128>(x, done, q, scale, lines);
+  else
+    done = 0;
+  const bool streamed = streams(q + done * stride, groups - done, stride, traffic);
+  for (std::size_t i = done; i < groups; ++i) {
+    const float* const group = x + i * len;
+    const Factors factors(absmax_of_1(group, len), kMost);
     put_scale(scale + i, factors.scale);
-    streamed ? encode<true, HalfToEven>(x, len, factors.inv, q)
-             : encode<false, HalfToEven>(x, len, factors.inv, q);
+    streamed ? encode<true, HalfToEven>(group, len, factors.inv, q + i * stride)
+             : encode<false, HalfToEven>(group, len, factors.inv, q + i * stride);
   }
   if (traffic >= kStreamBytes) _mm_sfence();
 }
@@ -318,38 +306,51 @@ inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
   return x[j];
 }
 
-/// d and 1/d (0 where it is not finite) of sixteen blocks.
+/// The values of largest magnitude of either sign, as integers: signed the highest is the largest
+/// positive, unsigned the most negative; where one sign is missing, both are the other's.
+struct Extremes {
+  __m512 positive, negative;
+};
+inline __m512 positive_of(__m512 a, __m512 b) { return greater(a, b); }
+inline __m512 negative_of(__m512 a, __m512 b) {
+  return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+
+/// Of four blocks, in each quarter.
+inline Extremes extremes_of_4(const float* x) {
+  const auto low = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b); };
+  const auto high = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b + 16); };
+  const auto reduce = [=](auto op) {
+    return reduce4(op(low(0), high(0)), op(low(1), high(1)), op(low(2), high(2)),
+                   op(low(3), high(3)), op);
+  };
+  return {reduce(positive_of), reduce(negative_of)};
+}
+
+/// d and 1/d (0 where it is not finite) of sixteen blocks at x.
 struct FactorsQ4_0 {
   __m512 d, id;
-  explicit FactorsQ4_0(const float* x) {
-    __m512 g[16];
-#pragma GCC unroll 16
-    for (int b = 0; b < 16; ++b)
-      g[b] = farther(_mm512_loadu_ps(x + 32 * b), _mm512_loadu_ps(x + 32 * b + 16));
+  FactorsQ4_0(const Extremes (&four)[4], const float* x) {
+    const __m512 positives[4] = {four[0].positive, four[1].positive, four[2].positive,
+                                 four[3].positive};
+    const __m512 negatives[4] = {four[0].negative, four[1].negative, four[2].negative,
+                                 four[3].negative};
+    const __m512 positive = reduce16(positives, positive_of);
+    const __m512 negative = reduce16(negatives, negative_of);
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m512 extreme = _mm512_add_ps(reduce16(g, farther), _mm512_setzero_ps());
-    // What a tie would show; nothing is equal to NaN, which stands for a block of zeros.
-    alignas(64) float opposite[16];
-    const __mmask16 zero = _mm512_cmp_ps_mask(extreme, _mm512_setzero_ps(), _CMP_EQ_OQ);
-    const __m512 negative = _mm512_xor_ps(extreme, _mm512_set1_ps(-0.0f));
-    _mm512_store_ps(opposite,
-                    _mm512_mask_mov_ps(negative, zero, _mm512_set1_ps(__builtin_nanf(""))));
-    __mmask16 differ[4] = {0xffff, 0xffff, 0xffff, 0xffff};
-#pragma GCC unroll 16
-    for (int b = 0; b < 16; ++b) {
-      const __m512 o = _mm512_set1_ps(opposite[b]);
-      differ[b % 4] =
-          _mm512_mask_cmp_ps_mask(differ[b % 4], o, _mm512_loadu_ps(x + 32 * b), _CMP_NEQ_UQ);
-      differ[b % 4] =
-          _mm512_mask_cmp_ps_mask(differ[b % 4], o, _mm512_loadu_ps(x + 32 * b + 16), _CMP_NEQ_UQ);
-    }
-    if ((differ[0] & differ[1] & differ[2] & differ[3]) != 0xffff) [[unlikely]] {
-      for (int b = 0; b < 16; ++b) {
-        // NaN, zeros: as they are. An infinite or NaN element changes no more than its block.
-        const float largest = __builtin_fabsf(opposite[b]);
-        opposite[b] = largest > 0.0f ? first_extreme(x + 32 * b, largest) : 0.0f;
+    __m512 extreme = _mm512_add_ps(farther(positive, negative), _mm512_setzero_ps());
+    const __m512 sum = _mm512_add_ps(positive, negative);  // of both signs: 0 in a tie
+    const __mmask16 ties =
+        _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_EQ_OQ), extreme,
+                                _mm512_setzero_ps(), _CMP_NEQ_OQ);
+    if (ties != 0) [[unlikely]] {
+      alignas(64) float each[16];
+      _mm512_store_ps(each, extreme);
+      for (unsigned left = ties; left; left &= left - 1) {
+        const auto b = std::size_t(__builtin_ctz(left));
+        each[b] = first_extreme(x + kBlock * b, __builtin_fabsf(each[b]));
       }
-      extreme = _mm512_load_ps(opposite);
+      extreme = _mm512_load_ps(each);
     }
     d = _mm512_mul_ps(extreme, _mm512_set1_ps(-0.125f));
     id = _mm512_div_ps(_mm512_set1_ps(1.0f), d);
@@ -381,32 +382,28 @@ inline __m512i encode4_q4_0(const float* x, const float* id) {
       _mm512_or_si512(low, _mm512_slli_epi16(high, 4)));
 }
 
-inline void encode16_q4_0(const float* x, const float* id, const f16* d, BlockQ4_0* y) {
+/// A multiple of 16 blocks. kFar: as in in_two_passes.
+template <bool kFar>
+[[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
   const auto put = [](std::uint8_t* qs, __m128i v) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(qs), v);
   };
-#pragma GCC unroll 1
-  for (int b = 0; b < 16; b += 4) {
-    const __m512i bytes = encode4_q4_0(x + kBlock * std::size_t(b), id + b);
-    for (int i = 0; i < 4; ++i) y[b + i].d = d[b + i];
-    put(y[b].qs, _mm512_castsi512_si128(bytes));
-    put(y[b + 1].qs, _mm512_extracti32x4_epi32(bytes, 1));
-    put(y[b + 2].qs, _mm512_extracti32x4_epi32(bytes, 2));
-    put(y[b + 3].qs, _mm512_extracti32x4_epi32(bytes, 3));
-  }
-}
-
-/// Sixteens of blocks, as in groups_of.
-[[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t sixteens, BlockQ4_0* y) {
-  FactorsQ4_0 next(x);
-  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kBlock, y += 16) {
-    alignas(64) float id[16];
-    alignas(32) f16 d[16];
-    _mm512_store_ps(id, next.id);
-    put_scales(d, next.d);
-    if (e < sixteens) next = FactorsQ4_0(x + 16 * kBlock);
-    encode16_q4_0(x, id, d, y);
-  }
+  alignas(64) f16 d[32];
+  in_two_passes<kBlock, kFar>(
+      x, blocks, extremes_of_4,
+      [&](std::size_t b, const Extremes(&four)[4], std::size_t) {
+        const FactorsQ4_0 factors(four, x + b * kBlock);
+        put_scales(d + b % 32, factors.d, 16);
+        return factors.id;
+      },
+      [&](std::size_t b, const float* id, const float* from) {
+        const __m512i bytes = encode4_q4_0(from, id);
+        for (std::size_t i = 0; i < 4; ++i) y[b + i].d = d[b % 32 + i];
+        put(y[b].qs, _mm512_castsi512_si128(bytes));
+        put(y[b + 1].qs, _mm512_extracti32x4_epi32(bytes, 1));
+        put(y[b + 2].qs, _mm512_extracti32x4_epi32(bytes, 2));
+        put(y[b + 3].qs, _mm512_extracti32x4_epi32(bytes, 3));
+      });
 }
 
 template <bool kStream>
@@ -479,14 +476,16 @@ void unpack_s4_avx512(const std::uint8_t* packed, std::size_t n, std::int8_t* q)
 }
 
 void quantize_f32_q4_0_avx512(const float* x, std::size_t blocks, BlockQ4_0* y) {
-  const std::size_t sixteens = blocks / 16;
-  if (sixteens) quantize_q4_0(x, sixteens, y);
-  const std::size_t done = 16 * sixteens;
+  const std::size_t done = blocks / 16 * 16;
+  if (done)
+    blocks*(kBlock * sizeof(float) + sizeof(BlockQ4_0)) >= kStreamBytes
+        ? quantize_q4_0<true>(x, done, y)
+        : quantize_q4_0<false>(x, done, y);
   if (done < blocks) {
     float rest[16 * kBlock] = {};
     BlockQ4_0 out[16];
     __builtin_memcpy(rest, x + done * kBlock, (blocks - done) * kBlock * sizeof(float));
-    quantize_q4_0(rest, 1, out);
+    quantize_q4_0<false>(rest, 16, out);
     __builtin_memcpy(y + done, out, (blocks - done) * sizeof(BlockQ4_0));
   }
 }

@@ -36,7 +36,6 @@ inline void encode(const f16* x, std::size_t len, f16 factor, std::uint8_t* q) {
   const __m512h inv = _mm512_castsi512_ph(_mm512_set1_epi16(static_cast<std::int16_t>(factor)));
   std::size_t j = 0;
   for (; j + kStep <= len; j += kStep) {
-    if constexpr (kStream) fetch_ahead<256>(x + j);
     const __m512i v[4] = {_mm512_loadu_si512(x + j), _mm512_loadu_si512(x + j + 32),
                           _mm512_loadu_si512(x + j + 64), _mm512_loadu_si512(x + j + 96)};
     store<kStream>(q + j / 2, codes128(v, inv));

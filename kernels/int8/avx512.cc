@@ -47,10 +47,8 @@ inline void some_codes(const T* x, std::size_t n, __m512 inv, std::int8_t* q) {
 
 template <class Rounding, bool kStream, class T>
 inline void whole_codes(const T* x, std::size_t n, __m512 inv, std::int8_t* q) {
-  for (std::size_t j = 0; j + 64 <= n; j += 64) {
-    if constexpr (kStream) fetch_ahead<64 * sizeof *x>(x + j);
+  for (std::size_t j = 0; j + 64 <= n; j += 64)
     store<kStream>(q + j, codes64<Rounding>(x + j, inv, inv));
-  }
 }
 
 /// Codes of one run. A tail is done by the last whole vector once more, at the very end.
@@ -66,97 +64,93 @@ template <class Rounding, class T>
   } else {
     whole_codes<Rounding, false>(x, len, inv, q);
   }
-  store<false>(q + len - 64, codes64<Rounding>(x + len - 64, inv, inv));
+  if (len % 64 || head) store<false>(q + len - 64, codes64<Rounding>(x + len - 64, inv, inv));
 }
 
 // ---- groups
 
-/// Codes of sixteen groups.
-template <std::size_t kLen, bool kStream>
-inline void codes_of_16(const float* x, const float* factor, std::int8_t* q) {
+template <std::size_t kLen, bool kStream, class S>
+[[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
-#pragma GCC unroll 1
-  for (std::size_t g = 0; g < 16; g += kPerStep) {
-    const __m512 a = _mm512_set1_ps(factor[g]), b = _mm512_set1_ps(factor[g + kPerStep - 1]);
-    for (std::size_t j = 0; j < kPerStep * kLen; j += 64, x += 64, q += 64)
-      store<kStream>(q, codes64<HalfToEven>(x, a, b));
-  }
+  in_two_passes<kLen, kStream>(
+      x, groups, absmax_of_4<kLen>,
+      [=](std::size_t g, const __m512(&four)[4], std::size_t n) {
+        const Factors16 factors(reduce16(four, greater), kMost);
+        put_scales(scale + g, factors.scale, n);
+        return factors.inv;
+      },
+      [=](std::size_t g, const float* factor, const float* from) {
+        std::int8_t* to = q + g * kLen;
+#pragma GCC unroll 4
+        for (std::size_t i = 0; i < 4; i += kPerStep) {
+          const __m512 a = _mm512_set1_ps(factor[i]), b = _mm512_set1_ps(factor[i + kPerStep - 1]);
+          for (std::size_t j = 0; j < kPerStep * kLen; j += 64, from += 64, to += 64)
+            store<kStream>(to, codes64<HalfToEven>(from, a, b));
+        }
+      });
 }
 
-template <std::size_t kLen, bool kStream, class S>
-[[gnu::noinline]] void groups_of(const float* x, std::size_t sixteens, std::int8_t* q, S* scale) {
-  __m512 next = factors_of_16<kLen, kStream>(x, kMost, scale);
-  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kLen, q += 16 * kLen) {
-    alignas(64) float factor[16];
-    _mm512_store_ps(factor, next);
-    if (e < sixteens) next = factors_of_16<kLen, kStream>(x + 16 * kLen, kMost, scale += 16);
-    codes_of_16<kLen, kStream>(x, factor, q);
-  }
+template <std::size_t kLen, class S>
+inline void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale, bool stream) {
+  stream ? groups_of<kLen, true>(x, groups, q, scale) : groups_of<kLen, false>(x, groups, q, scale);
 }
 
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                      S* scale) {
   const bool stream = groups * len * 5 >= kStreamBytes;
-  if (const std::size_t sixteens = groups / 16;
-      sixteens && (len == 32 || len == 64 || len == 128)) {
-    const bool lines = stream && at_line(q);
-    if (len == 32)
-      lines ? groups_of<32, true>(x, sixteens, q, scale)
-            : groups_of<32, false>(x, sixteens, q, scale);
-    else if (len == 64)
-      lines ? groups_of<64, true>(x, sixteens, q, scale)
-            : groups_of<64, false>(x, sixteens, q, scale);
-    else
-      lines ? groups_of<128, true>(x, sixteens, q, scale)
-            : groups_of<128, false>(x, sixteens, q, scale);
-    const std::size_t done = 16 * sixteens;
-    x += done * len, q += done * len, scale += done, groups -= done;
-  }
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const Factors factors(absmax_of_1(x, len), kMost);
+  std::size_t done = groups / 16 * 16;
+  if (done && len == 32)
+    groups_of<32>(x, done, q, scale, stream && at_line(q));
+  else if (done && len == 64)
+    groups_of<64>(x, done, q, scale, stream && at_line(q));
+  else if (done && len == 128)
+    groups_of<128>(x, done, q, scale, stream && at_line(q));
+  else
+    done = 0;
+  for (std::size_t i = done; i < groups; ++i) {
+    const float* const group = x + i * len;
+    const Factors factors(absmax_of_1(group, len), kMost);
     put_scale(scale + i, factors.scale);
-    codes<HalfToEven>(x, len, factors.inv, q, stream);
+    codes<HalfToEven>(group, len, factors.inv, q + i * len, stream && len >= kStreamRun);
   }
   if (stream) _mm_sfence();
 }
 
 // ---- q8_0
 
-/// Factors of sixteen blocks, and their scales.
-template <bool kFar>
-inline __m512 block_factors_of_16(const float* x, f16* d) {
-  const __m512 scale = _mm512_div_ps(absmax_of_16<kBlock, kFar>(x), _mm512_set1_ps(kMost));
-  put_scales(d, scale);
-  const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
-  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(id, _mm512_set1_ps(__builtin_inff()), _CMP_LT_OQ),
-                             id);
-}
-
-/// Sixteen blocks.
-inline void blocks_of_16(const float* x, const float* id, const f16* d, BlockQ8_0* y) {
-#pragma GCC unroll 1
-  for (std::size_t i = 0; i < 16; i += 2) {
-    const __m512i both =
-        codes64<HalfAway>(x + i * kBlock, _mm512_set1_ps(id[i]), _mm512_set1_ps(id[i + 1]));
-    y[i].d = d[i];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y[i].qs), _mm512_castsi512_si256(both));
-    y[i + 1].d = d[i + 1];
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(y[i + 1].qs),
-                        _mm512_extracti64x4_epi64(both, 1));
-  }
-}
-
-template <bool kFar>
-[[gnu::noinline]] void blocks_by_sixteens(const float* x, std::size_t sixteens, BlockQ8_0* y) {
-  alignas(32) f16 d[2][16];
-  __m512 next = block_factors_of_16<kFar>(x, d[0]);
-  for (std::size_t e = 1; e <= sixteens; ++e, x += 16 * kBlock, y += 16) {
-    alignas(64) float id[16];
-    _mm512_store_ps(id, next);
-    if (e < sixteens) next = block_factors_of_16<kFar>(x + 16 * kBlock, d[e & 1]);
-    blocks_of_16(x, id, d[(e - 1) & 1], y);
-  }
+/// A multiple of 16 blocks. kStream: of 32, which are 17 lines and go past the caches together; y
+/// is then at a line.
+template <bool kStream>
+[[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
+  alignas(64) f16 d[32];
+  in_two_passes<kBlock, kStream>(
+      x, blocks, absmax_of_4<kBlock>,
+      [&](std::size_t b, const __m512(&four)[4], std::size_t n) {
+        const __m512 scale = _mm512_div_ps(reduce16(four, greater), _mm512_set1_ps(kMost));
+        put_scales(d + b % 32, scale, n);
+        const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
+        const __m512 infinity = _mm512_set1_ps(__builtin_inff());
+        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(id, infinity, _CMP_LT_OQ), id);
+      },
+      [&](std::size_t b, const float* id, const float* from) {
+        BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
+#pragma GCC unroll 2
+        for (std::size_t i = 0; i < 4; i += 2) {
+          const __m512i both = codes64<HalfAway>(from + i * kBlock, _mm512_set1_ps(id[i]),
+                                                 _mm512_set1_ps(id[i + 1]));
+          to[i].d = d[b % 32 + i];
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to[i].qs), _mm512_castsi512_si256(both));
+          to[i + 1].d = d[b % 32 + i + 1];
+          _mm256_storeu_si256(reinterpret_cast<__m256i*>(to[i + 1].qs),
+                              _mm512_extracti64x4_epi64(both, 1));
+        }
+        if (kStream && b % 32 == 28)
+          for (std::size_t j = 0; j < sizeof staged; j += kLineBytes)
+            store<true>(reinterpret_cast<char*>(y + b - 28) + j,
+                        _mm512_load_si512(reinterpret_cast<const char*>(staged) + j));
+      });
 }
 
 inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
@@ -268,7 +262,7 @@ void quantize_f32_s8g_avx512(const float* x, std::size_t groups, std::size_t len
 
 void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                             f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     inv[i] = half_inverse(absmax_of_1(x, len), kMost);
     codes<ThroughF16>(x, len, widened(inv[i]), q, stream);
@@ -278,7 +272,7 @@ void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, s
 
 void dequantize_s8_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const float* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = groups * len * 5 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
   if (stream) _mm_sfence();
 }
@@ -288,7 +282,7 @@ void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::si
   const bool stream = groups * len * 5 >= kStreamBytes;
   if (len % 32 != 0)
     for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
-      back(q, len, widened(scale[i]), y, stream);
+      back(q, len, widened(scale[i]), y, stream && len >= kStreamRun);
   else if (stream && at_line(y))
     groups_back<true>(q, groups, len, scale, y);
   else
@@ -298,7 +292,7 @@ void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::si
 
 void dequantize_s8_f16_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const f16* inv, f16* y) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
     // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
@@ -313,25 +307,19 @@ void dequantize_s8_f16_avx512(const std::int8_t* q, std::size_t groups, std::siz
 }
 
 void quantize_f32_q8_0_avx512(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  // Streamed stores want whole lines: 32 blocks are 17 of them, staged where they stay in cache.
-  constexpr std::size_t kStaged = 32;
   if (blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes) {
     std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
     while (!at_line(y + first)) ++first;
     blocks_one_by_one(x, first, y);
     x += first * kBlock, y += first, blocks -= first;
-    for (; blocks >= kStaged; blocks -= kStaged, x += kStaged * kBlock, y += kStaged) {
-      alignas(64) BlockQ8_0 staged[kStaged];
-      blocks_by_sixteens<true>(x, kStaged / 16, staged);
-      for (std::size_t i = 0; i < sizeof staged; i += kLineBytes)
-        store<true>(reinterpret_cast<char*>(y) + i,
-                    _mm512_load_si512(reinterpret_cast<const char*>(staged) + i));
-    }
+    const std::size_t done = blocks / 32 * 32;
+    blocks_of<true>(x, done, y);
     _mm_sfence();
+    x += done * kBlock, y += done, blocks -= done;
   }
-  if (const std::size_t sixteens = blocks / 16) {
-    blocks_by_sixteens<false>(x, sixteens, y);
-    x += sixteens * 16 * kBlock, y += sixteens * 16, blocks -= sixteens * 16;
+  if (const std::size_t done = blocks / 16 * 16) {
+    blocks_of<false>(x, done, y);
+    x += done * kBlock, y += done, blocks -= done;
   }
   blocks_one_by_one(x, blocks, y);
 }

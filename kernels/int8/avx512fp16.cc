@@ -48,7 +48,6 @@ inline void codes(const f16* x, std::size_t len, f16 factor, std::int8_t* q) {
     some_codes(x, j, inv, q);
   }
   for (; j + 64 <= len; j += 64) {
-    if constexpr (kStream) fetch_ahead<128>(x + j);
     store<kStream>(q + j, codes64(_mm512_loadu_si512(x + j), _mm512_loadu_si512(x + j + 32), inv));
   }
   if (j < len) some_codes(x + j, len - j, inv, q + j);
