@@ -32,7 +32,12 @@ struct Avx2 {
     return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
-  static V set1(const float* p) { return _mm256_broadcast_ss(p); }
+  /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
+  static V set1(const float* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return _mm256_castsi256_ps(_mm256_set1_epi32(bits));
+  }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }

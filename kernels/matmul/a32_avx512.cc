@@ -41,7 +41,12 @@ struct Avx512 {
   static void store_first(float* p, size_t n, V v) {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
   }
-  static V set1(const float* p) { return _mm512_set1_ps(*p); }
+  /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
+  static V set1(const float* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return _mm512_castsi512_ps(_mm512_set1_epi32(bits));
+  }
   static V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
   static V nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
@@ -89,6 +94,14 @@ struct Avx512 {
     }
   }
 };
+
+/// 64 bytes that several k's share. Left to itself gcc makes the load part of whatever uses it, once
+/// for each, and those that straddle two cache lines bind the load ports.
+inline __m512i load_once(const Byte* p) {
+  __m512i q = _mm512_loadu_si512(p);
+  asm("" : "+v"(q));
+  return q;
+}
 
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
@@ -139,7 +152,7 @@ struct Codes4 {
     // A permutation of the sixteen values, which looks at four bits of its index. Shifts have one
     // port: a load that starts i/2 bytes later spares the even k's theirs.
     const __m512 values = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
-    __m512i q = _mm512_loadu_si512(p + half * 64 + i / 2);
+    __m512i q = load_once(p + half * 64 + i / 2);
     if constexpr (i % 2) q = _mm512_srli_epi32(q, 4);
     return _mm512_permutexvar_ps(q, values);
   }
