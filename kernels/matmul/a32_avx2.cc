@@ -2,7 +2,9 @@
 //
 //   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's
 //   8 loads for 12 FMAs fit two load ports
-//   f16 VCVTPH2PS, s8 VPMOVSXBD + VCVTDQ2PS, s4 (VPSLLD +) VPSRAD + VCVTDQ2PS for 8 weights
+//   f16 VCVTPH2PS, s8 VPMOVSXBD + VCVTDQ2PS, s4 VPSRAD + VCVTDQ2PS or VPAND + VPXOR + VSUBPS for
+//   8 weights: shifts, conversions and additions have the same two ports on Zen, so that half of
+//   the codes go another way
 #include <immintrin.h>
 
 #include "matmul/a32_panels.h"
@@ -22,6 +24,8 @@ struct Avx2 {
   static constexpr size_t kStaysInL2 = 256 * 1024;
   template <class C>
   static constexpr Few few(int rows) {
+    // Three registers hold what 4-bit codes are decoded with.
+    if (C::kBits == 4 && !C::kRounds && rows == 1) return Few{1, 3};
     return few_in_16<C>(rows);
   }
 
@@ -32,7 +36,12 @@ struct Avx2 {
     return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
-  static V set1(const float* p) { return _mm256_broadcast_ss(p); }
+  /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
+  static V set1(const float* p) {
+    std::int32_t bits;
+    __builtin_memcpy(&bits, p, sizeof bits);
+    return _mm256_castsi256_ps(_mm256_set1_epi32(bits));
+  }
   static V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm256_mul_ps(a, b); }
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
@@ -79,6 +88,13 @@ struct Avx2 {
   }
 };
 
+/// 32 bytes that several k's share, loaded once.
+inline __m256i load_once(const Byte* p) {
+  __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  asm("" : "+x"(q));
+  return q;
+}
+
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 struct CodesF32 {
@@ -122,15 +138,22 @@ struct Codes8 {
 struct Codes4 {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
+  static constexpr size_t kSlack = 1;
   template <int i, int half>
   static __m256 get(const Byte* p) {
-    // The shifts' ports bind. An odd k is the high nibble of byte i/2: a load that starts that much
-    // earlier has it on top of its lane without a shift. The scales before the codes are at least
-    // as long as what it reads too much.
-    constexpr int early = i % 2 ? (7 - i) / 2 : 0;
-    __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + half * 32 - early));
-    if constexpr (i % 2 == 0) q = _mm256_slli_epi32(q, 28 - 4 * i);
-    return _mm256_cvtepi32_ps(_mm256_srai_epi32(q, 28));
+    // Loads that start some bytes earlier or later bring every code to one of two places in its
+    // lane; at both ends of a panel something stands that is at least as long as what they read
+    // too much.
+    if constexpr (i % 2) {  // the highest bits: a shift brings the sign down
+      const __m256i q = load_once(p + half * 32 - (7 - i) / 2);
+      return _mm256_cvtepi32_ps(_mm256_srai_epi32(q, 28));
+    } else {  // bits 16 to 19: under the exponent of 128 they are code + 8, their first bit turned
+      const __m256i q = load_once(p + half * 32 - (4 - i) / 2);
+      const __m256i code = _mm256_and_si256(q, _mm256_set1_epi32(0xf0000));
+      const __m256i front = _mm256_castps_si256(_mm256_set1_ps(128 + 8));
+      return _mm256_sub_ps(_mm256_castsi256_ps(_mm256_xor_si256(code, front)),
+                           _mm256_set1_ps(128 + 8));
+    }
   }
 };
 

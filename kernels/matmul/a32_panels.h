@@ -2,9 +2,10 @@
 // through them. The variant's file brings the vectors (a class S) and how codes become floats.
 //
 // Packed weights: panels of kPanel = 2 vectors of outputs, each contiguous, k by k, so that a
-// vector holds one k of neighbouring outputs and sums never leave their lanes. Codes of 4 bits
-// stand eight k's of an output in a 32-bit lane, lowest k in the lowest bits. Group scales stand
-// before their group's codes, channel scales before the panel's.
+// vector holds one k of neighbouring outputs and sums never leave their lanes. Codes of 4 bits, and
+// of 8 where a codec wants it, stand eight or four k's of an output in a 32-bit lane, lowest k in
+// the lowest bits. Group scales stand before their group's codes, channel scales before the
+// panel's.
 //
 // Few rows (up to four, GEMV above all) are bound by reading and decoding the weights: codes
 // are decoded in registers, multiplied, and forgotten. More rows are bound by FMAs: S::kDepth k's
@@ -107,13 +108,36 @@ constexpr size_t slack() {
     return 0;
 }
 
+/// Codes of 8 bits in 32-bit lanes, and as such: code + 128.
+template <class C>
+constexpr bool unsigned_bytes() {
+  return requires { requires C::kUnsignedBytes; };
+}
+
+/// 32 codes from k as C stores them in 32-bit lanes, lowest k in the lowest bits; `count` are
+/// there, the others 0.
+template <class C>
+constexpr size_t kWordsOf32 = C::kBits;
+template <class C>
+inline void words_of_32(const Weights& w, size_t n, size_t k, size_t count,
+                        std::uint32_t (&to)[kWordsOf32<C>]) {
+  if constexpr (C::kBits == 4) {
+    C::Source::words(w, n, k, count, to);
+  } else {
+    std::int8_t codes[32] = {};
+    C::Source::read(w, n, k, least(count, 32), codes);
+    __builtin_memcpy(to, codes, sizeof to);
+    for (std::uint32_t& word : to) word ^= 0x80808080u;
+  }
+}
+
 /// Where things stand in the packed weights of codec C: Bits per code, Pads if k is filled up to
 /// whole steps (with codes 0).
 template <class S, class C>
 struct Layout {
   static constexpr size_t kPanel = 2 * S::kLanes;
   static constexpr size_t kStepBytes = kPanel * C::kBits;  // kStep k's
-  static constexpr bool kPads = C::kBits == 4;
+  static constexpr bool kPads = C::kBits == 4 || unsigned_bytes<C>();
   /// Bytes behind the last panel that are read but do not count.
   static constexpr size_t kSlack = slack<C>();
 
@@ -136,9 +160,11 @@ struct Layout {
 
   /// Code (k, column) of the codes at p.
   static typename C::Code get(const Byte* p, size_t k, size_t column) {
-    if constexpr (C::kBits == 4) {
-      const Byte* lane = p + (k / kStep * kPanel + column) * 4;
-      return static_cast<std::int8_t>(nibble(lane, k % kStep));
+    if constexpr (kPads) {
+      constexpr size_t in_lane = 32 / C::kBits;
+      const Byte* lane = p + (k / in_lane * kPanel + column) * 4;
+      if constexpr (C::kBits == 4) return static_cast<std::int8_t>(nibble(lane, k % in_lane));
+      return static_cast<std::int8_t>(lane[k % in_lane] ^ 0x80);
     } else {
       typename C::Code code;
       __builtin_memcpy(&code, p + (k * kPanel + column) * sizeof code, sizeof code);
@@ -149,16 +175,16 @@ struct Layout {
   /// Codes [k0, k1) of a panel's outputs, from n on. A cache line of each output at a time.
   static void put_codes(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
     const size_t outputs = least(kPanel, w.n - n);
-    if constexpr (C::kBits == 4) {
-      constexpr size_t run = 128;
-      for (size_t k = k0; k < k1; k += run, p += run / kStep * kPanel * 4) {
-        const size_t stop = least(k + run, k1);
+    if constexpr (kPads) {
+      constexpr size_t run = 512 / C::kBits, in_lane = 32 / C::kBits;
+      for (size_t k = k0; k < k1; k += run, p += run / in_lane * kPanel * 4) {
+        const size_t stop = least(k + run, depth(k1));
         for (size_t column = 0; column < kPanel; ++column) {
           Byte* to = p + column * 4;
-          for (size_t i = k; i < stop; i += 4 * kStep) {
-            std::uint32_t word[4] = {};
-            if (column < outputs) C::Source::words(w, n + column, i, stop - i, word);
-            for (size_t j = 0; j < 4 && i + j * kStep < stop; ++j, to += kPanel * 4)
+          for (size_t i = k; i < stop; i += 32) {
+            std::uint32_t word[kWordsOf32<C>] = {};
+            if (column < outputs && i < k1) words_of_32<C>(w, n + column, i, k1 - i, word);
+            for (size_t j = 0; j < kWordsOf32<C> && i + j * in_lane < stop; ++j, to += kPanel * 4)
               __builtin_memcpy(to, &word[j], sizeof word[j]);
           }
         }
