@@ -37,6 +37,7 @@ extern const LimitKernels limits_avx2;
 extern const LimitKernels limits_avxvnni;
 extern const LimitKernels limits_avx512;
 extern const LimitKernels limits_avx512vnni;
+extern const LimitKernels limits_avx512bf16;  // no integer peaks
 extern const LimitKernels limits_amx;  // no loops
 #elif defined(__aarch64__)
 extern const LimitKernels limits_neon_dotprod;

@@ -28,6 +28,7 @@ const LimitKernels& strongest(FeatureSet have, Peak unit) {
   (void)have, (void)unit;
 #if defined(__x86_64__)
   if (unit != Peak::none && have.contains(isa::amx)) return limits::limits_amx;
+  if (unit == Peak::f32 && have.contains(isa::avx512bf16)) return limits::limits_avx512bf16;
   if (have.contains(isa::avx512vnni)) return limits::limits_avx512vnni;
   if (have.contains(isa::avx512)) return limits::limits_avx512;
   if (have.contains(isa::avxvnni)) return limits::limits_avxvnni;

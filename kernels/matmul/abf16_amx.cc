@@ -28,29 +28,10 @@ constexpr size_t kDeep = 32;  // of K in a step
 
 constexpr size_t steps_of(size_t k) { return quotient_up(k, kDeep); }
 
-/// 32 values to bf16, subnormals to zero.
-inline __m512i rounded(__m512 low, __m512 high) {
-  return __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(high, low));
-}
-
-inline __m512 load_some(const float* p, std::uint64_t mask) {
-  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(mask), p);
-}
-
 // --- f32 weights -------------------------------------------------------------------------------
 
 // Panel: for each step the tiles of outputs 0-15 and 16-31. A tile: rows of two bf16 of each
 // output.
-
-/// Exactly rounded, subnormals too: what unpacking has to give back.
-inline __m256i exactly_rounded(__m512 v) {
-  const __m512i b = _mm512_castps_si512(v);
-  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(b, 16), _mm512_set1_epi32(1));
-  const __m512i up = _mm512_add_epi32(_mm512_add_epi32(b, _mm512_set1_epi32(0x7fff)), odd);
-  const __m512i quiet = _mm512_or_si512(b, _mm512_set1_epi32(0x400000));
-  const __mmask16 nan = _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-  return _mm512_cvtepi32_epi16(_mm512_srli_epi32(_mm512_mask_mov_epi32(up, nan, quiet), 16));
-}
 
 struct Floats {
   static size_t panel(size_t k, size_t) { return steps_of(k) * 2 * kTile; }
@@ -65,14 +46,7 @@ struct Floats {
       for (size_t k = 0; k < w.k; k += kDeep)
         for (size_t strip = n; strip < n + kPanel; strip += kStrip, out += kTile) {
           __m512i v[16];
-          for (size_t c = 0; c < kStrip; ++c) {
-            const std::uint64_t mask = strip + c < w.n ? first(w.k - k) : 0;
-            const float* const from =
-                static_cast<const float*>(w.values) + (mask ? (strip + c) * w.k + k : 0);
-            v[c] =
-                _mm512_inserti64x4(_mm512_castsi256_si512(exactly_rounded(load_some(from, mask))),
-                                   exactly_rounded(load_some(from + 16, mask >> 16)), 1);
-          }
+          for (size_t c = 0; c < kStrip; ++c) v[c] = bf16_of(w, strip + c, k);
           transpose(v);
           for (size_t j = 0; j < 16; ++j) store(out + j * kLine, v[j]);
         }

@@ -16,22 +16,11 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include <immintrin.h>
-
 #include "core/stream.h"
-#include "matmul/row_formats.h"
-
-#if defined(__clang__)
-#define QB_UNROLL _Pragma("unroll")
-#else
-#define QB_UNROLL _Pragma("GCC unroll 16")
-#endif
+#include "matmul/row_codes.h"
 
 namespace qb::matmul {
 namespace {
-
-using std::size_t;
-using Byte = std::uint8_t;  // std::byte's operators are functions, which would be shared weakly
 
 constexpr size_t kTile = 1024;  // bytes
 constexpr size_t kRows = 16;    // of a tile
@@ -41,12 +30,6 @@ constexpr size_t kPanel = 32;   // outputs
 constexpr size_t kDepth = 8;    // steps in a block
 constexpr size_t kBlockRows = 256;
 constexpr size_t kActivationBytes = 1024 * 1024;  // that are to stay in L2
-
-constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
-constexpr size_t quotient_up(size_t a, size_t b) { return (a + b - 1) / b; }
-
-inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
-inline void store(void* p, __m512i v) { _mm512_storeu_si512(p, v); }
 
 // --- Tile registers ----------------------------------------------------------------------------
 
@@ -192,36 +175,6 @@ inline void transpose(__m512i (&v)[16]) {
     t[12 + j] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
   }
   QB_UNROLL for (int i = 0; i < 16; ++i) v[i] = t[i];
-}
-
-constexpr std::uint64_t first(size_t count) {
-  return count >= 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << count) - 1;
-}
-
-/// Codes [k, k+count) of output n, a signed byte each, then zeros. k: a multiple of 32; count: 64
-/// at most, 32 for the block formats.
-template <class F>
-inline __m512i codes_of(const Weights& w, size_t n, size_t k, size_t count) {
-  if (n >= w.n || k >= w.k) return _mm512_setzero_si512();
-  count = least(count, w.k - k);
-  const Byte* const row = static_cast<const Byte*>(w.values) + n * F::row(w.k);
-  const Byte* const from = row + k / kBlock * F::block + F::codes;
-  if constexpr (F::bits == 8) {
-    return _mm512_maskz_loadu_epi8(first(count), from);
-  } else if constexpr (F::neighbours) {
-    const __m512i pairs = _mm512_cvtepu8_epi16(
-        _mm256_maskz_loadu_epi8(static_cast<__mmask32>(first((count + 1) / 2)), from));
-    const __m512i nibbles =
-        _mm512_and_si512(_mm512_or_si512(pairs, _mm512_slli_epi16(pairs, 4)), _mm512_set1_epi8(15));
-    const __m512i eight = _mm512_set1_epi8(8);
-    return _mm512_maskz_sub_epi8(first(count), _mm512_xor_si512(nibbles, eight), eight);
-  } else {
-    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-    const __m128i nibble = _mm_set1_epi8(15);
-    const __m256i both = _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(bytes, 4), nibble),
-                                          _mm_and_si128(bytes, nibble));
-    return _mm512_zextsi256_si512(_mm256_sub_epi8(both, _mm256_set1_epi8(8)));
-  }
 }
 
 // --- The walk ----------------------------------------------------------------------------------

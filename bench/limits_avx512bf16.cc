@@ -1,0 +1,20 @@
+// Limits of the AVX512-BF16 level: vdpbf16ps, 32 products an instruction, for the f32 peak.
+#include "limits_zmm.h"
+
+namespace qb::limits {
+namespace {
+
+double bf16_peak(std::size_t rounds) {
+  chains<12>(rounds, _mm512_set1_ps(1.0f), _mm512_set1_epi16(0x3f7f), [](__m512 sum, V x) {
+    const auto halves = __builtin_bit_cast(__m512bh, x);
+    return _mm512_dpbf16_ps(sum, halves, halves);
+  });
+  return 12 * 32 * 2;
+}
+
+}  // namespace
+
+// Bandwidth and integers are the level's below.
+extern const LimitKernels limits_avx512bf16{"avx512bf16", sizeof(V), kLoops, kLoopCount,
+                                            bf16_peak,    nullptr,   nullptr};
+}  // namespace qb::limits
