@@ -3,18 +3,18 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--native]
-#     --native   build ggml for this very CPU (minutes) instead of taking the wheel, which is built
-#                for AVX2, FMA and F16C
+#   scripts/install-peers.sh [--wheel]
+#     --wheel   take ggml's wheel, which is built for AVX2, FMA and F16C, instead of building ggml for
+#               this very CPU (half a minute to minutes; where that fails the wheel is taken)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-native=
+wheel=
 for option in "$@"; do
   case "$option" in
-    --native) native=1 ;;
+    --wheel) wheel=1 ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) echo "install-peers.sh: no option '$option'; there is --native" >&2; exit 2 ;;
+    *) echo "install-peers.sh: no option '$option'; there is --wheel" >&2; exit 2 ;;
   esac
 done
 
@@ -40,13 +40,19 @@ if command -v apt-get >/dev/null; then
   done
 fi
 
+# ggml's kernels are chosen when it is built. The mark says for which CPU that was done here.
 ggml=libggml-python==0.20.2.post1
-if [[ $native ]]; then
-  [[ -e $venv/ggml-native ]] ||
-    { CMAKE_ARGS=-DGGML_NATIVE=ON try ggml pip install --force-reinstall --no-binary libggml-python \
-        "$ggml" && touch "$venv/ggml-native"; }
-else
-  has 'libggml_python-*.dist-info' || try ggml pip install "$ggml"
+mark=$venv/ggml-native
+cpu=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
+if [[ -z $wheel && $(cat "$mark" 2>/dev/null) != "$cpu" ]]; then
+  echo "install-peers.sh: building ggml for this CPU" >&2
+  # Without pip's cache, which would give back what was built for another CPU.
+  CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-cache-dir --force-reinstall \
+    --no-binary libggml-python "$ggml" && echo "$cpu" >"$mark" || wheel=1
+fi
+if [[ $wheel ]] && { [[ -e $mark ]] || ! has 'libggml_python-*.dist-info'; }; then
+  rm -f "$mark"
+  try ggml pip install --force-reinstall --only-binary libggml-python "$ggml"
 fi
 
 # Each library's newest build whose threads this process can set.

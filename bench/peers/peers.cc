@@ -21,7 +21,8 @@ const Found& found() {
                          std::string (*peers_of)(std::vector<Peer>&)) {
       f.libraries.push_back({name, peers_of ? peers_of(f.peers) : "", how});
     };
-    add("ggml", "pip install libggml-python in .venv-peers", QB_IF_FOUND(QB_PEER_GGML, add_ggml));
+    add("ggml", "scripts/install-peers.sh, which builds libggml-python for this CPU in .venv-peers",
+        QB_IF_FOUND(QB_PEER_GGML, add_ggml));
     const bool able = isa::refusal(QB_PEER_HEADER_ISA).empty();
     add("eigen", "package libeigen3-dev", able ? QB_IF_FOUND(QB_PEER_EIGEN, add_eigen) : nullptr);
     add("fp16", "package libfp16-dev", able ? QB_IF_FOUND(QB_PEER_FP16, add_fp16) : nullptr);
