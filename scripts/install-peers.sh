@@ -3,18 +3,26 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--wheel]
-#     --wheel   take ggml's wheel, which is built for AVX2, FMA and F16C, instead of building ggml for
-#               this very CPU (half a minute to minutes; where that fails the wheel is taken)
+#   scripts/install-peers.sh [--wheel|--native] [--onednn-sycl]
+#     --wheel        take ggml's wheel, which is built for AVX2, FMA and F16C, and keep to it. Otherwise
+#                    ggml is built for this very CPU (a minute or so), and the wheel is taken if that
+#                    fails
+#     --native       build it, after --wheel or a failure
+#     --onednn-sycl  replace oneDNN 3.2, the last of PyPI's that calls its code at once, by the current
+#                    one (0.6 GB to download, 1.6 GB on disk; x86-64 only), and keep to it. It multiplies
+#                    float activations by integer weights as well, but runs all it does as tasks of a
+#                    SYCL queue: 10 to 60 us a call
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-wheel=
+ggml=
+onednn=
 for option in "$@"; do
   case "$option" in
-    --wheel) wheel=1 ;;
+    --wheel|--native) ggml=${option#--} ;;
+    --onednn-sycl) onednn=sycl ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) echo "install-peers.sh: no option '$option'; there is --wheel" >&2; exit 2 ;;
+    *) echo "install-peers.sh: no option '$option'; --help lists them" >&2; exit 2 ;;
   esac
 done
 
@@ -40,24 +48,44 @@ if command -v apt-get >/dev/null; then
   done
 fi
 
-# ggml's kernels are chosen when it is built. The mark says for which CPU that was done here.
-ggml=libggml-python==0.20.2.post1
-mark=$venv/ggml-native
+# The mark holds what ggml was built for: a CPU's features, or "wheel".
+package=libggml-python==0.20.2.post1
+mark=$venv/ggml-built-for
 cpu=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
-if [[ -z $wheel && $(cat "$mark" 2>/dev/null) != "$cpu" ]]; then
-  echo "install-peers.sh: building ggml for this CPU" >&2
+built_for=$(cat "$mark" 2>/dev/null || true)
+has 'libggml_python-*.dist-info' || built_for=
+[[ $ggml ]] || { [[ $built_for == wheel ]] && ggml=wheel || ggml=native; }
+if [[ $ggml == native && $built_for != "$cpu" ]]; then
+  echo "install-peers.sh: building ggml for this CPU, which takes a minute or so" >&2
   # Without pip's cache, which would give back what was built for another CPU.
-  CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-cache-dir --force-reinstall \
-    --no-binary libggml-python "$ggml" && echo "$cpu" >"$mark" || wheel=1
+  if CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-cache-dir --force-reinstall \
+      --no-binary libggml-python "$package"; then
+    echo "$cpu" >"$mark"
+  else
+    ggml=wheel
+  fi
 fi
-if [[ $wheel ]] && { [[ -e $mark ]] || ! has 'libggml_python-*.dist-info'; }; then
-  rm -f "$mark"
-  try ggml pip install --force-reinstall --only-binary libggml-python "$ggml"
+if [[ $ggml == wheel && $built_for != wheel ]]; then
+  try ggml pip install --force-reinstall --only-binary libggml-python "$package"
+  echo wheel >"$mark"
 fi
 
-# Each library's newest build whose threads this process can set.
-for package in onednn-devel-cpu-gomp scipy-openblas32; do
-  has "${package//-/_}-*.dist-info" || try "$package" pip install "$package"
-done
+# The two builds of oneDNN have files in common.
+openmp=(onednn-devel-cpu-gomp onednn-cpu-gomp)
+sycl=(onednn-devel==2026.1.0 onednn==2026.1.0 tbb-devel tbb tcmlib umf intel-sycl-rt intel-opencl-rt
+  intel-cmplr-lib-rt intel-cmplr-lib-ur)
+if [[ $onednn == sycl ]] && ! has 'onednn_devel-*.dist-info'; then
+  echo "install-peers.sh: oneDNN with SYCL: 0.6 GB to download" >&2
+  pip uninstall --yes "${openmp[@]}" 2>/dev/null
+  # Not all that they ask for: a compiler's and another OpenMP's libraries are not needed.
+  pip install --no-deps "${sycl[@]}" || {
+    pip uninstall --yes "${sycl[@]%%==*}" 2>/dev/null
+    absent+=("oneDNN with SYCL")
+  }
+fi
+has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
+  try oneDNN pip install "${openmp[0]}"
+
+has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
 ((${#absent[@]} == 0)) || echo "install-peers.sh: could not be had: ${absent[*]}" >&2

@@ -26,7 +26,9 @@ const Found& found() {
     const bool able = isa::refusal(QB_PEER_HEADER_ISA).empty();
     add("eigen", "package libeigen3-dev", able ? QB_IF_FOUND(QB_PEER_EIGEN, add_eigen) : nullptr);
     add("fp16", "package libfp16-dev", able ? QB_IF_FOUND(QB_PEER_FP16, add_fp16) : nullptr);
-    add("onednn", "pip install onednn-devel-cpu-gomp in .venv-peers",
+    add("onednn",
+        "pip install onednn-devel-cpu-gomp in .venv-peers, or scripts/install-peers.sh "
+        "--onednn-sycl",
         QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn));
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
         QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas));
