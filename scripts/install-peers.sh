@@ -3,18 +3,26 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--native]
-#     --native   build ggml for this very CPU (minutes) instead of taking the wheel, which is built
-#                for AVX2, FMA and F16C
+#   scripts/install-peers.sh [--wheel|--native] [--onednn-sycl]
+#     --wheel        take ggml's wheel, which is built for AVX2, FMA and F16C, and keep to it. Otherwise
+#                    ggml is built for this very CPU (a minute or so), and the wheel is taken if that
+#                    fails
+#     --native       build it, after --wheel or a failure
+#     --onednn-sycl  replace oneDNN 3.2, the last of PyPI's that calls its code at once, by the current
+#                    one (0.6 GB to download, 1.6 GB on disk; x86-64 only), and keep to it. It multiplies
+#                    float activations by integer weights as well, but runs all it does as tasks of a
+#                    SYCL queue: 10 to 60 us a call
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-native=
+ggml=
+onednn=
 for option in "$@"; do
   case "$option" in
-    --native) native=1 ;;
+    --wheel|--native) ggml=${option#--} ;;
+    --onednn-sycl) onednn=sycl ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
-    *) echo "install-peers.sh: no option '$option'; there is --native" >&2; exit 2 ;;
+    *) echo "install-peers.sh: no option '$option'; --help lists them" >&2; exit 2 ;;
   esac
 done
 
@@ -40,19 +48,45 @@ if command -v apt-get >/dev/null; then
   done
 fi
 
-ggml=libggml-python==0.20.2.post1
-if [[ $native ]]; then
-  [[ -e $venv/ggml-native ]] ||
-    { CMAKE_ARGS=-DGGML_NATIVE=ON try ggml pip install --force-reinstall --no-binary libggml-python \
-        "$ggml" && touch "$venv/ggml-native"; }
-else
-  has 'libggml_python-*.dist-info' || try ggml pip install "$ggml"
+# The mark holds what ggml was built for: a CPU's features, or "wheel".
+package=libggml-python==0.20.2.post1
+mark=$venv/ggml-built-for
+cpu=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
+built_for=$(cat "$mark" 2>/dev/null || true)
+has 'libggml_python-*.dist-info' || built_for=
+[[ $ggml ]] || { [[ $built_for == wheel ]] && ggml=wheel || ggml=native; }
+if [[ $ggml == native && $built_for != "$cpu" ]]; then
+  echo "install-peers.sh: building ggml for this CPU, which takes a minute or so" >&2
+  # Without pip's cache, which would give back what was built for another CPU.
+  if CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-cache-dir --force-reinstall \
+      --no-binary libggml-python "$package"; then
+    echo "$cpu" >"$mark"
+  else
+    ggml=wheel
+  fi
+fi
+if [[ $ggml == wheel && $built_for != wheel ]]; then
+  try ggml pip install --force-reinstall --only-binary libggml-python "$package"
+  echo wheel >"$mark"
 fi
 
-# Each library's newest build whose threads this process can set.
-for package in onednn-devel-cpu-gomp scipy-openblas32; do
-  has "${package//-/_}-*.dist-info" || try "$package" pip install "$package"
-done
+# The two builds of oneDNN have files in common.
+openmp=(onednn-devel-cpu-gomp onednn-cpu-gomp)
+sycl=(onednn-devel==2026.1.0 onednn==2026.1.0 tbb-devel tbb tcmlib umf intel-sycl-rt intel-opencl-rt
+  intel-cmplr-lib-rt intel-cmplr-lib-ur)
+if [[ $onednn == sycl ]] && ! has 'onednn_devel-*.dist-info'; then
+  echo "install-peers.sh: oneDNN with SYCL: 0.6 GB to download" >&2
+  pip uninstall --yes "${openmp[@]}" 2>/dev/null
+  # Not all that they ask for: a compiler's and another OpenMP's libraries are not needed.
+  pip install --no-deps "${sycl[@]}" || {
+    pip uninstall --yes "${sycl[@]%%==*}" 2>/dev/null
+    absent+=("oneDNN with SYCL")
+  }
+fi
+has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
+  try oneDNN pip install "${openmp[0]}"
+
+has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
 # Its sources: the wheel exports nothing but a Python module.
 numkong() {

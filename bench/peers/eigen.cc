@@ -1,5 +1,5 @@
 // Eigen: conversion between Eigen::half and float, absmax, and the f32 product. All of it is in its
-// headers, so that this file is compiled with the flags of an instruction set, as a library of its
+// headers, so that this file is compiled once per instruction set, as a library of its
 // own whose inline functions can't replace anyone else's.
 #include <Eigen/Core>
 
@@ -53,12 +53,12 @@ class Gemm : public Product {
 
 std::string add_eigen(std::vector<Peer>& peers) {
   const char* const half = "a cast of Eigen::half arrays";
-  peers.push_back(array_peer("convert_f16_f32", "peer:eigen", f16_to_f32, half));
-  peers.push_back(array_peer("convert_f32_f16", "peer:eigen", f32_to_f16, half));
-  peers.push_back(array_peer("absmax_f32", "peer:eigen", absmax,
+  peers.push_back(array_peer("convert_f16_f32", QB_PEER_NAME, f16_to_f32, half));
+  peers.push_back(array_peer("convert_f32_f16", QB_PEER_NAME, f32_to_f16, half));
+  peers.push_back(array_peer("absmax_f32", QB_PEER_NAME, absmax,
                              "abs().maxCoeff(); a NaN is not always passed on"));
   static const char any_address = 0;
-  Peer gemm{{"matmul_a32_f32", "peer:eigen", Arch::any, {}, &any_address},
+  Peer gemm{{"matmul_a32_f32", QB_PEER_NAME, Arch::any, {}, &any_address},
             "a product of mapped matrices, which packs the weights in every call"};
   gemm.bind = [](const Operands& o) { return std::make_unique<Gemm>(o); };
   gemm.in_place = true;

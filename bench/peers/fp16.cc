@@ -18,9 +18,9 @@ void f32_to_f16(const float* x, std::size_t n, f16* y) {
 }  // namespace
 
 std::string add_fp16(std::vector<Peer>& peers) {
-  peers.push_back(array_peer("convert_f16_f32", "peer:fp16", f16_to_f32,
+  peers.push_back(array_peer("convert_f16_f32", QB_PEER_NAME, f16_to_f32,
                              "a loop over fp16_ieee_to_fp32_value"));
-  peers.push_back(array_peer("convert_f32_f16", "peer:fp16", f32_to_f16,
+  peers.push_back(array_peer("convert_f32_f16", QB_PEER_NAME, f32_to_f16,
                              "a loop over fp16_ieee_from_fp32_value"));
   return "header";
 }

@@ -183,13 +183,19 @@ void add_mul_mat(std::vector<Peer>& peers, std::string_view op, ggml_type type, 
 
 std::string built_for() {
   std::string sets;
-  const std::pair<const char*, int (*)()> known[] = {
-      {"avx2", ggml_cpu_has_avx2},       {"fma", ggml_cpu_has_fma},
-      {"f16c", ggml_cpu_has_f16c},       {"avx_vnni", ggml_cpu_has_avx_vnni},
-      {"avx512", ggml_cpu_has_avx512},   {"avx512_vnni", ggml_cpu_has_avx512_vnni},
-      {"amx", ggml_cpu_has_amx_int8},    {"neon", ggml_cpu_has_neon},
-      {"dotprod", ggml_cpu_has_dotprod}, {"i8mm", ggml_cpu_has_matmul_int8},
-      {"sve", ggml_cpu_has_sve},         {"llamafile", ggml_cpu_has_llamafile}};
+  const std::pair<const char*, int (*)()> known[] = {{"avx2", ggml_cpu_has_avx2},
+                                                     {"fma", ggml_cpu_has_fma},
+                                                     {"f16c", ggml_cpu_has_f16c},
+                                                     {"avx_vnni", ggml_cpu_has_avx_vnni},
+                                                     {"avx512", ggml_cpu_has_avx512},
+                                                     {"avx512_vnni", ggml_cpu_has_avx512_vnni},
+                                                     {"avx512_bf16", ggml_cpu_has_avx512_bf16},
+                                                     {"amx", ggml_cpu_has_amx_int8},
+                                                     {"neon", ggml_cpu_has_neon},
+                                                     {"dotprod", ggml_cpu_has_dotprod},
+                                                     {"i8mm", ggml_cpu_has_matmul_int8},
+                                                     {"sve", ggml_cpu_has_sve},
+                                                     {"llamafile", ggml_cpu_has_llamafile}};
   for (const auto& [name, has] : known)
     if (has()) sets += (sets.empty() ? "" : "+") + std::string(name);
   return sets;

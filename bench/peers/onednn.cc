@@ -1,15 +1,24 @@
 // oneDNN's matmul primitive, its weights reordered beforehand into the faster of the layout it asks
-// for and our own: f32; s8 x s8; and, from version 3.5, weight-only products of f32 activations
-// with s8 and s4 weights, scaled per channel or per group.
+// for and our own: f32; bf16; s8 x s8; and, from version 3.5, weight-only products of f32 and bf16
+// activations with s8 and s4 weights, scaled per channel or per group.
 //
-// The memory is oneDNN's own: x is copied when the product is bound, y after the timing.
+// The memory is oneDNN's own: x is copied when the product is bound, y after the timing. The
+// current build in the package registries runs its CPU code as a host task of a SYCL queue, on
+// TBB's threads; older ones, and what is built from source, call it at once, on OpenMP's.
 #include <omp.h>
+#include <sched.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <stdexcept>
 #include <unordered_map>
+
+#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_TBB
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+#endif
 
 #include "core/scalar_half.h"
 #include "int8/int8.h"
@@ -26,9 +35,47 @@ using dnnl::memory;
 using Type = memory::data_type;
 using Tag = memory::format_tag;
 
-const dnnl::engine& engine() {
-  static const dnnl::engine cpu(dnnl::engine::kind::cpu, 0);
-  return cpu;
+#if DNNL_CPU_THREADING_RUNTIME == DNNL_RUNTIME_TBB
+/// Runs `make` where oneDNN finds so many threads to plan for.
+template <class Make>
+void planned_for(int threads, Make make) {
+  tbb::task_arena(threads).execute(make);
+}
+
+/// No more than so many threads take part in what is executed meanwhile.
+struct Threads {
+  explicit Threads(int threads)
+      : limit(tbb::global_control::max_allowed_parallelism, std::size_t(threads)) {}
+  tbb::global_control limit;
+};
+
+/// The CPUs of all of OpenMP's threads, for the calling thread: the threads that TBB and SYCL start
+/// meanwhile inherit them.
+class AllCpus {
+ public:
+  AllCpus() {
+    sched_getaffinity(0, sizeof before_, &before_);
+    cpu_set_t all = before_;
+#pragma omp parallel
+    {
+      cpu_set_t own;
+      if (sched_getaffinity(0, sizeof own, &own) == 0) {
+#pragma omp critical
+        CPU_OR(&all, &all, &own);
+      }
+    }
+    sched_setaffinity(0, sizeof all, &all);
+  }
+  ~AllCpus() { sched_setaffinity(0, sizeof before_, &before_); }
+  AllCpus(const AllCpus&) = delete;
+
+ private:
+  cpu_set_t before_;
+};
+#else
+template <class Make>
+void planned_for(int, Make make) {
+  make();
 }
 
 /// oneDNN takes OpenMP's number of threads at creation and execution alike.
@@ -41,6 +88,19 @@ class Threads {
  private:
   int before_;
 };
+
+struct AllCpus {};
+#endif
+
+const dnnl::engine& engine() {
+  static const dnnl::engine cpu = [] {
+#ifdef QB_ONEDNN_OPENCL  // SYCL sees a CPU through this library, which it looks for in /etc only
+    setenv("OCL_ICD_FILENAMES", QB_ONEDNN_OPENCL, 0);
+#endif
+    return dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
+  return cpu;
+}
 
 /// Memory with these bytes in it.
 memory filled(const memory::desc& desc, const void* bytes) {
@@ -72,14 +132,20 @@ class Matmul : public Product {
   explicit Matmul(const Operands& o)
       : threads_(o.threads), m_(o.m), n_(o.weights.w.n), y_(o.y), stream_(engine()) {}
 
-  /// `w`: the weights in our canonical layout. Layouts are tried: the one that oneDNN asks for is
-  /// not always its fastest.
-  void bind(const Operands& o, Type x_type, const void* x, Type w_type, const void* w,
+  struct Values {
+    Type type;
+    const void* bytes;
+  };
+
+  /// `given`: the weights in our canonical layout. Layouts are tried: the one that oneDNN asks for
+  /// is not always its fastest.
+  void bind(const Operands& o, Type x_type, const void* x, Type w_type, Values given,
             const dnnl::primitive_attr& attributes, std::unordered_map<int, memory> scales = {}) {
     const auto m = memory::dim(o.m), n = memory::dim(o.weights.w.n), k = memory::dim(o.weights.w.k);
+    [[maybe_unused]] const AllCpus all;
     const Threads only(threads_);
     const memory::desc x_desc({m, k}, x_type, Tag::ab), y_desc({m, n}, Type::f32, Tag::ab);
-    memory canonical = filled(memory::desc({k, n}, w_type, Tag::ba), w);
+    memory canonical = filled(memory::desc({k, n}, given.type, Tag::ba), given.bytes);
     std::unordered_map<int, memory> arguments = std::move(scales);
     arguments.insert({DNNL_ARG_SRC, filled(x_desc, x)});
     arguments.insert({DNNL_ARG_DST, memory(y_desc, engine())});
@@ -87,20 +153,23 @@ class Matmul : public Product {
     std::string refusal;
     for (const Tag layout : {Tag::any, Tag::ba}) {
       try {
-        const dnnl::matmul::primitive_desc chosen(
-            engine(), x_desc, memory::desc({k, n}, w_type, layout), y_desc, attributes);
-        const dnnl::matmul primitive(chosen);
-        memory packed = canonical;
-        if (chosen.weights_desc() != canonical.get_desc()) {
-          packed = memory(chosen.weights_desc(), engine());
-          dnnl::reorder(canonical, packed).execute(stream_, canonical, packed);
-        }
-        arguments.insert_or_assign(DNNL_ARG_WEIGHTS, packed);
-        const double seconds = least_of_calls(primitive, arguments);
-        if (least > 0 && seconds >= least) continue;
-        least = seconds;
-        primitive_ = primitive;
-        arguments_ = arguments;
+        planned_for(threads_, [&] {
+          const dnnl::matmul::primitive_desc chosen(
+              engine(), x_desc, memory::desc({k, n}, w_type, layout), y_desc, attributes);
+          const dnnl::matmul primitive(chosen);
+          memory packed = canonical;
+          if (chosen.weights_desc() != canonical.get_desc()) {
+            packed = memory(chosen.weights_desc(), engine());
+            dnnl::reorder(canonical, packed).execute(stream_, canonical, packed);
+            stream_.wait();
+          }
+          arguments.insert_or_assign(DNNL_ARG_WEIGHTS, packed);
+          const double seconds = least_of_calls(primitive, arguments);
+          if (least > 0 && seconds >= least) return;
+          least = seconds;
+          primitive_ = primitive;
+          arguments_ = arguments;
+        });
       } catch (const dnnl::error& e) {  // of 4 bits there may be no reordering
         refusal = e.message;
       }
@@ -132,7 +201,22 @@ class Matmul : public Product {
 class F32 : public Matmul {
  public:
   explicit F32(const Operands& o) : Matmul(o) {
-    bind(o, Type::f32, o.x, Type::f32, o.weights.w.values, {});
+    bind(o, Type::f32, o.x, Type::f32, {Type::f32, o.weights.w.values}, {});
+  }
+};
+
+/// The activations, each rounded to bf16.
+std::vector<bf16> rounded(const Operands& o) {
+  std::vector<bf16> x(o.m * o.weights.w.k);
+  std::transform(o.x, o.x + x.size(), x.begin(), [](float v) { return f32_to_bf16(v); });
+  return x;
+}
+
+/// Both rounded beforehand.
+class Bf16 : public Matmul {
+ public:
+  explicit Bf16(const Operands& o) : Matmul(o) {
+    bind(o, Type::bf16, rounded(o).data(), Type::bf16, {Type::f32, o.weights.w.values}, {});
   }
 };
 
@@ -161,24 +245,25 @@ class S8 : public Matmul {
     }
     dnnl::primitive_attr attributes;
     attributes.set_scales_mask(DNNL_ARG_WEIGHTS, 1 << 1);
-    bind(o, Type::s8, x.data(), Type::s8, codes.data(), attributes,
+    bind(o, Type::s8, x.data(), Type::s8, {Type::s8, codes.data()}, attributes,
          {{DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS,
            filled(memory::desc({memory::dim(w.n)}, Type::f32, Tag::a), scales.data())}});
   }
 };
 
 #ifdef QB_ONEDNN_DECOMPRESSES
-/// f32 activations, integer weights scaled per channel or per group along K; scales in f32, since
-/// those in f16 lead to its reference code where the CPU has no f16 arithmetic.
+/// f32 or bf16 activations, integer weights scaled per channel or per group along K; scales in f32,
+/// since those in f16 lead to its reference code where the CPU has no f16 arithmetic.
 class Decompressing : public Matmul {
  public:
-  Decompressing(const Operands& o, Type type) : Matmul(o) {
+  Decompressing(const Operands& o, Type activations, Type type) : Matmul(o) {
     const matmul::Weights& w = o.weights.w;
     const auto n = memory::dim(w.n), groups = memory::dim(w.k / w.group);
     const bool grouped =
         o.weights.format == matmul::Format::s8g || o.weights.format == matmul::Format::s4g;
     dnnl::primitive_attr attributes;
-    attributes.set_fpmath_mode(dnnl::fpmath_mode::strict, true);
+    attributes.set_fpmath_mode(
+        activations == Type::bf16 ? dnnl::fpmath_mode::bf16 : dnnl::fpmath_mode::strict, true);
     if (grouped)
       attributes.set_scales(DNNL_ARG_WEIGHTS, 1 | 1 << 1, {memory::dim(w.group), 1}, Type::f32);
     else
@@ -194,8 +279,9 @@ class Decompressing : public Matmul {
     } else {
       scales = filled(memory::desc({n}, Type::f32, Tag::a), w.scales);
     }
-    bind(o, Type::f32, o.x, type, w.values, attributes,
-         {{DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scales}});
+    const std::vector<bf16> x = activations == Type::bf16 ? rounded(o) : std::vector<bf16>();
+    bind(o, activations, x.empty() ? static_cast<const void*>(o.x) : x.data(), type,
+         {type, w.values}, attributes, {{DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scales}});
   }
 };
 #endif
@@ -204,6 +290,9 @@ template <class Bind>
 void add(std::vector<Peer>& peers, const char* op, std::string note, Bind bind,
          double most_nmse = 0) {
   static const char any_address = 0;
+#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
+  note += "; a task of a SYCL queue, which costs 10 to 60 us a call";
+#endif
   Peer peer{{op, "peer:onednn", Arch::any, {}, &any_address}, std::move(note), most_nmse};
   peer.bind = bind;
   peers.push_back(std::move(peer));
@@ -214,6 +303,10 @@ void add(std::vector<Peer>& peers, const char* op, std::string note, Bind bind,
 std::string add_onednn(std::vector<Peer>& peers) {
   add(peers, "matmul_a32_f32", "matmul f32, weights packed beforehand",
       [](const Operands& o) { return std::make_unique<F32>(o); });
+  if (dnnl::get_effective_cpu_isa() > dnnl::cpu_isa::avx512_core)  // otherwise its reference code
+    add(peers, "matmul_abf16_f32",
+        "matmul bf16, weights rounded and packed beforehand; left out: rounding the activations",
+        [](const Operands& o) { return std::make_unique<Bf16>(o); });
   constexpr double kSevenBits = 2e-3;  // of weights cut towards zero
   const std::string s8 =
       "matmul s8 x s8, weights packed beforehand; left out: quantizing the activations, and their "
@@ -223,15 +316,26 @@ std::string add_onednn(std::vector<Peer>& peers) {
       saturates() ? s8 + "; weights cut to 7 bits, since without VNNI its sums saturate" : s8,
       [](const Operands& o) { return std::make_unique<S8>(o); }, saturates() ? kSevenBits : 0);
 #ifdef QB_ONEDNN_DECOMPRESSES
-  for (const auto& [op, type] : {std::pair{"matmul_a32_s8", Type::s8},
-                                 {"matmul_a32_s8g", Type::s8},
-                                 {"matmul_a32_s4", Type::s4},
-                                 {"matmul_a32_s4g", Type::s4}})
-    add(peers, op, "matmul f32 x integer weights, packed beforehand",
-        [type = type](const Operands& o) { return std::make_unique<Decompressing>(o, type); });
+  constexpr double kScaledSums = 1e-5;  // weights that are not rounded
+  for (const auto& [op, x, w] : {std::tuple{"matmul_a32_s8", Type::f32, Type::s8},
+                                 {"matmul_a32_s8g", Type::f32, Type::s8},
+                                 {"matmul_a32_s4", Type::f32, Type::s4},
+                                 {"matmul_a32_s4g", Type::f32, Type::s4},
+                                 {"matmul_abf16_s8", Type::bf16, Type::s8},
+                                 {"matmul_abf16_s8g", Type::bf16, Type::s8},
+                                 {"matmul_abf16_s4", Type::bf16, Type::s4},
+                                 {"matmul_abf16_s4g", Type::bf16, Type::s4}})
+    add(
+        peers, op,
+        x == Type::f32 ? "matmul f32 x integer weights, packed beforehand"
+                       : "matmul bf16 x integer weights, packed beforehand; left out: rounding "
+                         "the activations; scales per channel are applied to the sums",
+        [x = x, w = w](const Operands& o) { return std::make_unique<Decompressing>(o, x, w); },
+        x == Type::f32 ? 0 : kScaledSums);
 #endif
   const dnnl_version_t* v = dnnl::version();
-  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
+  return std::to_string(v->major) + "." + std::to_string(v->minor) + "." +
+         std::to_string(v->patch) + (DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL ? ", on SYCL" : "");
 }
 
 }  // namespace qb::bench::peers

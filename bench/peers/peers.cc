@@ -7,7 +7,19 @@
 #define QB_IF_FOUND_1(function) function
 
 namespace qb::bench::peers {
+
+using Add = std::string (*)(std::vector<Peer>&);
+
+#define QB_LEVEL(level)                              \
+  std::string add_eigen_##level(std::vector<Peer>&); \
+  std::string add_fp16_##level(std::vector<Peer>&);
+QB_HEADER_LEVELS
+#undef QB_LEVEL
+
 namespace {
+
+/// Code of headers, if this CPU has what it was compiled for.
+Add if_able(FeatureSet needs, Add add) { return isa::refusal(needs).empty() ? add : nullptr; }
 
 struct Found {
   std::vector<Library> libraries;
@@ -17,20 +29,28 @@ struct Found {
 const Found& found() {
   static const Found once = [] {
     Found f;
-    const auto add = [&](const char* name, const char* how,
-                         std::string (*peers_of)(std::vector<Peer>&)) {
-      f.libraries.push_back({name, peers_of ? peers_of(f.peers) : "", how});
+    const auto add = [&](const char* name, const char* how, std::initializer_list<Add> adds) {
+      Library library{name, "", how};
+      for (const Add peers_of : adds)
+        if (peers_of) library.version = peers_of(f.peers);
+      f.libraries.push_back(std::move(library));
     };
-    add("ggml", "pip install libggml-python in .venv-peers", QB_IF_FOUND(QB_PEER_GGML, add_ggml));
-    const bool able = isa::refusal(QB_PEER_HEADER_ISA).empty();
-    add("eigen", "package libeigen3-dev", able ? QB_IF_FOUND(QB_PEER_EIGEN, add_eigen) : nullptr);
-    add("fp16", "package libfp16-dev", able ? QB_IF_FOUND(QB_PEER_FP16, add_fp16) : nullptr);
+    add("ggml", "scripts/install-peers.sh, which builds libggml-python for this CPU in .venv-peers",
+        {QB_IF_FOUND(QB_PEER_GGML, add_ggml)});
+#define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_EIGEN, add_eigen_##level)),
+    add("eigen", "package libeigen3-dev", {QB_HEADER_LEVELS});
+#undef QB_LEVEL
+#define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_FP16, add_fp16_##level)),
+    add("fp16", "package libfp16-dev", {QB_HEADER_LEVELS});
+#undef QB_LEVEL
     add("numkong", "pip download --no-binary numkong, unpacked in .venv-peers/src",
-        QB_IF_FOUND(QB_PEER_NUMKONG, add_numkong));
-    add("onednn", "pip install onednn-devel-cpu-gomp in .venv-peers",
-        QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn));
+        {QB_IF_FOUND(QB_PEER_NUMKONG, add_numkong)});
+    add("onednn",
+        "pip install onednn-devel-cpu-gomp in .venv-peers, or scripts/install-peers.sh "
+        "--onednn-sycl",
+        {QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn)});
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
-        QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas));
+        {QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas)});
     return f;
   }();
   return once;

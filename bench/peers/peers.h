@@ -77,8 +77,8 @@ std::vector<const Variant*> with_peers(std::vector<const Variant*> own, std::str
 // Each library's file appends its peers and returns its version. Only those that CMake found are
 // linked.
 std::string add_ggml(std::vector<Peer>& peers);
-/// Those of headers only are compiled for the strongest instruction set that they know; asked only
-/// where the CPU has it.
+/// Those of headers only are compiled here once per instruction set, which CMake appends to the
+/// name.
 #define QB_EXPORT __attribute__((visibility("default")))
 QB_EXPORT std::string add_eigen(std::vector<Peer>& peers);
 QB_EXPORT std::string add_fp16(std::vector<Peer>& peers);
