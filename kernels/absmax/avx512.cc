@@ -5,21 +5,22 @@
 //                   looks for it beside: three operations for 128 bytes. What it finds, and what
 //                   may be subnormal (DAZ would hide it), is done again on the bits.
 //   one f16 group   an AND and a maximum a load: 64 bytes a cycle.
-//   beyond caches   memory, read as eight interleaved streams.
-//   groups of 32    the vector pipes in L1: reducing sixteen groups takes 45 (f32) or 48 (f16)
-//                   operations, 30 of them shuffles, on top of 48 or 16.
+//   beyond caches   memory, read as four interleaved streams.
+//   groups of 32    AVX2's code: see absmax/eights.h.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // eight loads of one f32 group take 8 cycles; with two, 6.
 //
 // All but vrangeps is integer arithmetic on the bits with the sign cleared: NaN is the largest.
 #include "core/avx512.h"
+
+#include "absmax/eights.h"
 #include "absmax/kernels.h"
 
 namespace qb::absmax {
 namespace {
 
-struct U32 {
+struct Z32 {
   using T = float;
   static constexpr std::size_t lanes = 16;
   static __m512i magnitude(const float* x) {
@@ -38,21 +39,9 @@ struct U32 {
     m = _mm_max_epu32(m, _mm_shuffle_epi32(m, 0xb1));
     return _mm_cvtss_f32(_mm_castsi128_ps(m));
   }
-  /// Lane i of the result is reduce(g[i]): four halvings, each joining two registers in one.
-  static __m512 reduce16(__m512i (&g)[16]) {
-    for (int i = 0; i < 16; i += 2)  // abab in each quarter
-      g[i] = max(_mm512_unpacklo_epi32(g[i], g[i + 1]), _mm512_unpackhi_epi32(g[i], g[i + 1]));
-    for (int i = 0; i < 16; i += 4)  // abcd
-      g[i] = max(_mm512_unpacklo_epi64(g[i], g[i + 2]), _mm512_unpackhi_epi64(g[i], g[i + 2]));
-    for (int i = 0; i < 16; i += 8)  // abcd abcd efgh efgh
-      g[i] = max(_mm512_shuffle_i32x4(g[i], g[i + 4], 0x44),
-                 _mm512_shuffle_i32x4(g[i], g[i + 4], 0xee));
-    return _mm512_castsi512_ps(
-        max(_mm512_shuffle_i32x4(g[0], g[8], 0x88), _mm512_shuffle_i32x4(g[0], g[8], 0xdd)));
-  }
 };
 
-struct U16 {
+struct Z16 {
   using T = f16;
   static constexpr std::size_t lanes = 32;
   static __m512i magnitude(const f16* x) {
@@ -70,29 +59,9 @@ struct U16 {
     const __m128i least = _mm_minpos_epu16(_mm_xor_si128(m, _mm_set1_epi16(-1)));
     return _cvtsh_ss(static_cast<unsigned short>(~_mm_cvtsi128_si32(least)));
   }
-  static __m512 reduce16(__m512i (&g)[16]) {
-    for (int i = 0; i < 16; i += 2)  // ab four times in each quarter
-      g[i] = max(_mm512_unpacklo_epi16(g[i], g[i + 1]), _mm512_unpackhi_epi16(g[i], g[i + 1]));
-    for (int i = 0; i < 16; i += 4)  // abcd twice
-      g[i] = max(_mm512_unpacklo_epi32(g[i], g[i + 2]), _mm512_unpackhi_epi32(g[i], g[i + 2]));
-    for (int i = 0; i < 16; i += 8)  // a to h
-      g[i] = max(_mm512_unpacklo_epi64(g[i], g[i + 4]), _mm512_unpackhi_epi64(g[i], g[i + 4]));
-    const __m512i half = max(_mm512_shuffle_i32x4(g[0], g[8], 0x44),  // quarters of g0 g0 g8 g8
-                             _mm512_shuffle_i32x4(g[0], g[8], 0xee));
-    const __m512i all = max(_mm512_shuffle_i32x4(half, half, 0x08),  // quarters 0 2, then 1 3
-                            _mm512_shuffle_i32x4(half, half, 0x0d));
-    return _mm512_cvtph_ps(_mm512_castsi512_si256(all));
-  }
 };
 
-constexpr std::size_t kStreams = 8, kPage = 4096, kLine = kLineBytes;
-/// Bytes ahead of a stream that are fetched: the hardware's prefetchers stop at every page.
-constexpr std::size_t kAhead = 512;
-
-template <class U>
-inline void fetch(const typename U::T* x) {
-  _mm_prefetch(reinterpret_cast<const char*>(x) + kAhead, _MM_HINT_T0);
-}
+constexpr std::size_t kStreams = 4, kPage = 4096, kLine = kLineBytes;
 
 /// One group, on the bits. Eight loads go through a tree to four accumulators, so that a load costs
 /// one AND and one maximum and no chain is longer than the loads take.
@@ -113,7 +82,7 @@ template <class U>
 
 inline float run(const float* x, std::size_t len) {
   constexpr std::size_t kStep = 128;
-  if (len < 2 * kStep) return run_bits<U32>(x, len);
+  if (len < 2 * kStep) return run_bits<Z32>(x, len);
   __m512 a[4];
   __mmask16 ordered[4];
   for (auto& v : a) v = _mm512_setzero_ps();
@@ -130,16 +99,17 @@ inline float run(const float* x, std::size_t len) {
   for (std::size_t j = 0; j + kStep <= len; j += kStep) step(x + j);
   step(x + len - kStep);  // the tail, some of it again
   const __m512 all = larger(larger(a[0], a[1]), larger(a[2], a[3]));
-  const float largest = U32::reduce(_mm512_castps_si512(all));
+  const float largest = Z32::reduce(_mm512_castps_si512(all));
   const bool number = (ordered[0] & ordered[1] & ordered[2] & ordered[3]) == 0xffff;
   const bool normal = __builtin_bit_cast(std::uint32_t, largest) >= 0x00800000u;
-  return number && normal ? largest : run_bits<U32>(x, len);
+  return number && normal ? largest : run_bits<Z32>(x, len);
 }
 
-inline float run(const f16* x, std::size_t len) { return run_bits<U16>(x, len); }
+inline float run(const f16* x, std::size_t len) { return run_bits<Z16>(x, len); }
 
-/// One group too large for the caches: eight streams, a line of each in turn, keep more of the
-/// memory's banks and of the core's prefetchers busy than one stream.
+/// One group too large for the caches: four streams, a line of each in turn, keep more of the
+/// memory's banks and of the core's prefetchers busy than one. Fetching ahead by instruction only
+/// gets in their way (measured on a Zen 4).
 template <class U>
 inline float run_streams(const typename U::T* x, std::size_t len) {
   // Not whole pages apart, or all streams would fall into one set of the first-level cache.
@@ -150,7 +120,6 @@ inline float run_streams(const typename U::T* x, std::size_t len) {
   for (std::size_t j = 0; j < stride; j += U::lanes)
     for (std::size_t i = 0; i < kStreams; ++i) {
       const auto* const line = x + i * stride + j;
-      fetch<U>(line);
       a[i] = U::max(a[i], U::magnitude(line));
     }
   for (std::size_t step = kStreams / 2; step; step /= 2)
@@ -162,83 +131,22 @@ inline float run_streams(const typename U::T* x, std::size_t len) {
                                                                                            : most;
 }
 
-/// Sixteen groups of len >= U::lanes: eight pairs of neighbours, `stride` elements apart. kLen: len
-/// where it is known, else 0.
-template <class U, std::size_t kLen, bool kFetch>
-inline __m512 sixteen(const typename U::T* x, std::size_t stride, std::size_t len) {
-  constexpr std::size_t lanes = U::lanes;
-  __m512i g[16];
-  const auto group = [=](std::size_t i) { return x + i / 2 * stride + i % 2 * len; };
-  if constexpr (kLen != 0) {
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < 16; ++i) {
-      const auto* const at = group(i);
-      if constexpr (kFetch)
-        for (std::size_t j = 0; j < kLen; j += kLine / sizeof *x) fetch<U>(at + j);
-      g[i] = U::magnitude(at);
-      for (std::size_t j = lanes; j < kLen; j += lanes) g[i] = U::max(g[i], U::magnitude(at + j));
-    }
-  } else {  // through memory: sixteen pointers at a time are more than there are registers
-#pragma GCC unroll 1
-    for (std::size_t i = 0; i < 16; ++i) {
-      const auto* const at = group(i);
-      __m512i a = U::magnitude(at), b = U::magnitude(at + len - lanes);
-      std::size_t j = lanes;
-      for (; j + 2 * lanes <= len; j += 2 * lanes) {
-        a = U::max(a, U::magnitude(at + j));
-        b = U::max(b, U::magnitude(at + j + lanes));
-      }
-      if (j + lanes <= len) a = U::max(a, U::magnitude(at + j));
-      g[i] = U::max(a, b);
-    }
-  }
-  return U::reduce16(g);
-}
-
-template <class U, std::size_t kLen>
-inline void sixteen_at_once(const typename U::T* x, std::size_t groups, std::size_t len,
-                            float* out) {
-  std::size_t done = 0;
-  if (groups * len * sizeof *x >= kStreamBytes) {  // groups of eight streams, as in run_streams
-    std::size_t each = groups / kStreams / 2 * 2;
-    if (each > 2 && each * len * sizeof *x % kPage == 0) each -= 2;
-    for (std::size_t i = 0; i < each; i += 2) {
-      alignas(64) float r[16];
-      _mm512_store_ps(r, sixteen<U, kLen, true>(x + i * len, each * len, len));
-      for (std::size_t k = 0; k < 8; ++k)
-        __builtin_memcpy(out + k * each + i, r + 2 * k, 2 * sizeof(float));
-    }
-    done = kStreams * each;
-  }
-  for (; groups - done >= 16; done += 16)
-    _mm512_storeu_ps(out + done, sixteen<U, kLen, false>(x + done * len, 2 * len, len));
-  for (; done < groups; ++done) out[done] = run_bits<U>(x + done * len, len);
-}
-
-template <class U>
+template <class U, class Z>
 inline void all(const typename U::T* x, std::size_t groups, std::size_t len, float* out) {
-  constexpr std::size_t kShort = 1024;  // bytes; from there on a group hides its own reduction
-  if (len < U::lanes) {
-    for (std::size_t i = 0; i < groups; ++i) out[i] = U::reduce(U::magnitude(x + i * len, len));
-  } else if (len == 32) {
-    sixteen_at_once<U, 32>(x, groups, len, out);
-  } else if (len * sizeof *x >= kStreamBytes) {
-    for (std::size_t i = 0; i < groups; ++i) out[i] = run_streams<U>(x + i * len, len);
-  } else if (len * sizeof *x <= kShort || groups * len * sizeof *x >= kStreamBytes) {
-    sixteen_at_once<U, 0>(x, groups, len, out);
-  } else {
-    for (std::size_t i = 0; i < groups; ++i) out[i] = run(x + i * len, len);
-  }
+  if (len * sizeof *x <= kShort) return short_groups<U>(x, groups, len, out);
+  const bool far = len * sizeof *x >= kStreamBytes;
+  for (std::size_t i = 0; i < groups; ++i)
+    out[i] = far ? run_streams<Z>(x + i * len, len) : run(x + i * len, len);
 }
 
 }  // namespace
 
 void absmax_f32_avx512(const float* x, std::size_t groups, std::size_t len, float* out) {
-  all<U32>(x, groups, len, out);
+  all<U32, Z32>(x, groups, len, out);
 }
 
 void absmax_f16_avx512(const f16* x, std::size_t groups, std::size_t len, float* out) {
-  all<U16>(x, groups, len, out);
+  all<U16, Z16>(x, groups, len, out);
 }
 
 }  // namespace qb::absmax

@@ -8,8 +8,7 @@
 //   f32 -> bf16  the vector pipes as far as L2: sixteen elements take thirteen operations, eight of
 //                them to round and two to look for NaN, which has a branch of its own.
 //
-// Beyond the caches stores are non-temporal, and narrowing reads four interleaved, prefetched
-// streams.
+// Beyond the caches stores are non-temporal, and narrowing reads two or four interleaved streams.
 #include <immintrin.h>
 
 #include "convert/kernels.h"
@@ -35,8 +34,9 @@ inline void store(void* p, __m256i v) {
 }
 
 /// Each converter: block() turns kBlock elements, the unrolled body; vector() kVector of them.
-/// kStreams: how many places of a large array are worked at in turn. Reading from four keeps more
-/// of the memory's banks and of the core's prefetchers busy; where writing dominates, one is best.
+/// kStreams: how many places of a large array are worked at in turn. Reading from several keeps
+/// more of the memory's banks and of the core's prefetchers busy; where writing dominates, one is
+/// best.
 struct HalfToFloat {
   using In = f16;
   using Out = float;
@@ -53,21 +53,16 @@ struct HalfToFloat {
 struct FloatToHalf {
   using In = float;
   using Out = f16;
-  static constexpr std::size_t kVector = 8, kBlock = 64, kStreams = 4;
+  static constexpr std::size_t kVector = 8, kBlock = 64, kStreams = 2;
 
   static __m128i narrow(const float* x) {
     return _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
   }
   template <bool kStream>
   static void block(const float* x, f16* y) {
-    for (std::size_t i = 0; i < kBlock; i += 16) {
-      if constexpr (kStream) {  // whole vectors: half ones fill the write-combining buffers slower
-        store<true>(y + i, _mm256_set_m128i(narrow(x + i + 8), narrow(x + i)));
-      } else {
-        vector(x + i, y + i);
-        vector(x + i + 8, y + i + 8);
-      }
-    }
+    for (std::size_t i = 0; i < kBlock;
+         i += 16)  // whole vectors: one store a cycle is all there is
+      store<kStream>(y + i, _mm256_set_m128i(narrow(x + i + 8), narrow(x + i)));
   }
   static void vector(const float* x, f16* y) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(y), narrow(x));
@@ -139,7 +134,7 @@ struct FloatToBrain {
   }
 };
 
-constexpr std::size_t kLine = 64, kPage = 4096, kAhead = 512;
+constexpr std::size_t kLine = 64, kPage = 4096;
 
 /// A multiple of kBlock elements of an output too large for the caches; y at a cache line.
 template <class C>
@@ -149,13 +144,8 @@ inline std::size_t run_streams(const typename C::In* x, std::size_t n, typename 
   const std::size_t stride =
       C::kStreams == 1 ? n / C::kBlock * C::kBlock : n / page * kPage / sizeof *y - 9 * C::kBlock;
   for (std::size_t i = 0; i < stride; i += C::kBlock)
-    for (std::size_t s = 0; s < C::kStreams; ++s) {
-      const auto* const from = x + s * stride + i;
-      if constexpr (C::kStreams > 1)
-        for (std::size_t line = 0; line < C::kBlock * sizeof *x; line += kLine)
-          _mm_prefetch(reinterpret_cast<const char*>(from) + kAhead + line, _MM_HINT_T0);
-      C::template block<true>(from, y + s * stride + i);
-    }
+    for (std::size_t s = 0; s < C::kStreams; ++s)
+      C::template block<true>(x + s * stride + i, y + s * stride + i);
   _mm_sfence();
   return C::kStreams * stride;
 }

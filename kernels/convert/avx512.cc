@@ -10,8 +10,8 @@
 //                and one to look for NaN, which has a branch of its own. (VCVTNEPS2BF16 flushes
 //                subnormals and can't be used.)
 //
-// Beyond the caches stores are non-temporal, and narrowing reads four interleaved, prefetched
-// streams. A long output is written in whole cache lines: else every store would touch two.
+// Beyond the caches stores are non-temporal, and narrowing reads two or four interleaved streams. A
+// long output is written in whole cache lines: else every store would touch two.
 #include <immintrin.h>
 
 #include "convert/kernels.h"
@@ -40,9 +40,9 @@ inline void store(void* p, __m512i v) {
 }
 
 /// Each converter: block() turns kBlock elements, the unrolled body; some() the first n <= kVector,
-/// by masks. kStreams: how many places of a large array are worked at in turn. Reading from four
-/// keeps more of the memory's banks and of the core's prefetchers busy; where writing dominates,
-/// one is best.
+/// by masks. kStreams: how many places of a large array are worked at in turn. Reading from more
+/// than one keeps more of the memory's banks and of the core's prefetchers busy; where writing
+/// dominates, one is best.
 struct HalfToFloat {
   using In = f16;
   using Out = float;
@@ -62,19 +62,19 @@ struct HalfToFloat {
 struct FloatToHalf {
   using In = float;
   using Out = f16;
-  static constexpr std::size_t kVector = 16, kBlock = 64, kStreams = 4;
+  static constexpr std::size_t kVector = 16, kBlock = 64, kStreams = 2;
 
   static __m256i narrow(__m512 v) { return _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); }
   template <bool kStream>
   static void block(const float* x, f16* y) {
-    for (std::size_t i = 0; i < kBlock; i += 32) {
-      const __m256i a = narrow(_mm512_loadu_ps(x + i)), b = narrow(_mm512_loadu_ps(x + i + 16));
-      if constexpr (kStream) {  // whole lines: half ones fill the write-combining buffers slower
+    if constexpr (kStream) {  // whole lines: half ones fill the write-combining buffers slower
+      for (std::size_t i = 0; i < kBlock; i += 32) {
+        const __m256i a = narrow(_mm512_loadu_ps(x + i)), b = narrow(_mm512_loadu_ps(x + i + 16));
         store<true>(y + i, _mm512_inserti64x4(_mm512_castsi256_si512(a), b, 1));
-      } else {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + i), a);
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + i + 16), b);
       }
+    } else {
+      for (std::size_t i = 0; i < kBlock; i += 16)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(y + i), narrow(_mm512_loadu_ps(x + i)));
     }
   }
   static void some(const float* x, std::size_t n, f16* y) {
@@ -151,7 +151,7 @@ struct FloatToBrain {
   }
 };
 
-constexpr std::size_t kLine = 64, kPage = 4096, kAhead = 512;
+constexpr std::size_t kLine = 64, kPage = 4096;
 
 /// A multiple of kBlock elements of an output too large for the caches; y at a cache line.
 template <class C>
@@ -161,13 +161,8 @@ inline std::size_t run_streams(const typename C::In* x, std::size_t n, typename 
   const std::size_t stride =
       C::kStreams == 1 ? n / C::kBlock * C::kBlock : n / page * kPage / sizeof *y - 9 * C::kBlock;
   for (std::size_t i = 0; i < stride; i += C::kBlock)
-    for (std::size_t s = 0; s < C::kStreams; ++s) {
-      const auto* const from = x + s * stride + i;
-      if constexpr (C::kStreams > 1)
-        for (std::size_t line = 0; line < C::kBlock * sizeof *x; line += kLine)
-          _mm_prefetch(reinterpret_cast<const char*>(from) + kAhead + line, _MM_HINT_T0);
-      C::template block<true>(from, y + s * stride + i);
-    }
+    for (std::size_t s = 0; s < C::kStreams; ++s)
+      C::template block<true>(x + s * stride + i, y + s * stride + i);
   _mm_sfence();
   return C::kStreams * stride;
 }

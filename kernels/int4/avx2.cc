@@ -11,14 +11,10 @@
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
 // after rounding to an integer. (A non-finite input gives some code or other.)
-#include <immintrin.h>
+#include "core/avx2.h"
 
 #include "core/stream.h"
 #include "int4/kernels.h"
-
-#if !defined(__AVX2__) || !defined(__F16C__)
-#error "compile with the flags of cmake/Isa.cmake for avx2"
-#endif
 
 namespace qb::int4 {
 namespace {
@@ -48,51 +44,21 @@ inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::s
   return traffic >= kStreamBytes && aligned(p) && (groups == 1 || bytes % 32 == 0);
 }
 
-/// The cache lines of `bytes` that will be read a little later. Beyond the last cache only: there
-/// the hardware's own prefetching stops at every page.
-template <std::size_t bytes>
-inline void prefetch_ahead(const void* p) {
-  constexpr std::size_t kAhead = 1024;
-  for (std::size_t i = 0; i < bytes; i += 64)
-    _mm_prefetch(static_cast<const char*>(p) + kAhead + i, _MM_HINT_T0);
-}
-
 // ---- absmax
 
 inline __m256 magnitude(__m256 v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
-
-/// [a01 b01 a23 b23] of each 128-bit half, where a01 is the maximum of a's lanes 0 and 2, and so
-/// on: twice more, with four lanes and with halves, and lane i holds the maximum of vector i.
-template <class Op>
-inline __m256 reduce8(const __m256 v[8], Op op) {
-  __m256 pair[4];
-  for (int i = 0; i < 4; ++i)
-    pair[i] =
-        op(_mm256_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm256_unpackhi_ps(v[2 * i], v[2 * i + 1]));
-  __m256 quad[2];
-  for (int i = 0; i < 2; ++i) {
-    const __m256d a = _mm256_castps_pd(pair[2 * i]), b = _mm256_castps_pd(pair[2 * i + 1]);
-    quad[i] =
-        op(_mm256_castpd_ps(_mm256_unpacklo_pd(a, b)), _mm256_castpd_ps(_mm256_unpackhi_pd(a, b)));
-  }
-  return op(_mm256_permute2f128_ps(quad[0], quad[1], 0x20),
-            _mm256_permute2f128_ps(quad[0], quad[1], 0x31));
-}
-
-inline __m256 max_of(__m256 a, __m256 b) { return _mm256_max_ps(a, b); }
-inline __m256 min_of(__m256 a, __m256 b) { return _mm256_min_ps(a, b); }
 
 inline float absmax(const float* x, std::size_t len) {
   __m256 a[8];
   for (auto& v : a) v = _mm256_setzero_ps();
   std::size_t j = 0;
   if (len * sizeof(float) >= kStreamBytes) {
-    // Beyond the last cache four streams keep more of the memory's banks busy than one.
-    const std::size_t quarter = len / 64 * 16;
+    // Beyond the last cache four streams keep more of the memory's banks busy than one. Not whole
+    // pages apart, or all four would share one set of the first-level cache.
+    const std::size_t quarter = ((len / 64 | 1) - 2) * 16;
     for (std::size_t k = 0; k < quarter; k += 16)
       for (std::size_t i = 0; i < 4; ++i) {
         const float* const p = x + i * quarter + k;
-        prefetch_ahead<64>(p);
         a[2 * i] = _mm256_max_ps(a[2 * i], magnitude(_mm256_loadu_ps(p)));
         a[2 * i + 1] = _mm256_max_ps(a[2 * i + 1], magnitude(_mm256_loadu_ps(p + 8)));
       }
@@ -122,11 +88,10 @@ inline unsigned absmax(const f16* x, std::size_t len) {
   for (auto& v : a) v = _mm256_setzero_si256();
   std::size_t j = 0;
   if (len * sizeof(f16) >= kStreamBytes) {
-    const std::size_t quarter = len / 128 * 32;
+    const std::size_t quarter = ((len / 128 | 1) - 2) * 32;
     for (std::size_t k = 0; k < quarter; k += 32)
       for (std::size_t i = 0; i < 4; ++i) {
         const f16* const p = x + i * quarter + k;
-        prefetch_ahead<64>(p);
         a[2 * i] = _mm256_max_epu16(a[2 * i], _mm256_and_si256(mask, load(p)));
         a[2 * i + 1] = _mm256_max_epu16(a[2 * i + 1], _mm256_and_si256(mask, load(p + 16)));
       }
@@ -197,10 +162,7 @@ inline __m256i codes64(const f16* x, __m256 inv) {
 template <bool streamed, class T, class Factor>
 inline void encode(const T* x, std::size_t len, const Factor& inv, std::uint8_t* q) {
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) {
-    if constexpr (streamed) prefetch_ahead<kStep * sizeof(T)>(x + j);
-    store<streamed>(q + j / 2, codes64(x + j, inv));
-  }
+  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j, inv));
   if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
     T rest[kStep] = {};
     std::uint8_t bytes[kStep / 2];
@@ -222,67 +184,48 @@ struct Factors {
   }
 };
 
-inline void put_scales(float* scale, __m256 v) { _mm256_storeu_ps(scale, v); }
-inline void put_scales(f16* scale, __m256 v) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(scale),
-                   _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+/// The first n, 8 or 4.
+inline void put_scales(float* scale, __m256 v, std::size_t n) {
+  if (n == 4)
+    _mm_storeu_ps(scale, _mm256_castps256_ps128(v));
+  else
+    _mm256_storeu_ps(scale, v);
+}
+inline void put_scales(f16* scale, __m256 v, std::size_t n) {
+  const __m128i halves = _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT);
+  if (n == 4)
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(scale), halves);
+  else
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(scale), halves);
 }
 inline void put_scale(float* scale, __m256 v) { *scale = _mm256_cvtss_f32(v); }
 inline void put_scale(f16* scale, __m256 v) { *scale = f16(to_half(_mm256_cvtss_f32(v))); }
 
-/// absmax of eight groups of `len` elements, a multiple of 32.
-inline __m256 absmax8(const float* x, std::size_t len) {
-  __m256 m[8];
-  for (std::size_t g = 0; g < 8; ++g) {
-    const float* const group = x + g * len;
-    __m256 a[4];
-    for (std::size_t i = 0; i < 4; ++i) a[i] = magnitude(_mm256_loadu_ps(group + 8 * i));
-    for (std::size_t j = 32; j < len; j += 32)
-      for (std::size_t i = 0; i < 4; ++i)
-        a[i] = _mm256_max_ps(a[i], magnitude(_mm256_loadu_ps(group + j + 8 * i)));
-    m[g] = _mm256_max_ps(_mm256_max_ps(a[0], a[1]), _mm256_max_ps(a[2], a[3]));
-  }
-  return reduce8(m, max_of);
+template <std::size_t kLen, bool kStream, class S>
+[[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale) {
+  constexpr std::size_t kVectors = kLen / 8;  // of one group
+  in_two_passes<kLen, kStream>(
+      x, groups, absmax_of_4<kLen>,
+      [=](std::size_t g, __m256i low, __m256i high, std::size_t n) {
+        const Factors factors(reduce8(low, high, greater));
+        put_scales(scale + g, factors.scale, n);
+        return factors.inv;
+      },
+      [=](std::size_t g, const float* factor, const float* from) {
+        std::uint8_t* to = q + g * kLen / 2;
+        for (std::size_t v = 0; v < 4 * kVectors; v += 8, from += kStep, to += kStep / 2) {
+          __m256i c[8];
+          for (std::size_t i = 0; i < 8; ++i)
+            c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(
+                _mm256_loadu_ps(from + 8 * i), _mm256_broadcast_ss(factor + (v + i) / kVectors)));
+          store<kStream>(to, pack64(c));
+        }
+      });
 }
 
-/// Codes of eight groups.
-inline void encode8(const float* x, std::size_t len, __m256 inv8, std::uint8_t* q) {
-  alignas(32) float inv[8];
-  _mm256_store_ps(inv, inv8);
-  if (len == 32) {  // two groups a step
-    for (std::size_t g = 0; g < 8; g += 2) {
-      __m256i c[8];
-      for (std::size_t i = 0; i < 8; ++i)
-        c[i] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_loadu_ps(x + 32 * g + 8 * i),
-                                                _mm256_broadcast_ss(inv + g + i / 4)));
-      store<false>(q + 16 * g, pack64(c));
-    }
-    return;
-  }
-  for (std::size_t g = 0; g < 8; ++g)
-    encode<false>(x + g * len, len, _mm256_broadcast_ss(inv + g), q + g * (len / 2));
-}
-
-/// The longest groups taken eight at a time: sixteen of them are in L1 between their two visits.
-constexpr std::size_t kMostOfEight = 256;
-
-/// Eights of groups of `len` elements. The maxima of one eight are taken before the codes of the
-/// eight in front of it: the long way from loads over a transpose tree and a division to a factor
-/// hides behind work that doesn't wait for it.
-template <std::size_t fixed_len, class S>
-inline void quantize_eights(const float* x, std::size_t eights, std::size_t any_len,
-                            std::uint8_t* q, S* scale) {
-  const std::size_t len = fixed_len ? fixed_len : any_len;
-  Factors next(absmax8(x, len));
-  for (std::size_t i = 0; i < eights; ++i) {
-    const Factors factors = next;
-    if (i + 1 < eights) next = Factors(absmax8(x + 8 * len, len));
-    put_scales(scale, factors.scale);
-    encode8(x, len, factors.inv, q);
-    x += 8 * len;
-    q += 4 * len;
-    scale += 8;
-  }
+template <std::size_t kLen, class S>
+inline void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale, bool stream) {
+  stream ? groups_of<kLen, true>(x, groups, q, scale) : groups_of<kLen, false>(x, groups, q, scale);
 }
 
 template <class S>
@@ -290,15 +233,17 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
                      S* scale) {
   const std::size_t stride = (len + 1) / 2;
   const bool streamed = streams(q, groups, stride, groups * (len * sizeof(float) + stride));
-  std::size_t i = 0;
-  if (groups >= 8 && len && len % 32 == 0 && len <= kMostOfEight) {
-    if (len == 32)
-      quantize_eights<32>(x, groups / 8, len, q, scale);
-    else
-      quantize_eights<0>(x, groups / 8, len, q, scale);
-    i = groups / 8 * 8;
-  }
-  for (; i < groups; ++i) {
+  const bool lines = streams(q, 1, 0, groups * (len * sizeof(float) + stride));
+  std::size_t done = groups / 16 * 16;
+  if (done && len == 32)
+    groups_of<32>(x, done, q, scale, lines);
+  else if (done && len == 64)
+    groups_of<64>(x, done, q, scale, lines);
+  else if (done && len == 128)
+    groups_of<128>(x, done, q, scale, lines);
+  else
+    done = 0;
+  for (std::size_t i = done; i < groups; ++i) {
     const float* const group = x + i * len;
     const Factors factors(_mm256_set1_ps(absmax(group, len)));
     put_scale(scale + i, factors.scale);
@@ -307,7 +252,7 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
     else
       encode<false>(group, len, factors.inv, q + i * stride);
   }
-  if (streamed) _mm_sfence();
+  if (streamed || lines) _mm_sfence();
 }
 
 // ---- codes of a long f16 group, by table
@@ -610,31 +555,45 @@ inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
   return first & negative ? -largest : largest;
 }
 
-/// d and 1/d (0 where it is not finite) of eight blocks.
+/// The values of largest magnitude of either sign, as integers: signed the highest is the largest
+/// positive, unsigned the most negative; where one sign is missing, both are the other's.
+struct Extremes {
+  __m256i positive, negative;
+};
+inline __m256i positive_of(__m256i a, __m256i b) { return _mm256_max_epi32(a, b); }
+inline __m256i negative_of(__m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
+
+/// Of four blocks, in each half.
+inline Extremes extremes_of_4(const float* x) {
+  const auto reduce = [=](auto op) {
+    __m256i g[4];
+    for (std::size_t i = 0; i < 4; ++i) {
+      const float* const b = x + kBlock * i;
+      g[i] = op(op(load(b), load(b + 8)), op(load(b + 16), load(b + 24)));
+    }
+    return reduce4(g[0], g[1], g[2], g[3], op);
+  };
+  return {reduce(positive_of), reduce(negative_of)};
+}
+
+/// d and 1/d (0 where it is not finite) of eight blocks at x.
 struct FactorsQ4_0 {
   __m256 d, id;
-  explicit FactorsQ4_0(const float* x) {
-    __m256 highest[8], lowest[8];
-    for (int b = 0; b < 8; ++b) {
-      __m256 v[4];
-      for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(x + 32 * b + 8 * i);
-      highest[b] = _mm256_max_ps(_mm256_max_ps(v[0], v[1]), _mm256_max_ps(v[2], v[3]));
-      lowest[b] = _mm256_min_ps(_mm256_min_ps(v[0], v[1]), _mm256_min_ps(v[2], v[3]));
-    }
+  FactorsQ4_0(const Extremes& low, const Extremes& high, const float* x) {
+    const __m256 positive = reduce8(low.positive, high.positive, positive_of);
+    const __m256 negative = reduce8(low.negative, high.negative, negative_of);
     const __m256 zero = _mm256_setzero_ps(), sign = _mm256_set1_ps(-0.0f);
-    const __m256 high = reduce8(highest, max_of), low = reduce8(lowest, min_of);
-    const __m256 low_size = _mm256_xor_ps(low, sign);
+    const __m256 sum = _mm256_add_ps(positive, negative);  // of both signs: its sign decides
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m256 extreme =
-        _mm256_add_ps(_mm256_blendv_ps(high, low, _mm256_cmp_ps(low_size, high, _CMP_GT_OQ)), zero);
-    int ties = _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(low_size, high, _CMP_EQ_OQ),
-                                                _mm256_cmp_ps(high, zero, _CMP_NEQ_OQ)));
+    __m256 extreme = _mm256_add_ps(_mm256_blendv_ps(positive, negative, sum), zero);
+    int ties = _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(sum, zero, _CMP_EQ_OQ),
+                                                _mm256_cmp_ps(extreme, zero, _CMP_NEQ_OQ)));
     if (__builtin_expect(ties != 0, 0)) {
       alignas(32) float each[8];
       _mm256_store_ps(each, extreme);
       for (; ties; ties &= ties - 1) {
-        const int b = __builtin_ctz(unsigned(ties));
-        each[b] = first_extreme(x + 32 * b, each[b]);
+        const auto b = std::size_t(__builtin_ctz(unsigned(ties)));
+        each[b] = first_extreme(x + kBlock * b, __builtin_fabsf(each[b]));
       }
       extreme = _mm256_load_ps(each);
     }
@@ -658,24 +617,31 @@ inline __m256i words_q4_0(const float* x, __m256 id) {
   return _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
 }
 
-/// Eight blocks.
-inline void encode8_q4_0(const float* x, const FactorsQ4_0& factors, BlockQ4_0* y) {
-  alignas(32) float id[8];
-  _mm256_store_ps(id, factors.id);
-  alignas(16) f16 d[8];
-  _mm_store_si128(reinterpret_cast<__m128i*>(d),
-                  _mm256_cvtps_ph(factors.d, _MM_FROUND_TO_NEAREST_INT));
-  for (int b = 0; b < 8; b += 2) {
-    const __m256i bytes =
-        _mm256_packus_epi16(words_q4_0(x + 32 * b, _mm256_broadcast_ss(id + b)),
-                            words_q4_0(x + 32 * b + 32, _mm256_broadcast_ss(id + b + 1)));
-    const __m256i both =
-        _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-    y[b].d = d[b];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y[b].qs), _mm256_castsi256_si128(both));
-    y[b + 1].d = d[b + 1];
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(y[b + 1].qs), _mm256_extracti128_si256(both, 1));
-  }
+/// A multiple of 16 blocks. kFar: as in in_two_passes.
+template <bool kFar>
+[[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
+  alignas(16) f16 d[16];
+  in_two_passes<kBlock, kFar>(
+      x, blocks, extremes_of_4,
+      [&](std::size_t b, const Extremes& low, const Extremes& high, std::size_t) {
+        const FactorsQ4_0 factors(low, high, x + b * kBlock);
+        put_scales(d + b % 16, factors.d, 8);
+        return factors.id;
+      },
+      [&](std::size_t b, const float* id, const float* from) {
+        for (std::size_t i = 0; i < 4; i += 2, from += 2 * kBlock) {
+          const __m256i bytes =
+              _mm256_packus_epi16(words_q4_0(from, _mm256_broadcast_ss(id + i)),
+                                  words_q4_0(from + kBlock, _mm256_broadcast_ss(id + i + 1)));
+          const __m256i both =
+              _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+          BlockQ4_0* const to = y + b + i;
+          to[0].d = d[b % 16 + i];
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(to[0].qs), _mm256_castsi256_si128(both));
+          to[1].d = d[b % 16 + i + 1];
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(to[1].qs), _mm256_extracti128_si256(both, 1));
+        }
+      });
 }
 
 /// Sixteen values of eight bytes: elements 0-7 (low nibbles) and 16-23 (high), or 8-15 and 24-31.
@@ -770,22 +736,17 @@ void unpack_s4_avx2(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 }
 
 void quantize_f32_q4_0_avx2(const float* x, std::size_t blocks, BlockQ4_0* y) {
-  const std::size_t eights = blocks / 8;
-  std::size_t i = 0;
-  if (eights) {  // as in quantize_eights
-    FactorsQ4_0 next(x);
-    for (; i < 8 * eights; i += 8) {
-      const FactorsQ4_0 factors = next;
-      if (i + 8 < 8 * eights) next = FactorsQ4_0(x + (i + 8) * kBlock);
-      encode8_q4_0(x + i * kBlock, factors, y + i);
-    }
-  }
-  if (i < blocks) {
-    float rest[8 * kBlock] = {};
-    BlockQ4_0 out[8];
-    __builtin_memcpy(rest, x + i * kBlock, (blocks - i) * kBlock * sizeof(float));
-    encode8_q4_0(rest, FactorsQ4_0(rest), out);
-    __builtin_memcpy(y + i, out, (blocks - i) * sizeof(BlockQ4_0));
+  const std::size_t done = blocks / 16 * 16;
+  if (done)
+    blocks*(kBlock * sizeof(float) + sizeof(BlockQ4_0)) >= kStreamBytes
+        ? quantize_q4_0<true>(x, done, y)
+        : quantize_q4_0<false>(x, done, y);
+  if (done < blocks) {
+    float rest[16 * kBlock] = {};
+    BlockQ4_0 out[16];
+    __builtin_memcpy(rest, x + done * kBlock, (blocks - done) * kBlock * sizeof(float));
+    quantize_q4_0<false>(rest, 16, out);
+    __builtin_memcpy(y + done, out, (blocks - done) * sizeof(BlockQ4_0));
   }
 }
 

@@ -1,21 +1,17 @@
 // Int8 quantization, AVX2 + F16C.
 //
-// Groups of 32, 64 and 128 (and q8_0's blocks) go eight at a time: their eight maxima are reduced
-// by one transpose tree into one vector, lane i for group i, so that one division serves them all.
-// The factors of the next eight are computed before the codes of these, which hides the latency of
-// tree and division. From there on it is 4 multiplications, 4 conversions and 4 shuffles for 32
-// codes, and from the second-level cache outward memory is the limit.
+// Groups of 32, 64 and 128 (and q8_0's blocks) have their maxima reduced eight at a time by one
+// transpose tree into one vector, lane i for group i, so that one division serves them all, ahead
+// of the codes (core/avx2.h). 32 elements take 10 operations for the maximum and 12 for the codes:
+// 4 multiplications, 4 conversions and 4 shuffles, on two of a Zen 4's four pipes each; q8_0 8
+// more.
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
 // 127 after rounding to an integer. (A non-finite input gives some code or other.)
-#include <immintrin.h>
+#include "core/avx2.h"
 
 #include "core/stream.h"
 #include "int8/kernels.h"
-
-#if !defined(__AVX2__) || !defined(__F16C__)
-#error "compile with the flags of cmake/Isa.cmake for avx2"
-#endif
 
 namespace qb::int8 {
 namespace {
@@ -109,37 +105,6 @@ inline __m256i magnitude16(const f16* x) {
   return _cvtsh_ss(largest);
 }
 
-constexpr std::size_t kAhead = 512;  ///< elements fetched ahead where memory is the limit
-
-/// The absmax of eight runs of kLen elements, lane i for run i. kFar: x comes from memory.
-template <std::size_t kLen, bool kFar>
-inline __m256 absmax_of_8(const float* x) {
-  __m256i m[8];
-  if constexpr (kFar)
-    for (std::size_t j = 0; j < 8 * kLen; j += 16)
-      _mm_prefetch(reinterpret_cast<const char*>(x + j + kAhead), _MM_HINT_T0);
-  for (std::size_t i = 0; i < 8; ++i) {
-    const float* const run = x + i * kLen;
-    __m256i a = _mm256_max_epu32(magnitude32(run), magnitude32(run + 8));
-    __m256i b = _mm256_max_epu32(magnitude32(run + 16), magnitude32(run + 24));
-    for (std::size_t j = 32; j < kLen; j += 16) {
-      a = _mm256_max_epu32(a, magnitude32(run + j));
-      b = _mm256_max_epu32(b, magnitude32(run + j + 8));
-    }
-    m[i] = _mm256_max_epu32(a, b);
-  }
-  // A transpose that keeps only maxima. Pairs interleave to abab|abab, those to abcd|abcd, and the
-  // halves of two such join to abcd|efgh.
-  for (std::size_t i = 0; i < 8; i += 2)
-    m[i] = _mm256_max_epu32(_mm256_unpacklo_epi32(m[i], m[i + 1]),
-                            _mm256_unpackhi_epi32(m[i], m[i + 1]));
-  for (std::size_t i = 0; i < 8; i += 4)
-    m[i] = _mm256_max_epu32(_mm256_unpacklo_epi64(m[i], m[i + 2]),
-                            _mm256_unpackhi_epi64(m[i], m[i + 2]));
-  return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_permute2x128_si256(m[0], m[4], 0x20),
-                                              _mm256_permute2x128_si256(m[0], m[4], 0x31)));
-}
-
 // ---- rounding to integers
 
 struct HalfToEven {
@@ -221,73 +186,74 @@ inline __m256 finite_or_zero(__m256 v) {
   return _mm256_and_ps(v, _mm256_cmp_ps(v, _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ));
 }
 
-inline void store_scale(float* to, __m256 scale) { _mm256_storeu_ps(to, scale); }
-inline void store_scale(f16* to, __m256 scale) {
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(to),
-                   _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
+/// The first n, 8 or 4.
+inline void store_scales(float* to, __m256 scale, std::size_t n) {
+  if (n == 4)
+    _mm_storeu_ps(to, _mm256_castps256_ps128(scale));
+  else
+    _mm256_storeu_ps(to, scale);
+}
+inline void store_scales(f16* to, __m256 scale, std::size_t n) {
+  const __m128i halves = _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT);
+  if (n == 4)
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(to), halves);
+  else
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), halves);
 }
 inline void store_scale(float* to, float scale) { *to = scale; }
 inline void store_scale(f16* to, float scale) { *to = f16(narrowed(scale)); }
 
-/// Stores the scales of eight groups and returns their factors.
-template <std::size_t kLen, bool kFar, class S>
-inline __m256 factors_of_8(const float* x, S* scale) {
-  const __m256 largest = absmax_of_8<kLen, kFar>(x), qmax = _mm256_set1_ps(127.0f);
-  const __m256 inv = finite_or_zero(_mm256_div_ps(qmax, largest));
-  const __m256 used = _mm256_cmp_ps(inv, _mm256_setzero_ps(), _CMP_NEQ_OQ);
-  store_scale(scale, _mm256_and_ps(used, _mm256_div_ps(largest, qmax)));
-  return inv;
+template <std::size_t kLen, bool kStream, class S>
+[[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
+  in_two_passes<kLen, kStream>(
+      x, groups, absmax_of_4<kLen>,
+      [=](std::size_t g, __m256i low, __m256i high, std::size_t n) {
+        const __m256 largest = reduce8(low, high, greater), qmax = _mm256_set1_ps(127.0f);
+        const __m256 inv = finite_or_zero(_mm256_div_ps(qmax, largest));
+        const __m256 used = _mm256_cmp_ps(inv, _mm256_setzero_ps(), _CMP_NEQ_OQ);
+        store_scales(scale + g, _mm256_and_ps(used, _mm256_div_ps(largest, qmax)), n);
+        return inv;
+      },
+      [=](std::size_t g, const float* factor, const float* from) {
+        std::int8_t* to = q + g * kLen;
+        for (std::size_t i = 0; i < 4; ++i) {
+          const __m256 inv = _mm256_broadcast_ss(factor + i);
+          for (std::size_t j = 0; j < kLen; j += 32, from += 32, to += 32)
+            store<kStream>(to, codes32<HalfToEven>(from, inv));
+        }
+      });
 }
 
-template <std::size_t kLen, bool kStream, class S>
-[[gnu::noinline]] void groups_of(const float* x, std::size_t eights, std::int8_t* q, S* scale) {
-  __m256 next = factors_of_8<kLen, kStream>(x, scale);
-  for (std::size_t e = 1; e <= eights; ++e) {
-    alignas(32) float factor[8];
-    _mm256_store_ps(factor, next);
-    if (e < eights) next = factors_of_8<kLen, kStream>(x + 8 * kLen, scale += 8);
-    for (std::size_t i = 0; i < 8; ++i) {
-      const __m256 inv = _mm256_broadcast_ss(factor + i);
-      for (std::size_t j = 0; j < kLen; j += 32, x += 32, q += 32)
-        store<kStream>(q, codes32<HalfToEven>(x, inv));
-    }
-  }
+template <std::size_t kLen, class S>
+inline void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale, bool stream) {
+  stream ? groups_of<kLen, true>(x, groups, q, scale) : groups_of<kLen, false>(x, groups, q, scale);
 }
 
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                      S* scale) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
-  if (const std::size_t eights = groups / 8; eights && (len == 32 || len == 64 || len == 128)) {
-    const bool lines = stream && aligned(q, 32);
-    if (len == 32)
-      lines ? groups_of<32, true>(x, eights, q, scale) : groups_of<32, false>(x, eights, q, scale);
-    else if (len == 64)
-      lines ? groups_of<64, true>(x, eights, q, scale) : groups_of<64, false>(x, eights, q, scale);
-    else
-      lines ? groups_of<128, true>(x, eights, q, scale)
-            : groups_of<128, false>(x, eights, q, scale);
-    x += 8 * eights * len, q += 8 * eights * len, scale += 8 * eights, groups -= 8 * eights;
-  }
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax(x, len);
+  const bool stream = groups * len * 5 >= kStreamBytes, lines = stream && aligned(q, 32);
+  std::size_t done = groups / 16 * 16;
+  if (done && len == 32)
+    groups_of<32>(x, done, q, scale, lines);
+  else if (done && len == 64)
+    groups_of<64>(x, done, q, scale, lines);
+  else if (done && len == 128)
+    groups_of<128>(x, done, q, scale, lines);
+  else
+    done = 0;
+  for (std::size_t i = done; i < groups; ++i) {
+    const float* const group = x + i * len;
+    const float largest = absmax(group, len);
     float inv = 127.0f / largest;
     inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
     store_scale(scale + i, inv != 0.0f ? largest / 127.0f : 0.0f);
-    codes<HalfToEven>(x, len, inv, q, stream);
+    codes<HalfToEven>(group, len, inv, q + i * len, stream && len >= kStreamRun);
   }
   if (stream) _mm_sfence();
 }
 
 // ---- q8_0
-
-/// Factors of eight blocks, and their scales.
-template <bool kFar>
-inline __m256 block_factors_of_8(const float* x, std::uint16_t* d) {
-  const __m256 scale = _mm256_div_ps(absmax_of_8<kBlock, kFar>(x), _mm256_set1_ps(127.0f));
-  _mm_store_si128(reinterpret_cast<__m128i*>(d), _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
-  return finite_or_zero(_mm256_div_ps(_mm256_set1_ps(1.0f), scale));
-}
 
 inline void block(const float* x, BlockQ8_0* y, std::uint16_t d, __m256 id) {
   y->d = f16(d);
@@ -302,18 +268,30 @@ inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) 
   }
 }
 
-template <bool kFar>
-[[gnu::noinline]] void blocks_by_eights(const float* x, std::size_t eights, BlockQ8_0* y) {
-  alignas(16) std::uint16_t d[2][8];
-  __m256 next = block_factors_of_8<kFar>(x, d[0]);
-  for (std::size_t e = 1; e <= eights; ++e) {
-    alignas(32) float id[8];
-    _mm256_store_ps(id, next);
-    const std::uint16_t* const scales = d[(e - 1) & 1];
-    if (e < eights) next = block_factors_of_8<kFar>(x + 8 * kBlock, d[e & 1]);
-    for (std::size_t i = 0; i < 8; ++i, x += kBlock)
-      block(x, y++, scales[i], _mm256_broadcast_ss(id + i));
-  }
+/// A multiple of 16 blocks. kStream: of 32, which are 34 vectors and go past the caches together; y
+/// is then at a cache line.
+template <bool kStream>
+[[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
+  alignas(16) std::uint16_t d[16];
+  in_two_passes<kBlock, kStream>(
+      x, blocks, absmax_of_4<kBlock>,
+      [&](std::size_t b, __m256i low, __m256i high, std::size_t) {
+        const __m256 scale = _mm256_div_ps(reduce8(low, high, greater), _mm256_set1_ps(127.0f));
+        _mm_store_si128(reinterpret_cast<__m128i*>(d + b % 16),
+                        _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
+        return finite_or_zero(_mm256_div_ps(_mm256_set1_ps(1.0f), scale));
+      },
+      [&](std::size_t b, const float* id, const float* from) {
+        BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
+        for (std::size_t i = 0; i < 4; ++i, from += kBlock)
+          block(from, to + i, d[b % 16 + i], _mm256_broadcast_ss(id + i));
+        if (kStream && b % 32 == 28)
+          for (std::size_t j = 0; j < sizeof staged; j += 32)
+            store<true>(reinterpret_cast<char*>(y + b - 28) + j,
+                        _mm256_load_si256(reinterpret_cast<const __m256i*>(
+                            reinterpret_cast<const char*>(staged) + j)));
+      });
 }
 
 // ---- back
@@ -399,7 +377,7 @@ void quantize_f32_s8g_avx2(const float* x, std::size_t groups, std::size_t len, 
 
 void quantize_f16_s8_avx2(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     const float largest = absmax(x, len);
     float wide = 127.0f / largest;
@@ -413,7 +391,7 @@ void quantize_f16_s8_avx2(const f16* x, std::size_t groups, std::size_t len, std
 
 void dequantize_s8_f32_avx2(const std::int8_t* q, std::size_t groups, std::size_t len,
                             const float* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = groups * len * 5 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
   if (stream) _mm_sfence();
 }
@@ -423,7 +401,7 @@ void dequantize_s8g_f32_avx2(const std::int8_t* q, std::size_t groups, std::size
   const bool stream = groups * len * 5 >= kStreamBytes;
   if (len % 32 != 0)
     for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
-      back(q, len, _cvtsh_ss(static_cast<std::uint16_t>(scale[i])), y, stream);
+      back(q, len, _cvtsh_ss(static_cast<std::uint16_t>(scale[i])), y, stream && len >= kStreamRun);
   else if (stream && aligned(y, 32))
     groups_back<true>(q, groups, len, scale, y);
   else
@@ -433,7 +411,7 @@ void dequantize_s8g_f32_avx2(const std::int8_t* q, std::size_t groups, std::size
 
 void dequantize_s8_f16_avx2(const std::int8_t* q, std::size_t groups, std::size_t len,
                             const f16* inv, f16* y) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
     // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
@@ -448,26 +426,19 @@ void dequantize_s8_f16_avx2(const std::int8_t* q, std::size_t groups, std::size_
 }
 
 void quantize_f32_q8_0_avx2(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  // Streamed stores want whole vectors: 32 blocks are 34 of them, staged where they stay in cache.
-  constexpr std::size_t kStaged = 32;
   if (blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes) {
     std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
     while (!aligned(y + first, 64)) ++first;
     blocks_one_by_one(x, first, y);
     x += first * kBlock, y += first, blocks -= first;
-    for (; blocks >= kStaged; blocks -= kStaged, x += kStaged * kBlock, y += kStaged) {
-      alignas(64) BlockQ8_0 staged[kStaged];
-      blocks_by_eights<true>(x, kStaged / 8, staged);
-      auto* const to = reinterpret_cast<__m256i*>(y);
-      const auto* const from = reinterpret_cast<const __m256i*>(staged);
-      for (std::size_t i = 0; i < sizeof staged / 32; ++i)
-        _mm256_stream_si256(to + i, _mm256_load_si256(from + i));
-    }
+    const std::size_t done = blocks / 32 * 32;
+    blocks_of<true>(x, done, y);
     _mm_sfence();
+    x += done * kBlock, y += done, blocks -= done;
   }
-  if (const std::size_t eights = blocks / 8) {
-    blocks_by_eights<false>(x, eights, y);
-    x += eights * 8 * kBlock, y += eights * 8, blocks -= eights * 8;
+  if (const std::size_t done = blocks / 16 * 16) {
+    blocks_of<false>(x, done, y);
+    x += done * kBlock, y += done, blocks -= done;
   }
   blocks_one_by_one(x, blocks, y);
 }

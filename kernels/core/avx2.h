@@ -1,0 +1,100 @@
+// What the AVX2 kernels of groups share: their largest magnitudes, eight at once, and the order of
+// the two passes over them.
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include <immintrin.h>
+
+#include "core/types.h"
+
+#if !defined(__AVX2__) || !defined(__F16C__)
+#error "compile with the flags of cmake/Isa.cmake for avx2"
+#endif
+
+namespace qb {
+namespace {
+
+/// As integers, which is the order of magnitudes where there is no sign: integer maxima have more
+/// pipes than those of floats, and NaN needs no care.
+[[maybe_unused]] inline __m256i greater(__m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
+
+/// Op over the lanes of four registers, abcd in each half: a transpose that keeps only the
+/// extremes, two halvings that each join two registers in one.
+template <class Op>
+[[maybe_unused]] inline __m256i reduce4(__m256i a, __m256i b, __m256i c, __m256i d, Op op) {
+  const __m256i ab = op(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));  // abab
+  const __m256i cd = op(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
+  return op(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+}
+/// The rest of it: lane i of the result is op over what register i of eight had.
+template <class Op>
+[[maybe_unused]] inline __m256 reduce8(__m256i low, __m256i high, Op op) {
+  return _mm256_castsi256_ps(
+      op(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)));
+}
+
+/// Absmax of four runs of kLen elements one behind the other, in each half.
+template <std::size_t kLen>
+[[maybe_unused]] inline __m256i absmax_of_4(const float* x) {
+  const auto magnitude = [](const float* p) {
+    return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                            _mm256_set1_epi32(0x7fffffff));
+  };
+  __m256i g[4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i) {
+    const float* const run = x + i * kLen;
+    __m256i a = greater(magnitude(run), magnitude(run + 8));
+    __m256i b = greater(magnitude(run + 16), magnitude(run + 24));
+    for (std::size_t j = 32; j < kLen; j += 16) {
+      a = greater(a, magnitude(run + j));
+      b = greater(b, magnitude(run + j + 8));
+    }
+    g[i] = greater(a, b);
+  }
+  return reduce4(g[0], g[1], g[2], g[3], greater);
+}
+
+/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
+/// groups to something, `factors` makes of two such those of groups g to g + n, the first n lanes,
+/// and `codes` uses those of groups g to g + 4. The long way from loads over tree and division to a
+/// factor hides behind the codes of groups before: the first pass is 12 groups ahead.
+///
+/// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
+/// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
+[[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
+    const float* x, std::size_t groups, First first, Factors factors, Codes codes) {
+  constexpr std::size_t kFour = 4 * kLen;
+  alignas(32) float factor[16];
+  if constexpr (kFar) {
+    constexpr std::size_t kFours = kLen < 128 ? 128 / kLen : 1;
+    for (std::size_t g = 0; g < groups; g += 4 * kFours) {
+      for (std::size_t i = 0; i < kFours; i += 2) {
+        const auto low = first(x + i * kFour);
+        const auto high = kFours == 1 ? low : first(x + (i + 1) * kFour);
+        _mm256_store_ps(factor + 4 * i, factors(g + 4 * i, low, high, kFours == 1 ? 4 : 8));
+      }
+      for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
+    }
+  } else {
+    const float* const last = x + (groups - 4) * kLen;
+    auto low = first(x), high = first(x + kFour);
+    _mm256_store_ps(factor, factors(0, low, high, 8));
+    low = first(groups > 8 ? x + 2 * kFour : last);
+    for (std::size_t g = 0; g < groups; g += 8, x += 2 * kFour) {
+      const bool more = g + 8 < groups;
+      if (more) {
+        high = first(x + 3 * kFour);
+        _mm256_store_ps(factor + (g + 8) % 16, factors(g + 8, low, high, 8));
+      }
+      codes(g, factor + g % 16, x);
+      if (more) low = first(g + 16 < groups ? x + 4 * kFour : last);
+      codes(g + 4, factor + g % 16 + 4, x + kFour);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qb
