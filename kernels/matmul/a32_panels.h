@@ -47,7 +47,10 @@ struct Unroll {
 constexpr size_t kStep = 8;         // k's that are decoded together
 constexpr size_t kBlockRows = 192;  // a multiple of every kRows
 constexpr size_t kBlockOutputs = 128;
-constexpr size_t kAhead = 1024;  // bytes that the few-row kernels prefetch ahead
+/// Bytes that the few-row kernels fetch ahead: the hardware's own prefetching stops at every page.
+/// Weights that need no decoding, fewer than kFar bytes and so likely in cache, are faster left to
+/// it.
+constexpr size_t kAhead = 1024, kFar = size_t{16} << 20;
 
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -365,10 +368,10 @@ inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
 
 /// acc[u][p][r][half] += the codes of `depth` k's times R rows of x, for P panels `stride` bytes
 /// apart. k's take turns over U accumulators, which hide the latency of the sum. scale: of those
-/// panels, for codecs that round.
+/// panels, for codecs that round. ahead: what lies so many bytes on is fetched meanwhile.
 template <class S, class C, int R, int P, int U>
-inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t depth,
-                                                     const float* x,
+inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t ahead,
+                                                     size_t depth, const float* x,
                                                      const typename S::V (&scale)[P][2],
                                                      typename S::V (&acc)[U][P][R][2]) {
   using V = typename S::V;
@@ -381,7 +384,7 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
         constexpr size_t each = step_bytes / kStep, at = size_t(i.value) * each;
         if constexpr (at % 64 == 0)
           for (size_t line = 0; line < lines(each); ++line)
-            S::prefetch(p + q.value * stride + at + line * 64 + kAhead);
+            S::prefetch(p + q.value * stride + at + line * 64 + ahead);
         const V w0 = weight<S, C, i.value, 0>(p + q.value * stride, scale[q.value]);
         const V w1 = weight<S, C, i.value, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
@@ -424,7 +427,7 @@ inline __attribute__((always_inline)) void join(typename S::V (&acc)[U][P][R][2]
 
 /// R rows of P panels from outputs n, to y[m,n] of Out.
 template <class S, class C, int R, int P, int U, class Out>
-void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y) {
+void fused(const Weights& w, const Byte* panel, size_t ahead, const float* x, size_t n, Out* y) {
   using V = typename S::V;
   using L = Layout<S, C>;
   const size_t stride = L::panel_bytes(w.k, w.group);
@@ -445,7 +448,8 @@ void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y
     const Byte* p = panel;
     for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
       clear<S, R, P, U>(acc);
-      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, scale, acc);
+      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, ahead, w.group, x + k * R,
+                               scale, acc);
       join<S, R, P, U>(acc);
       load_scales(p);
       Unroll<P * 2>::run([&](auto i) {
@@ -468,12 +472,12 @@ void fused(const Weights& w, const Byte* panel, const float* x, size_t n, Out* y
       const Byte* p = panel;
       for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
         load_scales(p);
-        add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, w.group, x + k * R, scale,
-                                 acc);
+        add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(f16), stride, ahead, w.group, x + k * R,
+                                 scale, acc);
       }
     } else {
       if constexpr (C::kRounds) load_scales(panel);
-      add_codes<S, C, R, P, U>(panel + header, stride, L::depth(w.k), x, scale, acc);
+      add_codes<S, C, R, P, U>(panel + header, stride, ahead, L::depth(w.k), x, scale, acc);
     }
     join<S, R, P, U>(acc);
     Unroll<P * R * 2>::run([&](auto i) {
@@ -497,11 +501,14 @@ void fused_range(const Weights& w, const Byte* packed, const float* x, size_t n0
                  Out* y) {
   using L = Layout<S, C>;
   const size_t bytes = L::panel_bytes(w.k, w.group);
+  const bool left_alone = C::kBits >= 16 && L::packed_bytes(w.n, w.k, w.group) < kFar;
+  const size_t ahead = left_alone ? 0 : kAhead;
   size_t n = n0;
   if constexpr (P > 1)
     for (; n + (P - 1) * L::kPanel < n1; n += P * L::kPanel)
-      fused<S, C, R, P, U>(w, packed + n / L::kPanel * bytes, x, n, y);
-  for (; n < n1; n += L::kPanel) fused<S, C, R, 1, U>(w, packed + n / L::kPanel * bytes, x, n, y);
+      fused<S, C, R, P, U>(w, packed + n / L::kPanel * bytes, ahead, x, n, y);
+  for (; n < n1; n += L::kPanel)
+    fused<S, C, R, 1, U>(w, packed + n / L::kPanel * bytes, ahead, x, n, y);
 }
 
 // ---- many rows: decode a panel's block once ----
