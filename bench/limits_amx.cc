@@ -1,5 +1,5 @@
 // Limits of the AMX level: products of tiles that stay in their registers, a 2x2 square of sums as
-// the kernels have it. bf16 for the f32 peak. Bandwidth is AVX-512's.
+// the kernels have it. Bandwidth is AVX-512's.
 #include "limits_kernels.h"
 #include "matmul/amx_tiles.h"
 

@@ -1,4 +1,4 @@
-// Limits of the AVX512-BF16 level: vdpbf16ps, 32 products an instruction, for the f32 peak.
+// Limits of the AVX512-BF16 level: vdpbf16ps, 32 products an instruction.
 #include "limits_zmm.h"
 
 namespace qb::limits {

@@ -22,7 +22,8 @@ struct LimitKernels {
   const StreamLoop* loops;
   std::size_t loop_count;
   /// Runs `rounds` rounds of independent multiply-adds in registers; returns the operations of one
-  /// round (a multiply and an add count two).
+  /// round (a multiply and an add count two). Of a level that has products of bf16: those, summed
+  /// in f32.
   double (*f32_peak)(std::size_t rounds);
   /// 8-bit times 8-bit, summed in 32 bits.
   double (*int8_peak)(std::size_t rounds);
@@ -38,7 +39,7 @@ extern const LimitKernels limits_avxvnni;
 extern const LimitKernels limits_avx512;
 extern const LimitKernels limits_avx512vnni;
 extern const LimitKernels limits_avx512bf16;  // no integer peaks
-extern const LimitKernels limits_amx;  // no loops
+extern const LimitKernels limits_amx;         // no loops
 #elif defined(__aarch64__)
 extern const LimitKernels limits_neon_dotprod;
 extern const LimitKernels limits_neon_i8mm;

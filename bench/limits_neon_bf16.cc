@@ -1,5 +1,4 @@
-// Limits of the NEON bfloat16 level: BFMMLA, a 2x4 by 4x2 product summed in f32 an instruction, for
-// the f32 peak.
+// Limits of the NEON bfloat16 level: BFMMLA, a 2x4 by 4x2 product summed in f32 an instruction.
 #include "limits_neon.h"
 
 namespace qb::limits {

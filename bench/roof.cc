@@ -27,15 +27,15 @@ double now() {
 const LimitKernels& strongest(FeatureSet have, Peak unit) {
   (void)have, (void)unit;
 #if defined(__x86_64__)
-  if (unit != Peak::none && have.contains(isa::amx)) return limits::limits_amx;
-  if (unit == Peak::f32 && have.contains(isa::avx512bf16)) return limits::limits_avx512bf16;
+  if (unit != Peak::none && unit != Peak::f32 && have.contains(isa::amx)) return limits::limits_amx;
+  if (unit == Peak::bf16 && have.contains(isa::avx512bf16)) return limits::limits_avx512bf16;
   if (have.contains(isa::avx512vnni)) return limits::limits_avx512vnni;
   if (have.contains(isa::avx512)) return limits::limits_avx512;
   if (have.contains(isa::avxvnni)) return limits::limits_avxvnni;
   if (have.contains(isa::avx2)) return limits::limits_avx2;
   if (have.contains(isa::sse4_2)) return limits::limits_sse4_2;
 #elif defined(__aarch64__)
-  if (unit == Peak::f32 && have.contains(isa::neon_bf16)) return limits::limits_neon_bf16;
+  if (unit == Peak::bf16 && have.contains(isa::neon_bf16)) return limits::limits_neon_bf16;
   if (have.contains(isa::sve)) return limits::limits_sve;
   if (have.contains(isa::neon_i8mm)) return limits::limits_neon_i8mm;
   if (have.contains(isa::neon_dotprod)) return limits::limits_neon_dotprod;
@@ -157,10 +157,13 @@ double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads)
 
 double Limits::peak(Peak unit, FeatureSet needs, int threads) {
   const LimitKernels& kernels = strongest(needs & isa::enabled(), unit);
-  const auto run = unit == Peak::f32    ? kernels.f32_peak
-                   : unit == Peak::int8 ? kernels.int8_peak
-                                        : kernels.int4_peak;
-  const char* name = unit == Peak::f32 ? "f32" : unit == Peak::int8 ? "int8" : "int4";
+  const auto run = unit == Peak::int8   ? kernels.int8_peak
+                   : unit == Peak::int4 ? kernels.int4_peak
+                                        : kernels.f32_peak;
+  const char* name = unit == Peak::f32    ? "f32"
+                     : unit == Peak::bf16 ? "bf16"
+                     : unit == Peak::int8 ? "int8"
+                                          : "int4";
   const std::string label =
       std::string("peak_") + name + "/" + kernels.isa + "/threads:" + std::to_string(threads);
   return recall(label, [&] {

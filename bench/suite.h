@@ -39,7 +39,9 @@ struct Pass {
   double read = 0, written = 0;
 };
 
-enum class Peak { none, f32, int8, int4 };  ///< arithmetic unit a compute-bound row is judged by
+/// Arithmetic unit a compute-bound row is judged by. bf16: products summed in f32; where there are
+/// no such, f32's.
+enum class Peak { none, f32, bf16, int8, int4 };
 
 /// What one call must do at the least. The limit of a row is the larger of the sum of its passes'
 /// times at the bandwidth measured at `working_set`, and ops over the measured peak.

@@ -189,6 +189,20 @@ QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) {
     ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), x)));
   }
 }
+// What the rounding instructions of some CPUs get wrong, in an array long enough for the loop that
+// trusts them; and what they may be trusted with.
+QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
+  constexpr std::uint32_t kOdd[] = {0xff800001u, 0x7fc12345u, 0x00000001u, 0x807fffffu,
+                                    0x00018000u, 0x80000000u, 0x007f8000u, 0x00800000u,
+                                    0x7f7fffffu, 0xff800000u};
+  std::vector<float> x = qb::test::weights(600, 3);
+  for (std::size_t at = 0; at < 200; ++at) {
+    const float before = x[at];
+    x[at] = std::bit_cast<float>(kOdd[at % std::size(kOdd)]);
+    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), x)));
+    x[at] = before;
+  }
+}
 
 QB_VARIANT_TEST(ConvertF32ToF16, StrideOverAllPatterns) {
   expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), strided_floats());

@@ -25,14 +25,14 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kPanel = 16;          // outputs
-constexpr size_t kQuads = 4;           // vectors of them: outputs q, 4+q, 8+q and 12+q
-constexpr size_t kVector = 64;         // bytes: eight of K of four outputs, bf16
-constexpr size_t kQuad = 4 * kVector;  // a block of K of a quad
-constexpr size_t kUnit = kQuads * kQuad;
-constexpr size_t kRows = 6;      // of a tile
-constexpr size_t kDepth = 16;    // blocks of K that are decoded at a time: 16 KiB
-constexpr size_t kAhead = 1024;  // bytes that are prefetched ahead
+constexpr size_t kPanel = 16;                // outputs
+constexpr size_t kQuads = 4;                 // vectors of them: outputs q, 4+q, 8+q and 12+q
+constexpr size_t kVector = 64;               // bytes: eight of K of four outputs, bf16
+constexpr size_t kEight = kQuads * kVector;  // eight of K of a panel
+constexpr size_t kUnit = 4 * kEight;         // a block of K of a panel
+constexpr size_t kRows = 6;                  // of a tile
+constexpr size_t kDepth = 16;                // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kAhead = 1024;              // bytes that are prefetched ahead
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockOutputs = 128;
 constexpr size_t kStaysInL2 = 512 * 1024;  // bytes of activations
@@ -44,12 +44,12 @@ constexpr size_t row_bytes(size_t k) { return (blocks_of(k) | 1) * kBlock * 2; }
 
 // --- f32 weights, and what was decoded -----------------------------------------------------------
 
-// Packed: for each block of K the quads; of each the four eights of K; of each its four outputs.
+// Packed: for each eight of K the quads; of each its four outputs.
 
 struct Floats {
   static constexpr bool decodes = false;
   static constexpr bool per_block = false;
-  static constexpr size_t header = 0, quad = kQuad;
+  static constexpr size_t header = 0;
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
 
@@ -66,7 +66,7 @@ struct Floats {
           Byte eights[kVector];
           store(eights, v);
           for (size_t i = 0; i < 4; ++i)
-            __builtin_memcpy(out + c % kQuads * kQuad + i * kVector + c / kQuads * 16,
+            __builtin_memcpy(out + i * kEight + c % kQuads * kVector + c / kQuads * 16,
                              eights + i * 16, 16);
         }
     }
@@ -78,8 +78,7 @@ struct Floats {
       for (size_t i = 0; i < k; ++i) {
         const size_t c = n % kPanel;
         const Byte* const at = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                               i / kBlock * kUnit + c % kQuads * kQuad + i % kBlock / 8 * kVector +
-                               c / kQuads * 16 + i % 8 * 2;
+                               i / 8 * kEight + c % kQuads * kVector + c / kQuads * 16 + i % 8 * 2;
         std::uint16_t half;
         __builtin_memcpy(&half, at, sizeof half);
         static_cast<float*>(values)[n * k + i] =
@@ -91,21 +90,21 @@ struct Floats {
 // --- Quantized weights
 // -----------------------------------------------------------------------------
 
-/// Lane l: output 4l+q's scale.
-inline __m512 of_quad(const float* scales, size_t q, int first_lane) {
-  const __m256 a = _mm256_set1_ps(scales[4 * size_t(first_lane) + q]);
-  const __m256 b = _mm256_set1_ps(scales[4 * size_t(first_lane) + 4 + q]);
-  return _mm512_insertf32x8(_mm512_castps256_ps512(a), b, 1);
+/// Output 4l+q's scale in the eight floats of lane l, for lanes l and l+1.
+inline __m512i of_lanes(const float* scales, size_t q, size_t l) {
+  const __m512 both = _mm512_set1_ps(scales[4 * l + q]);
+  return _mm512_castps_si512(
+      _mm512_mask_broadcastss_ps(both, 0xff00, _mm_load_ss(scales + 4 * l + 4 + q)));
 }
 
 /// Eight of K of four outputs are 32 bytes.
 struct Widened {
-  static constexpr size_t quad = kQuad / 2;
+  static constexpr size_t quad = 4 * 32;
   static constexpr size_t kFactors = 2;
   /// Scales of outputs in lanes 0 and 1, and in 2 and 3.
   static void factors(const float* scales, size_t q, __m512i (&f)[2]) {
-    f[0] = _mm512_castps_si512(of_quad(scales, q, 0));
-    f[1] = _mm512_castps_si512(of_quad(scales, q, 2));
+    f[0] = of_lanes(scales, q, 0);
+    f[1] = of_lanes(scales, q, 2);
   }
   static __m512 scaled(const Byte* p, __m512i scale) {
     return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(
@@ -128,7 +127,7 @@ struct Widened {
 
 /// Word j of an output holds K j, 8+j, 16+j and 24+j, stored +8.
 struct LookedUp {
-  static constexpr size_t quad = kQuad / 4;
+  static constexpr size_t quad = 64;
   static constexpr size_t kFactors = 2;
   /// The products of outputs in lanes 0 and 1, and in 2 and 3, 16 each.
   static void factors(const float* scales, size_t q, __m512i (&f)[2]) {
@@ -271,58 +270,62 @@ inline __m512 joined(const __m512 (&quad)[kQuads]) {
                        _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
 }
 
-/// Where sums of 16 outputs come from (null: from nothing) and go to, a row each.
+/// Where the sums of panels side by side come from (null: from nothing) and go to, a row each.
 struct Sums {
   const float* from;
   float* to;
-  size_t stride;   ///< of `to`; `from` has rows of 16
-  __mmask16 mask;  ///< outputs that are there
+  size_t stride;   ///< of `to`; `from` is of one panel, without gaps
+  size_t outputs;  ///< that are there
 };
 
-/// R rows' sums of a panel. Few rows take turns over two sets, which hide a product's latency.
-template <int R>
+/// Sums of R rows and P panels, in kTurns sets that take turns.
+template <int R, int P, int kTurns>
 struct Accumulators {
-  static constexpr int kTurns = R <= 2 ? 2 : 1;
-  __m512 sum[kTurns][R][kQuads];
+  __m512 sum[kTurns][P][R][kQuads];
 
   [[gnu::always_inline]] void clear() {
-    QB_UNROLL for (int t = 0; t < kTurns; ++t) QB_UNROLL for (int r = 0; r < R; ++r)
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[t][r][q] = _mm512_setzero_ps();
+    QB_UNROLL for (int t = 0; t < kTurns; ++t) QB_UNROLL for (int s = 0; s < P; ++s)
+        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t q = 0; q < kQuads; ++q)
+            sum[t][s][r][q] = _mm512_setzero_ps();
   }
-  /// Of row r with the i'th eight of K of quad q.
-  [[gnu::always_inline]] void add(size_t i, int r, size_t q, __m512i weights, __m512i row) {
-    __m512& to = sum[i % kTurns][r][q];
+  /// The i'th eight of K of panel s, quad q, and of row r.
+  [[gnu::always_inline]] void add(size_t i, int s, int r, size_t q, __m512i weights, __m512i row) {
+    __m512& to = sum[i % kTurns][s][r][q];
     to = dot(to, weights, row);
   }
   [[gnu::always_inline]] void write(const Sums& sums) {
-    QB_UNROLL for (int r = 0; r < R; ++r) {
+    QB_UNROLL for (int s = 0; s < P; ++s) QB_UNROLL for (int r = 0; r < R; ++r) {
       if constexpr (kTurns > 1)
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[0][r][q] =
-            _mm512_add_ps(sum[0][r][q], sum[1][r][q]);
-      __m512 y = joined(sum[0][r]);
-      if (sums.from) y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
-      _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride, sums.mask, y);
+        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[0][s][r][q] =
+            _mm512_add_ps(sum[0][s][r][q], sum[1][s][r][q]);
+      __m512 y = joined(sum[0][s][r]);
+      if (P == 1 && sums.from)
+        y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
+      const size_t before = size_t(s) * kPanel;
+      _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride + before,
+                            static_cast<__mmask16>(first(sums.outputs - before)), y);
     }
   }
 };
 
-/// R rows at x, x_stride bytes apart, times `blocks` blocks of a panel's bf16 at p.
-template <int R>
-[[gnu::noinline]] void tile(const Byte* p, size_t blocks, const Byte* x, size_t x_stride,
-                            const Sums& sums) {
-  Accumulators<R> acc;
+/// R rows at x, x_stride bytes apart, times `blocks` blocks of P panels' bf16 at p, p_stride apart.
+template <int R, int P = 1>
+[[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
+                            size_t x_stride, const Sums& sums) {
+  Accumulators<R, P, 1> acc;
   acc.clear();
   for (size_t b = 0; b < blocks; ++b, p += kUnit, x += kBlock * 2)
-    QB_UNROLL for (size_t i = 0; i < 4; ++i) {
+    QB_UNROLL for (size_t i = 0; i < 4; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
+      const Byte* const here = p + size_t(s) * p_stride + i * kEight;
       __m512i w[kQuads];
       QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
-        w[q] = load(p + q * kQuad + i * kVector);
-        _mm_prefetch(reinterpret_cast<const char*>(p + q * kQuad + i * kVector + kAhead),
+        w[q] = load(here + q * kVector);
+        _mm_prefetch(reinterpret_cast<const char*>(here + q * kVector + 4 * kAhead / P),
                      _MM_HINT_T0);
       }
       QB_UNROLL for (int r = 0; r < R; ++r) {
         const __m512i row = repeated(x + size_t(r) * x_stride + 16 * i);
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) acc.add(i, r, q, w[q], row);
+        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) acc.add(i, s, r, q, w[q], row);
       }
     }
   acc.write(sums);
@@ -334,19 +337,21 @@ template <class C, int R, bool kKeeps>
 [[gnu::noinline]] void decode_and_multiply(const Byte* p, const Byte* scales, size_t blocks,
                                            size_t group, const Byte* x, size_t x_stride, Byte* kept,
                                            const Sums& sums) {
-  Accumulators<R> acc;
+  Accumulators<R, 1, R <= 2 ? 2 : 1> acc;  // few rows wait for a product's latency
   acc.clear();
   alignas(64) float scale[kPanel];
-  alignas(64) __m512i factors[kQuads][C::kFactors];
-  if constexpr (!C::per_block) {
-    _mm512_store_ps(scale, _mm512_loadu_ps(scales));
-    QB_UNROLL for (size_t q = 0; q < kQuads; ++q) C::factors(scale, q, factors[q]);
-  }
+  __m512i factors[kQuads][C::kFactors];
+  const auto spread = [&](__m512 v) __attribute__((always_inline)) {
+    // From memory, where a load repeats them: the compiler would rather permute.
+    _mm512_store_ps(scale, v);
+    const float* from = scale;
+    asm("" : "+r"(from) : "m"(scale));
+    QB_UNROLL for (size_t q = 0; q < kQuads; ++q) C::factors(from, q, factors[q]);
+  };
+  if constexpr (!C::per_block) spread(_mm512_loadu_ps(scales));
   for (size_t b = 0; b < blocks;) {
     if constexpr (C::per_block) {
-      _mm512_store_ps(scale,
-                      _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
-      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) C::factors(scale, q, factors[q]);
+      spread(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
       p += C::header;
     }
     for (const size_t end = C::per_block ? b + group : blocks; b < end;
@@ -357,9 +362,9 @@ template <class C, int R, bool kKeeps>
             _mm_prefetch(reinterpret_cast<const char*>(codes + line + kAhead), _MM_HINT_T0);
         if constexpr (R > 1) forget(x);
         const auto add = [&](size_t i, __m512i w) __attribute__((always_inline)) {
-          if constexpr (kKeeps) store(kept + b * kUnit + q * kQuad + i * kVector, w);
+          if constexpr (kKeeps) store(kept + b * kUnit + i * kEight + q * kVector, w);
           QB_UNROLL for (int r = 0; r < R; ++r)
-              acc.add(i, r, q, w, repeated(x + size_t(r) * x_stride + 16 * i));
+              acc.add(i, 0, r, q, w, repeated(x + size_t(r) * x_stride + 16 * i));
         };
         add(0, C::template get<0>(codes, factors[q]));
         add(1, C::template get<1>(codes, factors[q]));
@@ -394,7 +399,7 @@ void first_rows(const Call& call, size_t rows, const Byte* panel, size_t b0, siz
         decode_and_multiply<C, R, false>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
                                          sums);
     } else {
-      tile<R>(panel + b0 * kUnit, b1 - b0, x, call.x_stride, sums);
+      tile<R>(panel + b0 * kUnit, 0, b1 - b0, x, call.x_stride, sums);
     }
   }
 }
@@ -404,11 +409,9 @@ void more_rows(size_t rows, const Byte* decoded, size_t blocks, const Byte* x, s
                const Sums& sums) {
   if constexpr (R > 0) {
     if (rows < R) return more_rows<R - 1>(rows, decoded, blocks, x, x_stride, sums);
-    tile<R>(decoded, blocks, x, x_stride, sums);
+    tile<R>(decoded, 0, blocks, x, x_stride, sums);
   }
 }
-
-constexpr __mmask16 mask_of(size_t outputs) { return static_cast<__mmask16>(first(outputs)); }
 
 template <class C>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
@@ -420,10 +423,20 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const auto panel_of = [&](size_t n) {
     return static_cast<const Byte*>(packed) + n / kPanel * call.panel;
   };
+  if (m == 0) return;
   if (m <= kRows) {
-    for (size_t n = n0; n < n1; n += kPanel)
+    size_t n = n0;
+    // Memory binds what is not decoded, and several streams arrive faster than one.
+    if constexpr (!C::decodes)
+      for (const size_t panels = m == 1 ? 4 : 2; m <= 3 && n + (panels - 1) * kPanel < n1;
+           n += panels * kPanel) {
+        const auto streams = m == 1 ? tile<1, 4> : m == 2 ? tile<2, 2> : tile<3, 2>;
+        streams(panel_of(n), call.panel, call.blocks, x, call.x_stride,
+                {nullptr, y + n, w.n, n1 - n});
+      }
+    for (; n < n1; n += kPanel)
       first_rows<C, kRows>(call, m, panel_of(n), 0, call.blocks, x, nullptr,
-                           {nullptr, y + n, w.n, mask_of(n1 - n)});
+                           {nullptr, y + n, w.n, n1 - n});
     return;
   }
   // Where all activations stay in L2 a panel can be read in one go, as it lies in memory.
@@ -445,8 +458,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             rows = quotient_up(m1 - row, tiles);
             const Byte* const here = x + row * call.x_stride + b0 * kBlock * 2;
             float* const sum = sums + (row - m0) * kPanel;
-            Sums s = {b0 ? sum : nullptr, sum, kPanel, mask_of(kPanel)};
-            if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, mask_of(n1 - n)};
+            Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
+            if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             if (C::decodes && row == m0)
               first_rows<C, kRows>(call, rows, panel_of(n), b0, b1, here, decoded, s);
             else
