@@ -168,6 +168,13 @@ struct Zmm {
   static Int high_sixteenfold(Int v) {
     return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(0xf0)));
   }
+  /// v in a register: gcc would keep sums in memory from one turn of a loop to the next.
+  static Int keep(Int v) {
+    asm("" : "+v"(v));
+    return v;
+  }
+  /// Two vectors made one right after the other: see "Order" in a8_vnni.h.
+  static void together(Int (&v)[2]) { asm volatile("" : "+v"(v[0]), "+v"(v[1])); }
 
   static Float zero_float() { return _mm512_setzero_ps(); }
   static Float load_float(const void* p) { return _mm512_loadu_ps(p); }

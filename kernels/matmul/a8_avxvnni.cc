@@ -40,6 +40,13 @@ struct Ymm {
   static Int high_sixteenfold(Int v) {
     return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(0xf0)));
   }
+  /// v in a register: gcc would keep sums in memory from one turn of a loop to the next.
+  static Int keep(Int v) {
+    asm("" : "+x"(v));
+    return v;
+  }
+  /// Two vectors made one right after the other: see "Order" in a8_vnni.h.
+  static void together(Int (&v)[2]) { asm volatile("" : "+x"(v[0]), "+x"(v[1])); }
 
   static Float zero_float() { return _mm256_setzero_ps(); }
   static Float load_float(const void* p) { return _mm256_loadu_ps(static_cast<const float*>(p)); }

@@ -27,12 +27,15 @@ using std::size_t;
 using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
-constexpr size_t kAhead = 768;     // bytes that few rows prefetch ahead in each stream
+constexpr size_t kAhead = 256;     // bytes that few rows prefetch ahead in each stream
 constexpr size_t kDepth = 16;      // blocks of K that tiles walk at a time; whole pairs of groups
 constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
 constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
 
-inline void prefetch(const Byte* p) { _mm_prefetch(reinterpret_cast<const char*>(p), _MM_HINT_T0); }
+template <_mm_hint hint = _MM_HINT_T0>
+inline void prefetch(const Byte* p) {
+  _mm_prefetch(reinterpret_cast<const char*>(p), hint);
+}
 
 // --- Formats -----------------------------------------------------------------------------------
 
@@ -120,17 +123,22 @@ inline void add(const Byte* const* w, const Byte* x, size_t stride,
             V::dot(sum[j % sets][r][c], v[c], x0);
       }
     } else {
-      Int low[C], high[C];
-      QB_UNROLL for (int c = 0; c < C; ++c) {
-        low[c] = V::low(v[c]);
-        high[c] = sets == 2 && V::kSixteenfold ? V::high_sixteenfold(v[c]) : V::high(v[c]);
-      }
-      QB_UNROLL for (int r = 0; r < R; ++r) {
-        const Int x0 = V::broadcast(x + size_t(r) * stride + 4 * j);
-        const Int x1 = V::broadcast(x + size_t(r) * stride + 16 + 4 * j);
-        QB_UNROLL for (int c = 0; c < C; ++c) sum[0][r][c] = V::dot(sum[0][r][c], low[c], x0);
-        QB_UNROLL for (int c = 0; c < C; ++c) sum[sets - 1][r][c] =
-            V::dot(sum[sets - 1][r][c], high[c], x1);
+      QB_UNROLL for (int c = 0; c < C; c += 2) {
+        Int half[2] = {V::low(v[c]), V::low(v[c + 1])};
+        V::together(half);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const Int x0 = V::broadcast(x + size_t(r) * stride + 4 * j);
+          QB_UNROLL for (int i = 0; i < 2; ++i) sum[0][r][c + i] =
+              V::dot(sum[0][r][c + i], half[i], x0);
+        }
+        QB_UNROLL for (int i = 0; i < 2; ++i) half[i] =
+            sets == 2 && V::kSixteenfold ? V::high_sixteenfold(v[c + i]) : V::high(v[c + i]);
+        V::together(half);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const Int x1 = V::broadcast(x + size_t(r) * stride + 16 + 4 * j);
+          QB_UNROLL for (int i = 0; i < 2; ++i) sum[sets - 1][r][c + i] =
+              V::dot(sum[sets - 1][r][c + i], half[i], x1);
+        }
       }
     }
   }
@@ -219,7 +227,10 @@ template <class V, class K, int R>
 inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t n0, const Byte* x,
                      float* y) {
   constexpr int C = V::vectors(R), panels = panels_of<V>(C);
-  const size_t all = (call.n1 - n0 + kPanel - 1) / kPanel, each = all / panels;
+  const size_t all = (call.n1 - n0 + kPanel - 1) / kPanel;
+  // An odd number of panels: streams a multiple of a large power of two apart would contend for the
+  // same ways of a cache.
+  const size_t each = all < 2 * panels ? all / panels : (all / panels - 1) | 1;
   const Byte* w[panels];
   size_t n[panels];
   for (size_t i = 0; i < each; ++i) {
@@ -229,14 +240,14 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
     }
     few<V, K, R, C>(call, w, n, x, y);
   }
-  if (each * panels == all) return;
-  // The last one fills what is left over; its second result is not stored.
-  for (size_t p = 0; p < panels; ++p) {
-    const size_t i = each * panels + p;
-    w[p] = packed + least(i, all - 1) * bytes;
-    n[p] = n0 + i * kPanel;
+  // The last one fills what is left over; a second result of it is not stored.
+  for (size_t i = each * panels; i < all; i += panels) {
+    for (size_t p = 0; p < panels; ++p) {
+      w[p] = packed + least(i + p, all - 1) * bytes;
+      n[p] = n0 + (i + p) * kPanel;
+    }
+    few<V, K, R, C>(call, w, n, x, y);
   }
-  few<V, K, R, C>(call, w, n, x, y);
 }
 
 template <class V, class K, int R>
@@ -252,29 +263,50 @@ inline void any_few_rows(size_t rows, const Call& call, const Byte* packed, size
 
 constexpr int kWide = 2;  // vectors of outputs in a tile
 
+template <int bits>
+struct Bits {
+  static constexpr int value = bits;
+};
+
 /// A piece of K of the panels that a tile takes.
 template <class V>
 struct Piece {
   static constexpr int panels = panels_of<V>(kWide);
   size_t blocks;
-  bool first, last;              ///< of K
-  const Byte* codes[panels];     ///< 8-bit, as in a panel, and scales if they belong to groups
-  const Byte* scales[panels];    ///< otherwise, for the last piece
-  const Byte* next[panels];      ///< what to prefetch,
-  size_t next_dword, next_line;  ///< and how far from each dword, and line of scales, to the next
+  bool first, last;            ///< of K
+  const Byte* codes[panels];   ///< as in a panel, and scales if they belong to groups
+  Byte* wide[panels];          ///< where the tile that meets nibbles puts them as bytes
+  const Byte* scales[panels];  ///< if they don't: for the last piece
+  const Byte* next[panels];    ///< what to prefetch,
+  size_t next_line;            ///< and how far from each line to the next
   size_t n[panels];
 };
 
+/// Every fourth row has a pointer, the others are one, two and three strides from it.
+inline const Byte* row_of(const Byte* const* fours, size_t stride, int r) {
+  return fours[r / 4] + size_t(r % 4) * stride;
+}
+
+/// Adds the products of dword j of R rows with that of weights v.
+template <class V, int R>
+inline void add_dword(const Byte* const* xs, size_t stride, int j,
+                      const typename V::Int (&v)[kWide], typename V::Int (&sum)[R][kWide]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const typename V::Int x0 = V::broadcast(row_of(xs, stride, r) + 4 * j);
+    QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = V::dot(sum[r][c], v[c], x0);
+  }
+}
+
 /// R rows of x, from the piece's first block on, and of y; partial: their sums between pieces.
-template <class V, bool per_block, int R>
+/// bits: of the piece's codes. Nibbles are left behind as bytes, for the tiles that follow.
+template <class V, int bits, bool per_block, int R>
 [[gnu::noinline]] void tile(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
                             Byte* partial, float* y) {
   using Int = typename V::Int;
   using Float = typename V::Float;
   constexpr int panels = Piece<V>::panels;
   constexpr size_t row_bytes = kWide * sizeof(Int);
-  const size_t stride = call.x.stride, dword = piece.next_dword;
-  // Every fourth row has a pointer, the others are one, two and three strides from it.
+  const size_t stride = call.x.stride, next_line = piece.next_line;
   constexpr int fours = (R + 3) / 4;
   const Byte *xs[fours], *ss[fours];
   QB_UNROLL for (int i = 0; i < fours; ++i) {
@@ -282,37 +314,55 @@ template <class V, bool per_block, int R>
     xs[i] = row + b0 * kBlock;
     ss[i] = row + call.x.scales + (per_block ? b0 * 8 : 0);
   }
-  const auto row_of = [&](const Byte* const* of, int r) {
-    return of[r / 4] + size_t(r % 4) * stride;
-  };
   const Byte *w[panels], *next[panels];
+  Byte* wide[panels];
   QB_UNROLL for (int p = 0; p < panels; ++p) {
     w[p] = piece.codes[p];
+    wide[p] = piece.wide[p];
     next[p] = piece.next[p];
   }
+  const auto fetch_next = [&] {
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      prefetch<_MM_HINT_T1>(next[p]);
+      next[p] += next_line;
+    }
+  };
   Int sum[R][kWide];
   const auto begin = [&](size_t starts) {
     QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Int start = V::broadcast(row_of(ss, r) + starts);
+      const Int start = V::broadcast(row_of(ss, stride, r) + starts);
       QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = start;
     }
   };
   const auto add_block = [&] {
-    QB_UNROLL for (int j = 0; j < 8; ++j) {
+    QB_UNROLL for (int j = 0; j < bits; ++j) {
       Int v[kWide];
-      QB_UNROLL for (int p = 0; p < panels; ++p) {
-        prefetch(next[p]);
-        next[p] += dword;
-      }
+      fetch_next();
       QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
           V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
-      QB_UNROLL for (int r = 0; r < R; ++r) {
-        const Int x0 = V::broadcast(row_of(xs, r) + 4 * j);
-        QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = V::dot(sum[r][c], v[c], x0);
+      if constexpr (bits == 8) {
+        add_dword<V, R>(xs, stride, j, v, sum);
+      } else {
+        const auto put = [&](int dword, const Int(&bytes)[kWide]) {
+          QB_UNROLL for (int c = 0; c < kWide; ++c)
+              V::store(wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), bytes[c]);
+        };
+        Int half[kWide];
+        QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] = V::low(v[c]);
+        V::together(half);
+        put(j, half);
+        add_dword<V, R>(xs, stride, j, half, sum);
+        QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] = V::high(v[c]);
+        V::together(half);
+        put(j + 4, half);
+        add_dword<V, R>(xs, stride, j + 4, half, sum);
       }
     }
     QB_UNROLL for (int i = 0; i < fours; ++i) xs[i] += kBlock;
-    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 8 * kLine;
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      w[p] += size_t(bits) * kLine;
+      if constexpr (bits == 4) wide[p] += 8 * kLine;
+    }
   };
   if constexpr (per_block) {
     Float result[R][kWide];
@@ -322,9 +372,12 @@ template <class V, bool per_block, int R>
       QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
           V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
     for (size_t b = 0; b < piece.blocks;) {
+      fetch_next();
       QB_UNROLL for (int p = 0; p < panels; ++p) {
-        prefetch(next[p]);
-        next[p] += piece.next_line;
+        if constexpr (bits == 4) {
+          for (size_t i = 0; i < kLine; i += sizeof(Int)) V::store(wide[p] + i, V::load(w[p] + i));
+          wide[p] += kLine;
+        }
         w[p] += kLine;
       }
       size_t back = kLine;
@@ -336,13 +389,13 @@ template <class V, bool per_block, int R>
           begin(sizeof(float));
           add_block();
           QB_UNROLL for (int r = 0; r < R; ++r) {
-            const Float by = V::broadcast_float(row_of(ss, r));
+            const Float by = V::broadcast_float(row_of(ss, stride, r));
             QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
                 V::fma(V::to_float(sum[r][c]), V::mul(d[c], by), result[r][c]);
           }
           QB_UNROLL for (int i4 = 0; i4 < fours; ++i4) ss[i4] += 8;
         }
-        back += call.group_blocks * (8 * kLine) - kLine / 2;
+        back += call.group_blocks * (size_t(bits) * kLine) - kLine / 2;
       }
     }
     if (piece.last)
@@ -358,13 +411,17 @@ template <class V, bool per_block, int R>
     else
       QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
           V::load(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int));
-    for (size_t b = 0; b < piece.blocks; ++b) add_block();
+    for (size_t b = 0; b < piece.blocks; ++b) {
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
+          V::keep(sum[r][c]);
+      add_block();
+    }
     if (piece.last) {
       Float d[kWide];
       QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
           V::load_float(piece.scales[panel_of<V>(c)] + part<V>(c, sizeof(float)));
       QB_UNROLL for (int r = 0; r < R; ++r) {
-        const Float by = V::broadcast_float(row_of(ss, r));
+        const Float by = V::broadcast_float(row_of(ss, stride, r));
         QB_UNROLL for (int c = 0; c < kWide; ++c)
             store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1),
                      V::mul(V::to_float(sum[r][c]), V::mul(d[c], by)));
@@ -377,36 +434,13 @@ template <class V, bool per_block, int R>
 }
 
 /// A tile of `rows`, which is between least and R.
-template <class V, bool per_block, int R, int least_rows>
+template <class V, int bits, bool per_block, int R, int least_rows>
 inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
                      Byte* partial, float* y) {
-  if constexpr (R == least_rows) {
-    tile<V, per_block, R>(call, piece, x, b0, partial, y);
-  } else {
-    if (rows == R) return tile<V, per_block, R>(call, piece, x, b0, partial, y);
-    any_tile<V, per_block, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
-  }
-}
-
-/// The blocks of a panel of nibbles as those of a panel of bytes.
-template <class V, class K>
-inline void widen(const Call& call, const Byte* from, size_t blocks, Byte* to) {
-  for (size_t b = 0; b < blocks;) {
-    size_t end = blocks;
-    if constexpr (K::per_block) {
-      for (size_t i = 0; i < kLine; i += sizeof(typename V::Int))
-        V::store(to + i, V::load(from + i));
-      from += kLine;
-      to += kLine;
-      end = least(b + 2 * call.group_blocks, blocks);
-    }
-    for (; b < end; ++b, from += K::kBytes, to += 2 * K::kBytes)
-      QB_UNROLL for (size_t i = 0; i < K::kBytes; i += sizeof(typename V::Int)) {
-        const typename V::Int v = V::load(from + i);
-        V::store(to + i, V::low(v));
-        V::store(to + K::kBytes + i, V::high(v));
-      }
-  }
+  if constexpr (R > least_rows)
+    if (rows != R)
+      return any_tile<V, bits, per_block, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
+  tile<V, bits, per_block, R>(call, piece, x, b0, partial, y);
 }
 
 /// Rows of x and y, all outputs from n0 on.
@@ -437,20 +471,20 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
         piece.scales[p] = K::per_block ? nullptr : panel + bytes - kLine;
         piece.codes[p] = panel + at;
         piece.next[p] = piece.last ? panel + size_t(panels) * bytes : panel + end;
-        if constexpr (K::bits == 4) {
-          widen<V, K>(call, panel + at, piece.blocks, wide + p * piece_bytes);
-          piece.codes[p] = wide + p * piece_bytes;
-        }
+        piece.wide[p] = K::bits == 4 ? wide + p * piece_bytes : nullptr;
       }
-      piece.next_dword = kLine * K::bits / 8;
       piece.next_line = kLine;
-      for (size_t t = 0; t < count; ++t) {
+      const auto rows_from = [&](auto bits, size_t t) {
         const size_t r0 = rows * t / count, r1 = rows * (t + 1) / count;
-        any_tile<V, K::per_block, most, fewest>(r1 - r0, call, piece, x + r0 * call.x.stride, b0,
-                                                partial + r0 * (kWide * sizeof(typename V::Int)),
-                                                y + r0 * call.n);
-        piece.next_dword = piece.next_line = 0;
-      }
+        any_tile<V, decltype(bits)::value, K::per_block, most, fewest>(
+            r1 - r0, call, piece, x + r0 * call.x.stride, b0,
+            partial + r0 * (kWide * sizeof(typename V::Int)), y + r0 * call.n);
+      };
+      rows_from(Bits<K::bits>{}, 0);
+      piece.next_line = 0;
+      if constexpr (K::bits == 4)
+        for (size_t p = 0; p < size_t(panels); ++p) piece.codes[p] = piece.wide[p];
+      for (size_t t = 1; t < count; ++t) rows_from(Bits<8>{}, t);
       b0 += kDepth;
     } while (b0 < call.blocks);
   }
