@@ -123,5 +123,89 @@ template <class T, class U = typename MagnitudesOf<T>::U>
   return U::values4(v);
 }
 
+// ---- codes: FADD of a number so large that the sum keeps no fraction rounds to the nearest
+// integer, ties to even, and leaves it in the low bits (FCVT has half the rate of FADD or less)
+
+constexpr float kMagic = 0x1.8p23f;
+constexpr float16_t kHalfMagic = float16_t(1536);  // for |integer| <= 512
+
+[[maybe_unused]] inline svint32_t code(svfloat32_t v) {
+  return svreinterpret_s32_f32(svadd_n_f32_x(svptrue_b32(), v, kMagic));
+}
+[[maybe_unused]] inline svint32_t code(svbool_t p, const float* x, svfloat32_t inv) {
+  return code(svmul_f32_x(svptrue_b32(), svld1_f32(p, x), inv));
+}
+/// The product is the notebook's f16(x*inv).
+[[maybe_unused]] inline svint16_t code(svbool_t p, const f16* x, svfloat16_t inv) {
+  const svbool_t all = svptrue_b16();
+  const svfloat16_t v = svreinterpret_f16_u16(svld1_u16(p, words(x)));
+  return svreinterpret_s16_f16(svadd_n_f16_x(all, svmul_f16_x(all, v, inv), kHalfMagic));
+}
+
+/// The low halves of the elements of both.
+[[maybe_unused]] inline svint16_t both(svint32_t a, svint32_t b) {
+  return svuzp1_s16(svreinterpret_s16_s32(a), svreinterpret_s16_s32(b));
+}
+[[maybe_unused]] inline svint8_t both(svint16_t a, svint16_t b) {
+  return svuzp1_s8(svreinterpret_s8_s16(a), svreinterpret_s8_s16(b));
+}
+
+// ---- quantization of groups of len elements, each with its own scale. Codes brings
+//
+//   kMost                    the largest code
+//   bytes(len)               of len codes
+//   encode(x, len, inv, q)   len elements times inv, as codes
+
+[[maybe_unused]] inline void store1(float* s, float v) { *s = v; }
+[[maybe_unused]] inline void store1(f16* s, float v) { *s = narrowed(v); }
+[[maybe_unused]] inline void store4(float* s, svfloat32_t v) { svst1_f32(first4(), s, v); }
+[[maybe_unused]] inline void store4(f16* s, svfloat32_t v) {
+  const svfloat16_t h = svcvt_f16_f32_x(first4(), v);
+  svst1h_u32(first4(), words(s), svreinterpret_u32_f16(h));
+}
+
+constexpr float kMostFinite = 0x1.fffffep127f;
+
+/// v where it is finite, otherwise 0: the group is treated as zero. Of the first four lanes.
+[[maybe_unused]] inline svfloat32_t finite_or_zero(svfloat32_t v) {
+  const svbool_t four = first4();
+  return svsel_f32(svcmple_n_f32(four, svabs_f32_x(four, v), kMostFinite), v, svdup_n_f32(0));
+}
+[[maybe_unused]] inline float finite_or_zero(float v) {
+  return __builtin_fabsf(v) <= kMostFinite ? v : 0.0f;
+}
+
+template <class Codes, class Q, class S>
+[[maybe_unused]] inline void quantize(const float* x, std::size_t groups, std::size_t len, Q* q,
+                                      S* scale) {
+  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
+  const svbool_t four = first4();
+  const std::size_t bytes = Codes::bytes(len);
+  if (len <= kShort)
+    for (; groups >= 4; groups -= 4, scale += 4) {
+      const svfloat32_t most = absmax_of_4(x, len), largest = svdup_n_f32(Codes::kMost);
+      const svfloat32_t inv = finite_or_zero(svdiv_f32_x(four, largest, most));
+      const svfloat32_t used = svdiv_f32_x(four, most, largest);
+      store4(scale, svsel_f32(svcmpne_n_f32(four, inv, 0), used, svdup_n_f32(0)));
+      for (std::uint32_t i = 0; i < 4; ++i, x += len, q += bytes)
+        Codes::encode(x, len, svdup_lane_f32(inv, i), q);
+    }
+  for (std::size_t i = 0; i < groups; ++i, x += len, q += bytes) {
+    const float most = absmax_of_1(x, len), inv = finite_or_zero(Codes::kMost / most);
+    store1(scale + i, inv != 0.0f ? most / Codes::kMost : 0.0f);
+    Codes::encode(x, len, svdup_n_f32(inv), q);
+  }
+}
+
+[[maybe_unused]] inline svfloat16_t splat(f16 h) {
+  return svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(h)));
+}
+
+/// The notebook's: what a group of f16 is multiplied with to give codes of `largest` at most.
+[[maybe_unused]] inline f16 inverse_scale(const f16* x, std::size_t len, float largest) {
+  const float most = absmax_of_1(x, len), inv = largest / most;
+  return narrowed(most == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f);
+}
+
 }  // namespace
 }  // namespace qb

@@ -62,38 +62,13 @@ inline void encode(const T* x, std::size_t len, float inv, std::uint8_t* q) {
   }
 }
 
-/// Four groups at a time, as far as there are four; returns how many groups are done.
-template <class S>
-inline std::size_t quantize_fours(const float* x, std::size_t groups, std::size_t len,
-                                  std::uint8_t* q, S* scale) {
-  for (std::size_t done = 0; done < groups / 4 * 4; done += 4) {
-    const float32x4_t most = absmax_of_4(x, len), qmax = vdupq_n_f32(7.0f);
-    const float32x4_t inv = finite_or_zero(vdivq_f32(qmax, most));
-    const uint32x4_t all = vreinterpretq_u32_f32(vdivq_f32(most, qmax));
-    store4(scale + done, vreinterpretq_f32_u32(vbicq_u32(all, vceqzq_f32(inv))));
-    float factor[4];
-    vst1q_f32(factor, inv);
-    for (std::size_t i = 0; i < 4; ++i, x += len, q += (len + 1) / 2) encode(x, len, factor[i], q);
+struct Codes {
+  static constexpr float kMost = 7;
+  static std::size_t bytes(std::size_t len) { return (len + 1) / 2; }
+  static void encode(const float* x, std::size_t len, float inv, std::uint8_t* q) {
+    int4::encode(x, len, inv, q);
   }
-  return groups / 4 * 4;
-}
-
-template <class S>
-inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
-                     S* scale) {
-  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
-  std::size_t done = 0;
-  if (len == 32)  // a constant, without loops
-    done = quantize_fours(x, groups, 32, q, scale);
-  else if (len >= 16 && len <= kShort)
-    done = quantize_fours(x, groups, len, q, scale);
-  for (; done < groups; ++done) {
-    const float* const group = x + done * len;
-    const float most = absmax_of_1(group, len), inv = finite_or_zero(7.0f / most);
-    store1(scale + done, inv != 0.0f ? most / 7.0f : 0.0f);
-    encode(group, len, inv, q + done * ((len + 1) / 2));
-  }
-}
+};
 
 inline int8x16_t even_codes(uint8x16_t bytes) {
   return vshrq_n_s8(vreinterpretq_s8_u8(vshlq_n_u8(bytes, 4)), 4);
@@ -211,21 +186,18 @@ inline uint8x16_t nibbles16(const float* x, float id) {
 
 void quantize_f32_s4_neon(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           float* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f32_s4g_neon(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                            f16* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f16_s4_neon(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float most = absmax_of_1(x, len);
-    float wide = 7.0f / most;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
+    inv[i] = inverse_scale(x, len, Codes::kMost);
     encode(x, len, widened(inv[i]), q);
   }
 }

@@ -53,10 +53,7 @@ inline void encode(const f16* x, std::size_t len, f16 factor, std::uint8_t* q) {
 void quantize_f16_s4_neon_fp16(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                                f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float most = absmax_of_1(x, len);
-    float wide = 7.0f / most;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
+    inv[i] = inverse_scale(x, len, 7);
     encode(x, len, inv[i], q);
   }
 }

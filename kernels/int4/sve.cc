@@ -15,29 +15,7 @@
 namespace qb::int4 {
 namespace {
 
-constexpr float kMost = 0x1.fffffep127f;
-constexpr float kMagic = 0x1.8p23f;                // plus an integer: its low bits
-constexpr float16_t kHalfMagic = float16_t(1536);  // the same for f16, |integer| <= 512
-
 // ---- codes
-
-inline svint32_t code(svbool_t p, const float* x, svfloat32_t inv) {
-  const svbool_t all = svptrue_b32();
-  const svfloat32_t v = svmul_f32_x(all, svld1_f32(p, x), inv);
-  return svreinterpret_s32_f32(svadd_n_f32_x(all, v, kMagic));
-}
-inline svint16_t code(svbool_t p, const f16* x, svfloat16_t inv) {
-  const svbool_t all = svptrue_b16();
-  const svfloat16_t v = svreinterpret_f16_u16(svld1_u16(p, words(x)));
-  return svreinterpret_s16_f16(svadd_n_f16_x(all, svmul_f16_x(all, v, inv), kHalfMagic));
-}
-
-inline svint16_t both(svint32_t a, svint32_t b) {
-  return svuzp1_s16(svreinterpret_s16_s32(a), svreinterpret_s16_s32(b));
-}
-inline svint8_t both(svint16_t a, svint16_t b) {
-  return svuzp1_s8(svreinterpret_s8_s16(a), svreinterpret_s8_s16(b));
-}
 
 /// Two codes a byte, from bytes of one code each, in the low bytes of 16-bit lanes.
 inline svuint16_t joined(svint8_t codes) {
@@ -81,42 +59,13 @@ inline void encode(const T* x, std::size_t len, V inv, std::uint8_t* q) {
     svst1b_u16(lanes16(0, (len - j + 1) / 2), q + j / 2, joined(codes(x + j, len - j, inv)));
 }
 
-inline void store1(float* s, float v) { *s = v; }
-inline void store1(f16* s, float v) { *s = narrowed(v); }
-inline void store4(float* s, svfloat32_t v) { svst1_f32(first4(), s, v); }
-inline void store4(f16* s, svfloat32_t v) {
-  const svfloat16_t h = svcvt_f16_f32_x(first4(), v);
-  svst1h_u32(first4(), words(s), svreinterpret_u32_f16(h));
-}
-
-/// v where it is finite, otherwise 0: the group is treated as zero.
-inline svfloat32_t finite_or_zero(svfloat32_t v) {
-  const svbool_t four = first4();
-  return svsel_f32(svcmple_n_f32(four, svabs_f32_x(four, v), kMost), v, svdup_n_f32(0));
-}
-inline float finite_or_zero(float v) { return __builtin_fabsf(v) <= kMost ? v : 0.0f; }
-
-template <class S>
-inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
-                     S* scale) {
-  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
-  const svbool_t four = first4();
-  const std::size_t bytes = (len + 1) / 2;
-  if (len <= kShort)
-    for (; groups >= 4; groups -= 4, scale += 4) {
-      const svfloat32_t largest = absmax_of_4(x, len), qmax = svdup_n_f32(7.0f);
-      const svfloat32_t inv = finite_or_zero(svdiv_f32_x(four, qmax, largest));
-      const svfloat32_t used = svdiv_f32_x(four, largest, qmax);
-      store4(scale, svsel_f32(svcmpne_n_f32(four, inv, 0), used, svdup_n_f32(0)));
-      for (std::uint32_t i = 0; i < 4; ++i, x += len, q += bytes)
-        encode(x, len, svdup_lane_f32(inv, i), q);
-    }
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += bytes) {
-    const float largest = absmax_of_1(x, len), inv = finite_or_zero(7.0f / largest);
-    store1(scale + i, inv != 0.0f ? largest / 7.0f : 0.0f);
-    encode(x, len, svdup_n_f32(inv), q);
+struct Codes {
+  static constexpr float kMost = 7;
+  static std::size_t bytes(std::size_t len) { return (len + 1) / 2; }
+  static void encode(const float* x, std::size_t len, svfloat32_t inv, std::uint8_t* q) {
+    int4::encode(x, len, inv, q);
   }
-}
+};
 
 // ---- back
 
@@ -153,7 +102,7 @@ inline void decode(const std::uint8_t* q, std::size_t len, svfloat32_t scale, fl
 inline void quotients(f16 inv, f16 (&result)[16]) {
   static constexpr std::int16_t kCodes[16] = {0,  1,  2,  3,  4,  5,  6,  7,
                                               -8, -7, -6, -5, -4, -3, -2, -1};
-  const svfloat16_t divisor = svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inv)));
+  const svfloat16_t divisor = splat(inv);
   const svbool_t p = lanes16(0, 16), used = svcmpne_n_f16(p, divisor, float16_t(0));
   for (std::size_t n = 0; n < 16; n += svcnth()) {
     const svfloat16_t v = svcvt_f16_s16_x(p, svld1_s16(p, kCodes + n));
@@ -250,22 +199,19 @@ inline svuint32_t nibble(svbool_t p, const float* x, svfloat32_t id) {
 
 void quantize_f32_s4_sve(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                          float* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f32_s4g_sve(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                           f16* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f16_s4_sve(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                          f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    const float largest = absmax_of_1(x, len);
-    float wide = 7.0f / largest;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(largest == 0.0f ? 0.0f : wide);
-    encode(x, len, svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inv[i]))), q);
+    inv[i] = inverse_scale(x, len, Codes::kMost);
+    encode(x, len, splat(inv[i]), q);
   }
 }
 

@@ -65,47 +65,13 @@ inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
   for (; j < len; ++j) q[j] = std::int8_t(Rounding::round(load1(x + j) * factor));
 }
 
-// ---- factors and scales
-
-/// Stores the scales of four groups and returns their factors.
-template <class S>
-inline float32x4_t factors_of_4(const float* x, std::size_t len, S* scale) {
-  const float32x4_t largest = absmax_of_4(x, len), qmax = vdupq_n_f32(127.0f);
-  const float32x4_t inv = finite_or_zero(vdivq_f32(qmax, largest));
-  const uint32x4_t unused = vceqzq_f32(inv);
-  const uint32x4_t all = vreinterpretq_u32_f32(vdivq_f32(largest, qmax));
-  store4(scale, vreinterpretq_f32_u32(vbicq_u32(all, unused)));
-  return inv;
-}
-
-/// Four groups at a time, as far as there are four; returns how many groups are done.
-template <class S>
-inline std::size_t quantize_fours(const float* x, std::size_t groups, std::size_t len,
-                                  std::int8_t* q, S* scale) {
-  for (std::size_t done = 0; done < groups / 4 * 4; done += 4) {
-    float factor[4];
-    vst1q_f32(factor, factors_of_4(x, len, scale + done));
-    for (std::size_t i = 0; i < 4; ++i, x += len, q += len) codes<HalfToEven>(x, len, factor[i], q);
-  }
-  return groups / 4 * 4;
-}
-
-template <class S>
-inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
-                     S* scale) {
-  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
-  std::size_t done = 0;
-  if (len == 32)  // a constant, without loops
-    done = quantize_fours(x, groups, 32, q, scale);
-  else if (len >= 16 && len <= kShort)
-    done = quantize_fours(x, groups, len, q, scale);
-  x += done * len, q += done * len, scale += done, groups -= done;
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float most = absmax_of_1(x, len), inv = finite_or_zero(127.0f / most);
-    store1(scale + i, inv != 0.0f ? most / 127.0f : 0.0f);
+struct Codes {
+  static constexpr float kMost = 127;
+  static std::size_t bytes(std::size_t len) { return len; }
+  static void encode(const float* x, std::size_t len, float inv, std::int8_t* q) {
     codes<HalfToEven>(x, len, inv, q);
   }
-}
+};
 
 inline void block(const float* x, BlockQ8_0* y, f16 d, float32x4_t id) {
   y->d = d;
@@ -142,21 +108,18 @@ inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y) {
 
 void quantize_f32_s8_neon(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           float* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f32_s8g_neon(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                            f16* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f16_s8_neon(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float most = absmax_of_1(x, len);
-    float wide = 127.0f / most;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
+    inv[i] = inverse_scale(x, len, Codes::kMost);
     codes<ThroughF16>(x, len, widened(inv[i]), q);
   }
 }

@@ -93,10 +93,7 @@ inline void back(const std::int8_t* q, std::size_t len, f16 inv, f16* y) {
 void quantize_f16_s8_neon_fp16(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                                f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float most = absmax_of_1(x, len);
-    float wide = 127.0f / most;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(most == 0.0f ? 0.0f : wide);
+    inv[i] = inverse_scale(x, len, 127);
     codes(x, len, inv[i], q);
   }
 }

@@ -15,10 +15,7 @@
 namespace qb::int8 {
 namespace {
 
-constexpr float kMost = 0x1.fffffep127f;
-constexpr float kMagic = 0x1.8p23f;                // plus an integer: its low bits
-constexpr std::int32_t kMagicBits = 0x4b400000;    // of kMagic
-constexpr float16_t kHalfMagic = float16_t(1536);  // the same for f16, |integer| <= 512
+constexpr std::int32_t kMagicBits = 0x4b400000;
 constexpr std::int16_t kHalfMagicBits = 0x6600;
 
 struct HalfToEven {
@@ -29,24 +26,10 @@ struct HalfAway {
   static svfloat32_t round(svfloat32_t v) { return svrinta_f32_x(svptrue_b32(), v); }
 };
 
-/// The codes in the low bytes.
+using qb::code;  // not hidden by this one
 template <class Rounding>
 inline svint32_t code(svbool_t p, const float* x, svfloat32_t inv) {
-  const svbool_t all = svptrue_b32();
-  const svfloat32_t v = Rounding::round(svmul_f32_x(all, svld1_f32(p, x), inv));
-  return svreinterpret_s32_f32(svadd_n_f32_x(all, v, kMagic));
-}
-inline svint16_t code(svbool_t p, const f16* x, svfloat16_t inv) {
-  const svbool_t all = svptrue_b16();
-  const svfloat16_t v = svreinterpret_f16_u16(svld1_u16(p, words(x)));
-  return svreinterpret_s16_f16(svadd_n_f16_x(all, svmul_f16_x(all, v, inv), kHalfMagic));
-}
-
-inline svint16_t both(svint32_t a, svint32_t b) {
-  return svuzp1_s16(svreinterpret_s16_s32(a), svreinterpret_s16_s32(b));
-}
-inline svint8_t both(svint16_t a, svint16_t b) {
-  return svuzp1_s8(svreinterpret_s8_s16(a), svreinterpret_s8_s16(b));
+  return code(Rounding::round(svmul_f32_x(svptrue_b32(), svld1_f32(p, x), inv)));
 }
 
 template <class Rounding>
@@ -83,41 +66,13 @@ inline void codes(const f16* x, std::size_t len, svfloat16_t inv, std::int8_t* q
   }
 }
 
-inline void store1(float* s, float v) { *s = v; }
-inline void store1(f16* s, float v) { *s = narrowed(v); }
-inline void store4(float* s, svfloat32_t v) { svst1_f32(first4(), s, v); }
-inline void store4(f16* s, svfloat32_t v) {
-  const svfloat16_t h = svcvt_f16_f32_x(first4(), v);
-  svst1h_u32(first4(), words(s), svreinterpret_u32_f16(h));
-}
-
-/// v where it is finite, otherwise 0: the group is treated as zero.
-inline svfloat32_t finite_or_zero(svfloat32_t v) {
-  return svsel_f32(svcmple_n_f32(first4(), v, kMost), v, svdup_n_f32(0));
-}
-
-template <class S>
-inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
-                     S* scale) {
-  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
-  const svbool_t four = first4();
-  if (len <= kShort)
-    for (; groups >= 4; groups -= 4, scale += 4) {
-      const svfloat32_t largest = absmax_of_4(x, len), qmax = svdup_n_f32(127.0f);
-      const svfloat32_t inv = finite_or_zero(svdiv_f32_x(four, qmax, largest));
-      const svfloat32_t used = svdiv_f32_x(four, largest, qmax);
-      store4(scale, svsel_f32(svcmpne_n_f32(four, inv, 0), used, svdup_n_f32(0)));
-      for (std::uint32_t i = 0; i < 4; ++i, x += len, q += len)
-        codes<HalfToEven>(x, len, svdup_lane_f32(inv, i), q);
-    }
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax_of_1(x, len);
-    float inv = 127.0f / largest;
-    inv = inv <= kMost ? inv : 0.0f;
-    store1(scale + i, inv != 0.0f ? largest / 127.0f : 0.0f);
-    codes<HalfToEven>(x, len, svdup_n_f32(inv), q);
+struct Codes {
+  static constexpr float kMost = 127;
+  static std::size_t bytes(std::size_t len) { return len; }
+  static void encode(const float* x, std::size_t len, svfloat32_t inv, std::int8_t* q) {
+    codes<HalfToEven>(x, len, inv, q);
   }
-}
+};
 
 // ---- back
 
@@ -170,9 +125,8 @@ inline void quotients(svbool_t p, const std::int8_t* q, svfloat16_t inv, svfloat
 inline void quotients(const std::int8_t* q, std::size_t len, f16 divisor, f16* y) {
   const std::size_t lanes = svcnth();
   const svbool_t all = svptrue_b16();
-  const svfloat16_t inv = svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(divisor)));
-  const f16 inverse = narrowed(1.0f / widened(divisor));
-  const svfloat16_t reciprocal = svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inverse)));
+  const svfloat16_t inv = splat(divisor);
+  const svfloat16_t reciprocal = splat(narrowed(1.0f / widened(divisor)));
   std::size_t j = 0;
   for (; len - j >= 2 * lanes; j += 2 * lanes) {
     quotients(all, q + j, inv, reciprocal, y + j);
@@ -185,22 +139,19 @@ inline void quotients(const std::int8_t* q, std::size_t len, f16 divisor, f16* y
 
 void quantize_f32_s8_sve(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                          float* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f32_s8g_sve(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           f16* scale) {
-  quantize(x, groups, len, q, scale);
+  quantize<Codes>(x, groups, len, q, scale);
 }
 
 void quantize_f16_s8_sve(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                          f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
-    const float largest = absmax_of_1(x, len);
-    float wide = 127.0f / largest;
-    wide = wide < 65504.0f ? wide : 65504.0f;
-    inv[i] = narrowed(largest == 0.0f ? 0.0f : wide);
-    codes(x, len, svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(inv[i]))), q);
+    inv[i] = inverse_scale(x, len, Codes::kMost);
+    codes(x, len, splat(inv[i]), q);
   }
 }
 
@@ -249,7 +200,7 @@ void quantize_f32_q8_0_sve(const float* x, std::size_t blocks, BlockQ8_0* y) {
   for (; blocks; --blocks, x += kBlock, ++y) {
     const float d = absmax_of_1(x, kBlock) / 127.0f, id = 1.0f / d;
     y->d = narrowed(d);
-    codes<HalfAway>(x, kBlock, svdup_n_f32(id <= kMost ? id : 0.0f), y->qs);
+    codes<HalfAway>(x, kBlock, svdup_n_f32(finite_or_zero(id)), y->qs);
   }
 }
 

@@ -1,19 +1,20 @@
-// Matmul with f32 activations, SVE, for any length of its vectors. With 128 bits a32_neon.cc does
-// as much; it is worth it where they are longer (Neoverse V1: 256, A64FX: 512).
+// Matmul with f32 activations, SVE, for any length of its vectors; worth it above all where they
+// are longer than NEON's (Neoverse V1).
 //
 // Panels of two vectors of outputs, k by k, as a32_panels.h has them but for codes of 4 bits: two
 // k's of an output stand in a byte, the lower k in the low nibble, since a load that widens bytes
-// to lanes costs nothing more. k is filled up with zeros to whole steps of 8.
+// to lanes costs no more than another. k is filled up with zeros to whole steps of 8.
 //
-//   weights      LD1 that widens, then SCVTF or FCVT; 4 bits take a shift before that, or two
+//   weights      a load that widens, a few integer operations, and FSUB (f16: FCVT)
 //   activations  LD1RQW repeats four of them in every 128 bits, and FMLA by element takes its pick:
 //                four k's of a single row, or a k of four rows
-//   one row      four panels at a time: eight sums, each in k order, hide the latency
-//   up to four   one panel, eight sums; both decode in registers
-//   more         a panel's block of 16 KiB is decoded once; in 8 rows x 2 vectors a k costs four
-//                loads for 16 FMLAs, which bind
+//   one row      decoding binds it, f32 memory; four panels at a time: eight sums, each in k order,
+//                hide the latency
+//   up to four   one panel, eight sums; decoded in registers, too
+//   more         FMLA binds: a panel's block of 16 KiB is decoded once, and in a tile of 8 rows x 2
+//                vectors a k costs four loads for 16 of them
 //
-// SVE's types can't stand in arrays: sums are the arguments of a pack, which with_zeros makes.
+// SVE's types can't stand in arrays: sums are a pack of arguments, which with_zeros makes.
 #include "core/sve.h"
 #include "matmul/a32_panels.h"
 
@@ -69,16 +70,21 @@ struct CodesF16 {
   }
 };
 
-inline svint32_t bytes(const Byte* p, int vector) {
-  return svld1sb_vnum_s32(all(), reinterpret_cast<const std::int8_t*>(p), vector);
+inline svfloat32_t less(svuint32_t bits, float base) {
+  return svsub_n_f32_x(all(), svreinterpret_f32_u32(bits), base);
 }
+
+// SCVTF has a quarter of FADD's rate: the codes' bits come into a large number, and FSUB takes that
+// away.
 
 struct Codes8 {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   template <int i, int half>
   static svfloat32_t get(const Byte* p) {
-    return svcvt_f32_s32_x(all(), bytes(p, 2 * i + half));
+    const auto* at = reinterpret_cast<const std::int8_t*>(p);
+    const svint32_t code = svld1sb_vnum_s32(all(), at, 2 * i + half);
+    return less(svreinterpret_u32_s32(svadd_n_s32_x(all(), code, 0x4b400000)), 0x1.8p23f);
   }
 };
 
@@ -87,9 +93,10 @@ struct Codes4 {
   static constexpr size_t kBits = 4;
   template <int i, int half>
   static svfloat32_t get(const Byte* p) {
-    const svint32_t pair = bytes(p, i / 2 * 2 + half);
-    if constexpr (i % 2) return svcvt_f32_s32_x(all(), svasr_n_s32_x(all(), pair, 4));
-    return svcvt_f32_s32_x(all(), svasr_n_s32_x(all(), svlsl_n_s32_x(all(), pair, 28), 28));
+    // Flipping a nibble's sign bit adds 8.
+    const svuint32_t pair = svld1ub_vnum_u32(all(), p, i / 2 * 2 + half);
+    const svuint32_t code = i % 2 ? svlsr_n_u32_x(all(), pair, 4) : svand_n_u32_x(all(), pair, 15);
+    return less(sveor_n_u32_x(all(), code, 0x4b000008), 0x1p23f + 8);
   }
 };
 
