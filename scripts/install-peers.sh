@@ -86,6 +86,12 @@ fi
 has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
   try oneDNN pip install "${openmp[0]}"
 
+# Without another OpenMP's libraries.
+has 'mkl_include-*.dist-info' || [[ $(uname -m) != x86_64 ]] || {
+  echo "install-peers.sh: MKL: 220 MB to download, 0.7 GB on disk" >&2
+  try MKL pip install --no-deps mkl==2026.2.0 mkl-include==2026.2.0
+}
+
 has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
 ((${#absent[@]} == 0)) || echo "install-peers.sh: could not be had: ${absent[*]}" >&2
