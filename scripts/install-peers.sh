@@ -41,7 +41,7 @@ has() { [[ -n $(find "$venv" -maxdepth 5 -iname "$1" -print -quit) ]]; }
 if command -v apt-get >/dev/null; then
   sudo=()
   ((EUID == 0)) || sudo=(sudo)
-  for package in libeigen3-dev libfp16-dev; do
+  for package in libeigen3-dev libfp16-dev libxnnpack-dev libpthreadpool-dev; do
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
       try "$package" "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "$package"

@@ -6,7 +6,6 @@
 // current build in the package registries runs its CPU code as a host task of a SYCL queue, on
 // TBB's threads; older ones, and what is built from source, call it at once, on OpenMP's.
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -20,6 +19,7 @@
 #include <tbb/task_arena.h>
 #endif
 
+#include "all_cpus.h"
 #include "codes.h"
 #include "peers.h"
 
@@ -47,30 +47,6 @@ struct Threads {
       : limit(tbb::global_control::max_allowed_parallelism, std::size_t(threads)) {}
   tbb::global_control limit;
 };
-
-/// The CPUs of all of OpenMP's threads, for the calling thread: the threads that TBB and SYCL start
-/// meanwhile inherit them.
-class AllCpus {
- public:
-  AllCpus() {
-    sched_getaffinity(0, sizeof before_, &before_);
-    cpu_set_t all = before_;
-#pragma omp parallel
-    {
-      cpu_set_t own;
-      if (sched_getaffinity(0, sizeof own, &own) == 0) {
-#pragma omp critical
-        CPU_OR(&all, &all, &own);
-      }
-    }
-    sched_setaffinity(0, sizeof all, &all);
-  }
-  ~AllCpus() { sched_setaffinity(0, sizeof before_, &before_); }
-  AllCpus(const AllCpus&) = delete;
-
- private:
-  cpu_set_t before_;
-};
 #else
 template <class Make>
 void planned_for(int, Make make) {
@@ -87,8 +63,6 @@ class Threads {
  private:
   int before_;
 };
-
-struct AllCpus {};
 #endif
 
 const dnnl::engine& engine() {
@@ -141,7 +115,7 @@ class Matmul : public Product {
   void bind(const Operands& o, Type x_type, const void* x, Type w_type, Values given,
             const dnnl::primitive_attr& attributes, std::unordered_map<int, memory> scales = {}) {
     const auto m = memory::dim(o.m), n = memory::dim(o.weights.w.n), k = memory::dim(o.weights.w.k);
-    [[maybe_unused]] const AllCpus all;
+    const AllCpus all;
     const Threads only(threads_);
     const memory::desc x_desc({m, k}, x_type, Tag::ab), y_desc({m, n}, Type::f32, Tag::ab);
     memory canonical = filled(memory::desc({k, n}, given.type, Tag::ba), given.bytes);

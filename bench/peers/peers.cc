@@ -51,6 +51,8 @@ const Found& found() {
         {QB_IF_FOUND(QB_PEER_MKL, add_mkl)});
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
         {QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas)});
+    add("xnnpack", "packages libxnnpack-dev and libpthreadpool-dev",
+        {QB_IF_FOUND(QB_PEER_XNNPACK, add_xnnpack)});
     return f;
   }();
   return once;
