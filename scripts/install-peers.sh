@@ -41,7 +41,7 @@ has() { [[ -n $(find "$venv" -maxdepth 5 -iname "$1" -print -quit) ]]; }
 if command -v apt-get >/dev/null; then
   sudo=()
   ((EUID == 0)) || sudo=(sudo)
-  for package in libeigen3-dev libfp16-dev; do
+  for package in libeigen3-dev libfp16-dev libxnnpack-dev libpthreadpool-dev; do
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed* ]] ||
       try "$package" "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive \
         apt-get -q install -y --no-install-recommends "$package"
@@ -85,6 +85,12 @@ if [[ $onednn == sycl ]] && ! has 'onednn_devel-*.dist-info'; then
 fi
 has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
   try oneDNN pip install "${openmp[0]}"
+
+# Without another OpenMP's libraries.
+has 'mkl_include-*.dist-info' || [[ $(uname -m) != x86_64 ]] || {
+  echo "install-peers.sh: MKL: 220 MB to download, 0.7 GB on disk" >&2
+  try MKL pip install --no-deps mkl==2026.2.0 mkl-include==2026.2.0
+}
 
 has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 

@@ -6,7 +6,6 @@
 // current build in the package registries runs its CPU code as a host task of a SYCL queue, on
 // TBB's threads; older ones, and what is built from source, call it at once, on OpenMP's.
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -20,8 +19,8 @@
 #include <tbb/task_arena.h>
 #endif
 
-#include "core/scalar_half.h"
-#include "int8/int8.h"
+#include "all_cpus.h"
+#include "codes.h"
 #include "peers.h"
 
 #if DNNL_VERSION_MAJOR > 3 || (DNNL_VERSION_MAJOR == 3 && DNNL_VERSION_MINOR >= 5)
@@ -48,30 +47,6 @@ struct Threads {
       : limit(tbb::global_control::max_allowed_parallelism, std::size_t(threads)) {}
   tbb::global_control limit;
 };
-
-/// The CPUs of all of OpenMP's threads, for the calling thread: the threads that TBB and SYCL start
-/// meanwhile inherit them.
-class AllCpus {
- public:
-  AllCpus() {
-    sched_getaffinity(0, sizeof before_, &before_);
-    cpu_set_t all = before_;
-#pragma omp parallel
-    {
-      cpu_set_t own;
-      if (sched_getaffinity(0, sizeof own, &own) == 0) {
-#pragma omp critical
-        CPU_OR(&all, &all, &own);
-      }
-    }
-    sched_setaffinity(0, sizeof all, &all);
-  }
-  ~AllCpus() { sched_setaffinity(0, sizeof before_, &before_); }
-  AllCpus(const AllCpus&) = delete;
-
- private:
-  cpu_set_t before_;
-};
 #else
 template <class Make>
 void planned_for(int, Make make) {
@@ -88,8 +63,6 @@ class Threads {
  private:
   int before_;
 };
-
-struct AllCpus {};
 #endif
 
 const dnnl::engine& engine() {
@@ -142,7 +115,7 @@ class Matmul : public Product {
   void bind(const Operands& o, Type x_type, const void* x, Type w_type, Values given,
             const dnnl::primitive_attr& attributes, std::unordered_map<int, memory> scales = {}) {
     const auto m = memory::dim(o.m), n = memory::dim(o.weights.w.n), k = memory::dim(o.weights.w.k);
-    [[maybe_unused]] const AllCpus all;
+    const AllCpus all;
     const Threads only(threads_);
     const memory::desc x_desc({m, k}, x_type, Tag::ab), y_desc({m, n}, Type::f32, Tag::ab);
     memory canonical = filled(memory::desc({k, n}, given.type, Tag::ba), given.bytes);
@@ -205,49 +178,28 @@ class F32 : public Matmul {
   }
 };
 
-/// The activations, each rounded to bf16.
-std::vector<bf16> rounded(const Operands& o) {
-  std::vector<bf16> x(o.m * o.weights.w.k);
-  std::transform(o.x, o.x + x.size(), x.begin(), [](float v) { return f32_to_bf16(v); });
-  return x;
-}
-
 /// Both rounded beforehand.
 class Bf16 : public Matmul {
  public:
   explicit Bf16(const Operands& o) : Matmul(o) {
-    bind(o, Type::bf16, rounded(o).data(), Type::bf16, {Type::f32, o.weights.w.values}, {});
+    bind(o, Type::bf16, rounded(o.x, o.m * o.weights.w.k, f32_to_bf16).data(), Type::bf16,
+         {Type::f32, o.weights.w.values}, {});
   }
 };
 
-/// Without VNNI oneDNN adds pairs of products in 16 bits, which saturate for codes of 8 bits.
-bool saturates() {
-  return kHostArch == Arch::x86_64 && !isa::detected().has(Feature::avx_vnni) &&
-         !isa::detected().has(Feature::avx512vnni);
-}
-
 /// Integer products of activations that were quantized beforehand; oneDNN applies the weights'
-/// scales, finish() those of the activations. The weights are cut to 7 bits where 8 would saturate.
+/// scales, finish() those of the activations.
 class S8 : public Matmul {
  public:
   explicit S8(const Operands& o) : Matmul(o) {
-    const matmul::Weights& w = o.weights.w;
-    std::vector<std::int8_t> x(o.m * w.k);
-    row_scales_.resize(o.m);
-    int8::quantize({o.x, x.size()}, w.k, x, row_scales_);
-    const auto* code = static_cast<const std::int8_t*>(w.values);
-    const auto* scale = static_cast<const float*>(w.scales);
-    std::vector<std::int8_t> codes(code, code + w.n * w.k);
-    std::vector<float> scales(scale, scale + w.n);
-    if (saturates()) {
-      for (std::int8_t& c : codes) c = std::int8_t(c / 2);
-      for (float& s : scales) s *= 2;
-    }
+    const Codes given = codes(o);
+    row_scales_ = given.x_scales;
     dnnl::primitive_attr attributes;
     attributes.set_scales_mask(DNNL_ARG_WEIGHTS, 1 << 1);
-    bind(o, Type::s8, x.data(), Type::s8, {Type::s8, codes.data()}, attributes,
+    bind(o, Type::s8, given.x.data(), Type::s8, {Type::s8, given.w.data()}, attributes,
          {{DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS,
-           filled(memory::desc({memory::dim(w.n)}, Type::f32, Tag::a), scales.data())}});
+           filled(memory::desc({memory::dim(o.weights.w.n)}, Type::f32, Tag::a),
+                  given.w_scales.data())}});
   }
 };
 
@@ -279,7 +231,8 @@ class Decompressing : public Matmul {
     } else {
       scales = filled(memory::desc({n}, Type::f32, Tag::a), w.scales);
     }
-    const std::vector<bf16> x = activations == Type::bf16 ? rounded(o) : std::vector<bf16>();
+    const std::vector<bf16> x =
+        activations == Type::bf16 ? rounded(o.x, o.m * w.k, f32_to_bf16) : std::vector<bf16>();
     bind(o, activations, x.empty() ? static_cast<const void*>(o.x) : x.data(), type,
          {type, w.values}, attributes, {{DNNL_ARG_ATTR_SCALES | DNNL_ARG_WEIGHTS, scales}});
   }
@@ -307,7 +260,6 @@ std::string add_onednn(std::vector<Peer>& peers) {
     add(peers, "matmul_abf16_f32",
         "matmul bf16, weights rounded and packed beforehand; left out: rounding the activations",
         [](const Operands& o) { return std::make_unique<Bf16>(o); });
-  constexpr double kSevenBits = 2e-3;  // of weights cut towards zero
   const std::string s8 =
       "matmul s8 x s8, weights packed beforehand; left out: quantizing the activations, and their "
       "scales";
