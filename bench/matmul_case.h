@@ -23,7 +23,8 @@
 
 namespace qb::bench {
 
-/// Working set that a cold case is judged by: beyond the caches, whatever the rotation measures.
+/// Least working set of a cold case, and what it is judged by: what was measured of a cache that
+/// others use as well may be much less than what it holds a moment later.
 inline constexpr std::size_t kColdBytes = std::size_t{256} << 20;
 
 /// One format of one arithmetic.
@@ -388,7 +389,7 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<MatmulProblem<T>>(
               key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup); });
-          const std::size_t rotate = s.cold ? 3 * setup.cache_bytes : 0;
+          const std::size_t rotate = s.cold ? std::max(3 * setup.cache_bytes, kColdBytes) : 0;
           if constexpr (std::is_same_v<T, float>)
             if (peer)
               return std::make_unique<PeerMatmulInstance>(problem, *peer, rotate, setup.threads);

@@ -113,7 +113,7 @@ struct Setup {
   ProblemCache& problems;
   std::uint64_t seed;
   int threads;
-  std::size_t cache_bytes;  ///< last cache this machine was measured to have; cold rotates 3x it
+  std::size_t cache_bytes;  ///< of the last cache that was measured; cold rotates 3x it at least
 };
 
 struct Case {
