@@ -9,9 +9,9 @@
 // the end. Eight bf16 that lie together are what rounding gives without any interleaving, and four
 // outputs are what a table can serve: of 4-bit codes the 16 products of code and scale are rounded
 // once for each output (or its group), and vpermi2w, which takes 6 bits of index, two of them for
-// the output, looks 32 up: with the shift of three in four, the mask and the product five of eight
-// slots of the four vector pipes in two cycles. 8-bit codes take 16 or more, three of them the
-// rounding's.
+// the output, looks 32 up: a shift for three in four, a mask, the look-up, the product. Of 8-bit
+// codes 32 take twice a shift, a mask and an FMA (with f32 scales a subtraction and a product), and
+// a rounding.
 //
 // Up to six rows meet the weights as they are decoded. Of more, the first six do, so that decoding
 // fills the pipes that their products leave idle, and 512 of K of a panel stay in L1 for the rest:
