@@ -318,11 +318,11 @@ inline __m512 negative_of(__m512 a, __m512 b) {
 
 /// Of four blocks, in each quarter.
 inline Extremes extremes_of_4(const float* x) {
-  const auto low = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b); };
-  const auto high = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b + 16); };
-  const auto reduce = [=](auto op) {
-    return reduce4(op(low(0), high(0)), op(low(1), high(1)), op(low(2), high(2)),
-                   op(low(3), high(3)), op);
+  __m512 v[8];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < 8; ++i) v[i] = _mm512_castsi512_ps(load_in_order(x + 16 * i));
+  const auto reduce = [&](auto op) {
+    return reduce4(op(v[0], v[1]), op(v[2], v[3]), op(v[4], v[5]), op(v[6], v[7]), op);
   };
   return {reduce(positive_of), reduce(negative_of)};
 }
