@@ -110,10 +110,12 @@ template <std::size_t kLen>
   __m512 g[4];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i) {
-    const float* const run = x + i * kLen;
-    g[i] = larger(_mm512_loadu_ps(run), _mm512_loadu_ps(run + 16));
-    for (std::size_t j = 32; j < kLen; j += 32)
-      g[i] = greater(g[i], larger(_mm512_loadu_ps(run + j), _mm512_loadu_ps(run + j + 16)));
+    const auto pair = [=](std::size_t j) {
+      return larger(_mm512_castsi512_ps(load_in_order(x + i * kLen + j)),
+                    _mm512_loadu_ps(x + i * kLen + j + 16));
+    };
+    g[i] = pair(0);
+    for (std::size_t j = 32; j < kLen; j += 32) g[i] = greater(g[i], pair(j));
   }
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }

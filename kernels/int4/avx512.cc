@@ -4,9 +4,11 @@
 //   groups        the two vector pipes: sixteen maxima reduced by one transpose tree, one division
 //                 for all (core/avx512.h), then vmulps + vcvtps2dq a vector, and 13 operations pack
 //                 eight vectors: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
-//   q4_0          one tree too: vrangeps finds the value of the largest magnitude with its sign. A
-//                 tie, where the first counts, shows as a compare with its negative, two for a
-//                 block; only then is the block searched.
+//   q4_0          two trees of integer maxima find the extremes of either sign, which a Zen 4 has
+//   on
+//                 all four pipes. Only a tie, where the first of them counts, searches the block.
+//                 That is 15 half operations for 32 elements to find d and 19 for the codes, 8.6
+//                 cycles at best on a Zen 4; 11.8 were measured in L1.
 //   dequantize    a table of the sixteen products in one register: vpsrlvd brings nibble i to the
 //                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
 //                 operations for sixteen values, no conversion and no multiplication.
@@ -318,11 +320,11 @@ inline __m512 negative_of(__m512 a, __m512 b) {
 
 /// Of four blocks, in each quarter.
 inline Extremes extremes_of_4(const float* x) {
-  const auto low = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b); };
-  const auto high = [=](std::size_t b) { return _mm512_loadu_ps(x + kBlock * b + 16); };
-  const auto reduce = [=](auto op) {
-    return reduce4(op(low(0), high(0)), op(low(1), high(1)), op(low(2), high(2)),
-                   op(low(3), high(3)), op);
+  __m512 v[8];
+#pragma GCC unroll 8
+  for (std::size_t i = 0; i < 8; ++i) v[i] = _mm512_castsi512_ps(load_in_order(x + 16 * i));
+  const auto reduce = [&](auto op) {
+    return reduce4(op(v[0], v[1]), op(v[2], v[3]), op(v[4], v[5]), op(v[6], v[7]), op);
   };
   return {reduce(positive_of), reduce(negative_of)};
 }

@@ -1,12 +1,15 @@
 // Int8 quantization, AVX-512. What binds each loop in the first-level cache; from the second
 // outward it is memory.
 //
-//   groups and blocks  the two vector pipes. Sixteen maxima are reduced by one transpose tree into
-//                      one vector, lane i for group i, so that one division serves them all: 61
+//   groups and blocks  the vector pipes. Sixteen maxima are reduced by one transpose tree into one
+//                      vector, lane i for group i, so that one division serves them all: 61
 //                      operations for sixteen groups of 32, 30 of them shuffles. From there on
-//                      vmulps + vcvtps2dq a vector, and four operations pack four vectors. The
-//                      factors of the next sixteen come before the codes of these, which hides the
-//                      latency of tree and division.
+//                      vmulps + vcvtps2dq a vector, and four operations pack four vectors; q8_0
+//                      adds two a vector to round half away. The factors come well before the
+//                      codes (core/avx512.h), which hides the latency of tree and division.
+//                      A Zen 4 has each of these on two of four 256-bit pipes, but integer maxima
+//                      and logic on all: 20 half operations for 32 elements, 5 cycles at best (28
+//                      and 7 with q8_0), of which 7.6 (10.3) were measured there in L1.
 //   back to f32        vpmovsxbd + vcvtdq2ps + vmulps for sixteen values: 1.5 cycles where the
 //                      store takes one.
 //   f16 in             six operations a vector, three of them to round to f16 by FMA.
