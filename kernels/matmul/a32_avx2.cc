@@ -21,6 +21,7 @@ struct Avx2 {
   static constexpr size_t kLanes = 8;
   static constexpr size_t kRows = 6;
   static constexpr size_t kDepth = 256;
+  static constexpr int kMostFew = 5;  // six rows leave too few registers to decode in
   static constexpr size_t kStaysInL2 = 256 * 1024;
   template <class C>
   static constexpr Few few(int rows) {

@@ -3,8 +3,14 @@
 //
 // Many rows: tiles of 12 x 32, 24 of 32 registers, 24 FMAs a k where two ports take one each a
 // cycle; llvm-mca (skylake-avx512: its models of later cores give a zmm FMA one port) 13.1 cycles.
-// One row: 16 weights take 1.1 cycles as f32, 0.9 as f16, 1.7 as 8 bits and 1.3 as 4, where
-// decoding binds out of any cache; rounded to bf16 3.2 to 3.7.
+// Up to 12 rows decode beside the FMAs, which leaves 96 to 98 % of their limit, and 80 to 88 %
+// where group scales cost a multiplication each (on a Zen 4, where a zmm instruction fills one of
+// four pipes for two cycles and the FMA's limit is one a cycle).
+//
+// One row, out of any cache: on that Zen 4 16 weights take 1.6 cycles as 8 bits or 4. As 8 bits a
+// blend, a subtraction and the FMA are 6 pipe cycles of 4 pipes: 1.5. As 4 bits FMA and
+// permutation share three pipes: 1.33, besides every other code's shift. As f16 1.4, and f32 waits
+// for memory.
 #include <immintrin.h>
 
 #include "matmul/a32_panels.h"
@@ -22,6 +28,7 @@ struct Avx512 {
   static constexpr size_t kLanes = 16;
   static constexpr size_t kRows = 12;
   static constexpr size_t kDepth = 128;
+  static constexpr int kMostFew = 12;
   static constexpr size_t kStaysInL2 = 512 * 1024;
   /// Sixteen accumulators of whatever shape: memory and decoding bind few rows.
   template <class C>
@@ -140,10 +147,10 @@ struct Codes8 {
   static constexpr size_t kSlack = 2;
   template <int i, int half>
   static __m512 get(const Byte* p) {
-    // Widening and converting have two ports each on Zen 4, and three units of work for two pairs
-    // of ports are badly shared. So a byte is put into the lowest or second lowest bits of a
-    // float whose last place there is 1, where any port blends, and what stands in front taken off:
-    // exact, and one instruction less for the shuffle's port elsewhere.
+    // Which port blends does not matter, so it and the subtraction fit better beside the FMA than
+    // widening (a shuffle) and converting do. The byte becomes the last bits, or the second to
+    // last, of a float whose last place there is 1; what stands in front of it is then taken off,
+    // which is exact.
     constexpr bool second = i % 2;
     constexpr float front = second ? 0x1p15f : 0x1p23f;
     const __m512i q = load_once(p + i / 4 * 128 + half * 64 + i % 4 / 2 * 2);

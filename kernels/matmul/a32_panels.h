@@ -7,9 +7,10 @@
 // the lowest bits. Group scales stand before their group's codes, channel scales before the
 // panel's.
 //
-// Few rows (up to four, GEMV above all) are bound by reading and decoding the weights: codes
-// are decoded in registers, multiplied, and forgotten. More rows are bound by FMAs: S::kDepth k's
-// of a panel are decoded into 8 or 16 KiB that stay in L1, and every tile of kRows rows is
+// Few rows (up to four, or to a tile where the registers suffice) decode codes in registers,
+// multiply them, and forget them: reading and decoding the weights binds one row. More rows are
+// bound by FMAs, and storing what is decoded would add to them: only then is it shared, S::kDepth
+// k's of a panel are decoded into 8 or 16 KiB that stay in L1, and every tile of kRows rows is
 // multiplied with them. The sums of kBlockRows x kBlockOutputs wait in L2, beside the block of
 // activations that these panels share, until all of k has passed; so y is written once, and the
 // activations are read from beyond L2 once for every kBlockOutputs outputs. Where all of them fit
@@ -355,20 +356,27 @@ inline __attribute__((always_inline)) typename S::V rounded(typename S::V v) {
 
 // ---- few rows: decode in registers ----
 
-/// Weight i of a step as the product takes it: scaled only if it is to be rounded then.
-template <class S, class C, int i, int half>
+/// Whether R rows scale each weight. It must be done if weights are rounded then; sums of every
+/// group would need registers of their own, which many rows' do not leave.
+template <class C, int R>
+constexpr bool kScalesWeights = C::kRounds || (C::kScales == Scales::group && R > 4);
+
+/// Weight i of a step as the product of R rows takes it.
+template <class S, class C, int R, int i, int half>
 inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
                                                            const typename S::V (&scale)[2]) {
   const typename S::V code = C::template get<i, half>(p);
   if constexpr (C::kRounds)
     return rounded<S, C>(S::mul(code, scale[half]));
+  else if constexpr (kScalesWeights<C, R>)
+    return S::mul(code, scale[half]);
   else
     return code;
 }
 
 /// acc[u][p][r][half] += the codes of `depth` k's times R rows of x, for P panels `stride` bytes
 /// apart. k's take turns over U accumulators, which hide the latency of the sum. scale: of those
-/// panels, for codecs that round. ahead: what lies so many bytes on is fetched meanwhile.
+/// panels, where weights are scaled. ahead: what lies so many bytes on is fetched meanwhile.
 template <class S, class C, int R, int P, int U>
 inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t ahead,
                                                      size_t depth, const float* x,
@@ -385,8 +393,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
         if constexpr (at % 64 == 0)
           for (size_t line = 0; line < lines(each); ++line)
             S::prefetch(p + q.value * stride + at + line * 64 + ahead);
-        const V w0 = weight<S, C, i.value, 0>(p + q.value * stride, scale[q.value]);
-        const V w1 = weight<S, C, i.value, 1>(p + q.value * stride, scale[q.value]);
+        const V w0 = weight<S, C, R, i.value, 0>(p + q.value * stride, scale[q.value]);
+        const V w1 = weight<S, C, R, i.value, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
           const V xr = S::set1(x + i.value * R + r.value);
           acc[u][q.value][r.value][0] = S::fma(xr, w0, acc[u][q.value][r.value][0]);
@@ -397,8 +405,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
   if constexpr (!Layout<S, C>::kPads)
     for (; k < depth; ++k, p += step_bytes / kStep, x += R)
       Unroll<P>::run([&](auto q) {
-        const V w0 = weight<S, C, 0, 0>(p + q.value * stride, scale[q.value]);
-        const V w1 = weight<S, C, 0, 1>(p + q.value * stride, scale[q.value]);
+        const V w0 = weight<S, C, R, 0, 0>(p + q.value * stride, scale[q.value]);
+        const V w1 = weight<S, C, R, 0, 1>(p + q.value * stride, scale[q.value]);
         Unroll<R>::run([&](auto r) {
           const V xr = S::set1(x + r.value);
           acc[0][q.value][r.value][0] = S::fma(xr, w0, acc[0][q.value][r.value][0]);
@@ -442,7 +450,7 @@ void fused(const Weights& w, const Byte* panel, size_t ahead, const float* x, si
     });
   };
   alignas(64) float sums[P][R][L::kPanel];
-  if constexpr (C::kScales == Scales::group && !C::kRounds) {
+  if constexpr (C::kScales == Scales::group && !kScalesWeights<C, R>) {
     V total[1][P][R][2];
     clear<S, R, P, 1>(total);
     const Byte* p = panel;
@@ -680,49 +688,47 @@ void few_rows(const Weights& w, const Byte* packed, const float* x, size_t n0, s
   fused_range<S, C, R, few.panels, few.turns>(w, packed, x, n0, n1, y);
 }
 
+/// How many rows are few: as many as can be multiplied with a weight while it is in a register.
+template <class S>
+constexpr int most_few() {
+  if constexpr (requires { S::kMostFew; })
+    return S::kMostFew;
+  else
+    return 4;
+}
+
+template <class S, class C, int R>
+inline void run_rows(const Weights& w, const Byte* packed, const float* x, size_t m, size_t n0,
+                     size_t n1, float* y) {
+  if (m > R) return blocked<S, C>(w, packed, x, m, n0, n1, y);
+  if (m == R) return few_rows<S, C, R>(w, packed, x, n0, n1, y);
+  if constexpr (R > 1) run_rows<S, C, R - 1>(w, packed, x, m, n0, n1, y);
+}
+
 template <class S, class C>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
-         size_t n0, size_t n1, void* out) {
-  const auto* p = static_cast<const Byte*>(packed);
-  const auto* x = static_cast<const float*>(workspace);
-  auto* y = static_cast<float*>(out);
-  switch (m) {
-    case 0:
-      return;
-    case 1:
-      return few_rows<S, C, 1>(w, p, x, n0, n1, y);
-    case 2:
-      return few_rows<S, C, 2>(w, p, x, n0, n1, y);
-    case 3:
-      return few_rows<S, C, 3>(w, p, x, n0, n1, y);
-    case 4:
-      return few_rows<S, C, 4>(w, p, x, n0, n1, y);
-    default:
-      return blocked<S, C>(w, p, x, m, n0, n1, y);
-  }
+         size_t n0, size_t n1, void* y) {
+  run_rows<S, C, most_few<S>()>(w, static_cast<const Byte*>(packed),
+                                static_cast<const float*>(workspace), m, n0, n1,
+                                static_cast<float*>(y));
 }
 
 /// The notebook's product: every sum in k order, so only panels can hide the latency.
+template <class S, class C, int R>
+inline void run_f16_rows(const Weights& w, const Byte* packed, const float* x, size_t m, size_t n0,
+                         size_t n1, f16* y) {
+  constexpr int panels = R == 1 ? 4 : R == 2 ? 2 : 1;
+  if (m > R) return blocked<S, C>(w, packed, x, m, n0, n1, y);
+  if (m == R) return fused_range<S, C, R, panels, 1>(w, packed, x, n0, n1, y);
+  if constexpr (R > 1) run_f16_rows<S, C, R - 1>(w, packed, x, m, n0, n1, y);
+}
+
 template <class S, class C>
 void run_f16(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
-             size_t n0, size_t n1, void* out) {
-  const auto* p = static_cast<const Byte*>(packed);
-  const auto* x = static_cast<const float*>(workspace);
-  auto* y = static_cast<f16*>(out);
-  switch (m) {
-    case 0:
-      return;
-    case 1:
-      return fused_range<S, C, 1, 4, 1>(w, p, x, n0, n1, y);
-    case 2:
-      return fused_range<S, C, 2, 2, 1>(w, p, x, n0, n1, y);
-    case 3:
-      return fused_range<S, C, 3, 1, 1>(w, p, x, n0, n1, y);
-    case 4:
-      return fused_range<S, C, 4, 1, 1>(w, p, x, n0, n1, y);
-    default:
-      return blocked<S, C>(w, p, x, m, n0, n1, y);
-  }
+             size_t n0, size_t n1, void* y) {
+  run_f16_rows<S, C, most_few<S>()>(w, static_cast<const Byte*>(packed),
+                                    static_cast<const float*>(workspace), m, n0, n1,
+                                    static_cast<f16*>(y));
 }
 
 /// The record of codec C. A constant expression: no dynamic initialisation.
