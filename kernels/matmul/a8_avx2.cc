@@ -18,8 +18,8 @@
 namespace qb::matmul {
 namespace {
 
-constexpr std::size_t kVector = 8;    // outputs in a vector
-constexpr std::size_t kAhead = 2048;  // bytes that GEMV prefetches ahead
+constexpr std::size_t kVector = 8;   // outputs in a vector
+constexpr std::size_t kAhead = 256;  // bytes that GEMV prefetches ahead
 
 inline __m256i broadcast(const void* p) {
   std::int32_t word;

@@ -28,7 +28,7 @@ using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
 constexpr size_t kAhead = 256;     // bytes that few rows prefetch ahead in each stream
-constexpr size_t kDepth = 16;      // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
 constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
 constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
 
