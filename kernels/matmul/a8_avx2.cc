@@ -10,6 +10,11 @@
 //   8-bit weights  |w| unsigned, and the activations with w's sign (vpsignb): a pair is at most
 //                  2*127*128 and never saturates, but must be widened at once.
 //
+// Either is bound by instructions even for one row: for each 32 bytes of codes 5 vector operations
+// (8 bits: abs, sign, two multiplications, an addition) or 7 (4 bits: a shift, two masks, two of
+// each), and 4 for a block's scales. Four pipes could do 25 and 18 bytes a cycle; on a Zen 4 15 of
+// either were measured, from the second cache, 60 % of what the third one gives.
+//
 // Panel: for each group the codes of its blocks of 32, then 16 f16 scales; for one scale per output
 // the codes of all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit:
 // K+0..15 in the low nibbles, K+16..31 in the high ones), then the other 8.
@@ -18,8 +23,8 @@
 namespace qb::matmul {
 namespace {
 
-constexpr std::size_t kVector = 8;    // outputs in a vector
-constexpr std::size_t kAhead = 2048;  // bytes that GEMV prefetches ahead
+constexpr std::size_t kVector = 8;   // outputs in a vector
+constexpr std::size_t kAhead = 256;  // bytes that GEMV prefetches ahead
 
 inline __m256i broadcast(const void* p) {
   std::int32_t word;

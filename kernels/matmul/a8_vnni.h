@@ -12,8 +12,15 @@
 //
 // Few rows take the weights as they stream by, several panels at once, each a stream of its own
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
-// K that stays in the first cache. 4-bit codes are widened there, once for all rows: a tile meets
-// bytes only. While the first tile runs, the next piece is prefetched.
+// K that stays in the second cache and is prefetched to there while the first tile of the piece
+// before runs. A piece's first tile takes 4-bit codes as they are and leaves them behind as bytes,
+// which the tiles that follow meet.
+//
+// Order. Zen 4 picks a pipe when it takes an instruction in: what any of the four can do (the masks
+// of nibbles) goes to the two that multiply as readily as to the others, and then costs time: 8
+// masks before 8 vpdpbusd 12.5 cycles, one by one 9.7, two by two 8.3. So nibbles are masked in
+// pairs, right before the pair's products, and gcc is told to leave that order (cmake/Isa.cmake).
+// Elsewhere it makes no difference.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -28,13 +35,14 @@ using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
 constexpr size_t kAhead = 256;     // bytes that few rows prefetch ahead in each stream
-constexpr size_t kDepth = 16;      // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
 constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
 constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
 
-template <_mm_hint hint = _MM_HINT_T0>
+/// To the first cache, or with locality 2 to the second.
+template <int locality = 3>
 inline void prefetch(const Byte* p) {
-  _mm_prefetch(reinterpret_cast<const char*>(p), hint);
+  __builtin_prefetch(p, 0, locality);
 }
 
 // --- Formats -----------------------------------------------------------------------------------
@@ -323,7 +331,7 @@ template <class V, int bits, bool per_block, int R>
   }
   const auto fetch_next = [&] {
     QB_UNROLL for (int p = 0; p < panels; ++p) {
-      prefetch<_MM_HINT_T1>(next[p]);
+      prefetch<2>(next[p]);
       next[p] += next_line;
     }
   };
