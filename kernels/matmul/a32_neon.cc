@@ -19,9 +19,11 @@ struct Neon {
   static constexpr size_t kRows = 8;
   static constexpr size_t kDepth = 256;
   static constexpr size_t kStaysInL2 = 256 * 1024;
+  /// In 32 registers several rows have room for turns, too.
   template <class C>
   static constexpr Few few(int rows) {
-    return few_in_16<C>(rows);
+    const Few few = few_in_16<C>(rows);
+    return rows == 1 ? few : Few{few.panels, 2};
   }
 
   static V zero() { return vdupq_n_f32(0.0f); }

@@ -48,6 +48,7 @@ class Core:
 
 _ARM = frozenset({"neon", "neon_fp16", "neon_dotprod"})
 _ARM_FULL = _ARM | {"neon_i8mm", "neon_bf16", "sve"}
+_AVX512 = frozenset({"avx512", "avx512vnni", "avx512bf16"})
 CORES = (
     Core("neoverse-n1", "Neoverse N1", "aarch64", _ARM, "+fullfp16,+dotprod"),
     Core(
@@ -75,14 +76,9 @@ CORES = (
         note="LLVM models it as the Cyclone of 2013: fewer vector pipes than it has",
     ),
     Core("znver3", "Zen 3", "x86-64", frozenset({"sse4_2", "avx2"})),
-    Core(
-        "icelake-server",
-        "Ice Lake",
-        "x86-64",
-        frozenset({"sse4_2", "avx2", "avx512", "avx512vnni"}),
-    ),
-    Core("alderlake", "Alder Lake P", "x86-64", frozenset({"avxvnni"})),
-    Core("sapphirerapids", "Sapphire Rapids", "x86-64", frozenset({"avx512bf16", "avx512fp16"})),
+    Core("znver4", "Zen 4", "x86-64", _AVX512 | {"avx2"}),
+    Core("alderlake", "Alder Lake P", "x86-64", frozenset({"avx2", "avxvnni"})),
+    Core("sapphirerapids", "Sapphire Rapids", "x86-64", _AVX512 | {"avx512fp16"}),
 )
 
 
@@ -631,8 +627,8 @@ def summarise(report: Mapping[str, object]) -> tuple[float, str, float]:
 
 
 def unit_name(resource: str) -> str:
-    """N1UnitV0 -> V0, CyUnitLS -> LS, Zn3FP45 -> FP45, ICXPort5 -> Port5."""
-    return re.sub(r"^(N1Unit|V[12]Unit|CyUnit|Zn3|ICX|ADLP|SPR)(?=\w)", "", resource)
+    """N1UnitV0 -> V0, CyUnitLS -> LS, Zn3FP45 -> FP45, SPRPort05 -> Port05."""
+    return re.sub(r"^(N1Unit|V[12]Unit|CyUnit|Zn[34]|ADLP|SPR)(?=\w)", "", resource)
 
 
 def model(
@@ -769,7 +765,8 @@ def markdown(
     source: str,
     model_version: str = "",
 ) -> str:
-    """The tables: a part per kernel family, a line per kernel and variant, a column per core."""
+    """The tables: one per kernel family and architecture, a line per kernel and variant, a column per
+    core."""
     cores = [core for core in CORES if any(loop.core == core.name for loop in found)]
     groups = kernel_costs(found)
     out = [
@@ -791,35 +788,16 @@ def markdown(
         out += [*notes, ""]
     if measured:
         out += [
-            f"*measured* is from {source}: cycles by the clock measured beside each row, of the",
-            "smallest size (array operations) or the fastest shape (matmul). It is there to judge the",
-            "model by; it includes all passes, tails and calls.",
+            f"*measured* is from {source}:",
+            "cycles by the clock measured beside each row, of the smallest size (array operations) or the",
+            "fastest shape (matmul). It is there to judge the model by; it includes all passes, tails and",
+            "calls.",
             "",
         ]
-    kinds = [("Array operations", False), ("Matmul", True)]
-    for title, matmul in kinds:
-        names = list(
-            dict.fromkeys(
-                (loop.kernel, loop.variant)
-                for loop in found
-                if loop.kernel.startswith("matmul") == matmul
-            )
-        )
-        names.sort(key=lambda name: name[0])
-        if not names:
-            continue
-        out += [f"## {title}", ""]
-        titles = ["kernel", "variant", *(core.label for core in cores), "measured"]
-        out += ["| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
-        for kernel, variant in names:
-            cells = [kernel, variant]
-            for core in cores:
-                loops = groups.get((kernel, variant, core.name))
-                cells.append(_cell(slowest(loops)) if loops else "")
-            value = measured.get((kernel, variant))
-            cells.append(f"{1000 * value:.0f}" if value else "")
-            out.append("| " + " | ".join(cells) + " |")
-        out.append("")
+    for title, matmul in (("Array operations", False), ("Matmul", True)):
+        for arch in ("x86-64", "AArch64"):
+            columns = [core for core in cores if core.arch == arch.lower()]
+            out += _table(f"{title}, {arch}", columns, matmul, groups, measured)
     behind = behind_twins(found)
     if any(core.arch == "aarch64" for core in cores) and any(
         core.name == "znver3" for core in cores
@@ -844,6 +822,34 @@ def markdown(
         ]
         out.append("")
     return "\n".join(out).rstrip() + "\n"
+
+
+def _table(
+    title: str,
+    cores: Sequence[Core],
+    matmul: bool,
+    groups: Mapping[tuple[str, str, str], list[Modelled]],
+    measured: Mapping[tuple[str, str], float],
+) -> list[str]:
+    """The lines of what these cores can run, with what was measured where any of it was."""
+    names = list(
+        dict.fromkeys(
+            (kernel, variant)
+            for kernel, variant, name in groups
+            if kernel.startswith("matmul") == matmul and any(core.name == name for core in cores)
+        )
+    )
+    if not names:
+        return []
+    names.sort(key=lambda name: name[0])
+    shown = {name: f"{1000 * measured[name]:.0f}" for name in names if measured.get(name)}
+    titles = ["kernel", "variant", *(core.label for core in cores), *(["measured"] if shown else [])]
+    out = [f"## {title}", "", "| " + " | ".join(titles) + " |", "|" + "---|" * len(titles)]
+    for name in names:
+        loops = (groups.get((*name, core.name)) for core in cores)
+        cells = [*name, *(_cell(slowest(some)) if some else "" for some in loops)]
+        out.append("| " + " | ".join([*cells, *([shown.get(name, "")] if shown else [])]) + " |")
+    return [*out, ""]
 
 
 def slowest(loops: Sequence[Modelled]) -> Modelled:

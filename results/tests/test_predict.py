@@ -247,12 +247,31 @@ def test_markdown():
     ]
     text = predict.markdown(found, {("absmax_f32", "avx2"): 0.15}, "a.json")
     assert text.startswith("# Predicted by a pipeline model, not measured")
+    # An architecture's table has its own cores, and what was measured only where anything was.
+    arm, x86 = text.index("## Array operations, AArch64"), text.index("## Array operations, x86-64")
+    assert x86 < text.index("| absmax_f32 | avx2 | 125, V0…V1 100 % | 150 |") < arm
+    assert "| kernel | variant | Zen 3 | measured |" in text
+    assert "| kernel | variant | Neoverse N1 | Neoverse V1 |\n" in text
+    assert "## Matmul, AArch64" in text and "## Matmul, x86-64" not in text
     assert "| absmax_f32 | neon | 625, V0…V1 90 % |" in text
-    assert "| 125, V0…V1 100 % | 150 |" in text
     assert "| matmul_a8_s8 | neon | 156, V0…V1 90 % |" in text
     assert "10.0 an iteration" in text
     assert "not modelled" in text and "- sve on neoverse-v1: unknown" in text
     assert "- absmax_f32 neon on Neoverse N1: 90 % (V0 V1), the twin 100 %" in text
+
+
+@pytest.mark.parametrize("isa", ["avx512", "avx512vnni", "avx512bf16"])
+def test_cores_of_both_makers_show_avx512(isa):
+    assert {core.name for core in predict.CORES if isa in core.isas} == {"znver4", "sapphirerapids"}
+
+
+@pytest.mark.parametrize(
+    ("resource", "name"),
+    [("N1UnitV0", "V0"), ("V2UnitL01", "L01"), ("CyUnitLS", "LS"), ("Zn3FP45", "FP45"),
+     ("Zn4FP1", "FP1"), ("SPRPort05", "Port05"), ("ADLPPort05", "Port05")],
+)  # fmt: skip
+def test_unit_names(resource, name):
+    assert predict.unit_name(resource) == name
 
 
 def test_the_slowest_pass_is_shown_but_of_a_matmul_the_widest_tile():
