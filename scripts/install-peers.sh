@@ -48,19 +48,21 @@ if command -v apt-get >/dev/null; then
   done
 fi
 
-# The mark holds what ggml was built for: a CPU's features, or "wheel".
+# As llama.cpp builds it: for this CPU, and with llamafile's products of many rows. The mark holds
+# what it was built for, or "wheel".
 package=libggml-python==0.20.2.post1
 mark=$venv/ggml-built-for
-cpu=$(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)
+options='-DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON'
+build="$options, $(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)"
 built_for=$(cat "$mark" 2>/dev/null || true)
 has 'libggml_python-*.dist-info' || built_for=
 [[ $ggml ]] || { [[ $built_for == wheel ]] && ggml=wheel || ggml=native; }
-if [[ $ggml == native && $built_for != "$cpu" ]]; then
+if [[ $ggml == native && $built_for != "$build" ]]; then
   echo "install-peers.sh: building ggml for this CPU, which takes a minute or so" >&2
   # Without pip's cache, which would give back what was built for another CPU.
-  if CMAKE_ARGS=-DGGML_NATIVE=ON pip install --no-cache-dir --force-reinstall \
+  if CMAKE_ARGS=$options pip install --no-cache-dir --force-reinstall \
       --no-binary libggml-python "$package"; then
-    echo "$cpu" >"$mark"
+    echo "$build" >"$mark"
   else
     ggml=wheel
   fi
