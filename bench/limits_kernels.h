@@ -12,8 +12,8 @@ struct StreamLoop {
   /// Ordinary stores (or none at all).
   void (*plain)(const void* src, void* dst, std::size_t steps);
   /// For large sets: non-temporal stores (if any) and, where reading dominates, several interleaved
-  /// streams with prefetch; may be null.
-  void (*streaming)(const void* src, void* dst, std::size_t steps);
+  /// streams with and without prefetch; null where there is nothing to try.
+  void (*streaming[2])(const void* src, void* dst, std::size_t steps);
 };
 
 struct LimitKernels {

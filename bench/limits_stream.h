@@ -46,13 +46,14 @@ void loop(const void* src, void* dst, std::size_t steps) {
   keep(join(join(sum[0], sum[1]), join(sum[2], sum[3])));
 }
 
-/// The same as kStreams streams, prefetched: beyond the caches they keep more lines in flight than
-/// one does, where reading dominates. Not whole pages apart, or all would fall into one set of the
-/// first-level cache; what that leaves is done by a single stream.
-template <int R, int W, int kStreams>
+/// The same as kStreams streams, prefetched kAhead bytes ahead (0: not at all): beyond the caches
+/// they keep more lines in flight than one does, where reading dominates. Which is better differs
+/// from CPU to CPU. Not whole pages apart, or all would fall into one set of the first-level cache;
+/// what that leaves is done by a single stream.
+template <int R, int W, int kStreams, std::size_t kAhead>
 void interleaved(const void* src, void* dst, std::size_t steps) {
   constexpr int kRound = 128 / int(sizeof(V)) > 4 ? 128 / int(sizeof(V)) : 4;  // steps at a time
-  constexpr std::size_t kShift = 9 * kRound, kAhead = 512;
+  constexpr std::size_t kShift = 9 * kRound;
   const std::size_t part = steps / kStreams / kRound * kRound;
   const std::size_t stride = part > 4 * kShift ? part - kShift : 0;
   const V* in = static_cast<const V*>(src);
@@ -61,7 +62,7 @@ void interleaved(const void* src, void* dst, std::size_t steps) {
   for (std::size_t i = 0; i < stride; i += kRound) {
     for (int s = 0; s < kStreams; ++s) {
       const std::size_t at = std::size_t(s) * stride + i;
-      for (std::size_t line = 0; line < kRound * R * sizeof(V); line += 64)
+      for (std::size_t line = 0; kAhead > 0 && line < kRound * R * sizeof(V); line += 64)
         __builtin_prefetch(reinterpret_cast<const char*>(in + at * R) + kAhead + line);
       for (int u = 0; u < kRound; ++u)
         one_step<R, W, W != 0>(in + (at + std::size_t(u)) * R, out + (at + std::size_t(u)) * W, sum,
@@ -76,15 +77,15 @@ void interleaved(const void* src, void* dst, std::size_t steps) {
 }
 
 constexpr StreamLoop kLoops[] = {
-    {1, 0, loop<1, 0, false>, interleaved<1, 0, 8>},
-    {0, 1, loop<0, 1, false>, loop<0, 1, true>},
-    {1, 1, loop<1, 1, false>, loop<1, 1, true>},
-    {1, 2, loop<1, 2, false>, loop<1, 2, true>},
-    {1, 4, loop<1, 4, false>, loop<1, 4, true>},
-    {1, 8, loop<1, 8, false>, loop<1, 8, true>},
-    {2, 1, loop<2, 1, false>, interleaved<2, 1, 4>},
-    {4, 1, loop<4, 1, false>, interleaved<4, 1, 4>},
-    {8, 1, loop<8, 1, false>, interleaved<8, 1, 4>},
+    {1, 0, loop<1, 0, false>, {interleaved<1, 0, 8, 512>, interleaved<1, 0, 4, 0>}},
+    {0, 1, loop<0, 1, false>, {loop<0, 1, true>}},
+    {1, 1, loop<1, 1, false>, {loop<1, 1, true>}},
+    {1, 2, loop<1, 2, false>, {loop<1, 2, true>}},
+    {1, 4, loop<1, 4, false>, {loop<1, 4, true>}},
+    {1, 8, loop<1, 8, false>, {loop<1, 8, true>}},
+    {2, 1, loop<2, 1, false>, {interleaved<2, 1, 4, 512>, interleaved<2, 1, 2, 0>}},
+    {4, 1, loop<4, 1, false>, {interleaved<4, 1, 4, 512>, interleaved<4, 1, 2, 0>}},
+    {8, 1, loop<8, 1, false>, {interleaved<8, 1, 4, 512>, interleaved<8, 1, 2, 0>}},
 };
 constexpr std::size_t kLoopCount = sizeof kLoops / sizeof kLoops[0];
 

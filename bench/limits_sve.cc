@@ -55,9 +55,9 @@ void loop(const void* src, void* dst, std::size_t steps) {
 }
 
 constexpr StreamLoop kLoops[] = {
-    {1, 0, loop<1, 0>, nullptr}, {0, 1, loop<0, 1>, nullptr}, {1, 1, loop<1, 1>, nullptr},
-    {1, 2, loop<1, 2>, nullptr}, {1, 4, loop<1, 4>, nullptr}, {1, 8, loop<1, 8>, nullptr},
-    {2, 1, loop<2, 1>, nullptr}, {4, 1, loop<4, 1>, nullptr}, {8, 1, loop<8, 1>, nullptr},
+    {1, 0, loop<1, 0>, {}}, {0, 1, loop<0, 1>, {}}, {1, 1, loop<1, 1>, {}},
+    {1, 2, loop<1, 2>, {}}, {1, 4, loop<1, 4>, {}}, {1, 8, loop<1, 8>, {}},
+    {2, 1, loop<2, 1>, {}}, {4, 1, loop<4, 1>, {}}, {8, 1, loop<8, 1>, {}},
 };
 constexpr std::size_t kLoopCount = sizeof kLoops / sizeof kLoops[0];
 

@@ -106,15 +106,16 @@ double measure_bandwidth(const StreamLoop& loop, std::size_t vector, std::size_t
     std::byte* p = of_thread.back().src.data();
     for (std::size_t i = 0; i < of_thread.back().src.size(); i += 8) p[i] = std::byte(i * 37 >> 3);
   }
-  double best = best_seconds(threads, [&](int t) {
-    auto& b = of_thread[std::size_t(t)];
-    loop.plain(b.src.data(), b.dst.data(), steps);
-  });
-  if (loop.streaming && working_set > (std::size_t{1} << 20))
-    best = std::min(best, best_seconds(threads, [&](int t) {
-                      auto& b = of_thread[std::size_t(t)];
-                      loop.streaming(b.src.data(), b.dst.data(), steps);
-                    }));
+  const auto seconds = [&](auto* run) {
+    return best_seconds(threads, [&](int t) {
+      auto& b = of_thread[std::size_t(t)];
+      run(b.src.data(), b.dst.data(), steps);
+    });
+  };
+  double best = seconds(loop.plain);
+  if (working_set > (std::size_t{1} << 20))
+    for (auto* const streaming : loop.streaming)
+      if (streaming) best = std::min(best, seconds(streaming));
   return double(steps) * double(per_step) * threads / best;
 }
 

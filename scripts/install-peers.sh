@@ -3,11 +3,12 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--wheel|--native] [--onednn-sycl]
+#   scripts/install-peers.sh [--wheel|--native] [--mkl] [--onednn-sycl]
 #     --wheel        take ggml's wheel, which is built for AVX2, FMA and F16C, and keep to it. Otherwise
 #                    ggml is built for this very CPU (a minute or so), and the wheel is taken if that
 #                    fails
 #     --native       build it, after --wheel or a failure
+#     --mkl          Intel's MKL as well (220 MB to download, 0.7 GB on disk; x86-64 only)
 #     --onednn-sycl  replace oneDNN 3.2, the last of PyPI's that calls its code at once, by the current
 #                    one (0.6 GB to download, 1.6 GB on disk; x86-64 only), and keep to it. It multiplies
 #                    float activations by integer weights as well, but runs all it does as tasks of a
@@ -17,9 +18,11 @@ cd "$(dirname "$0")/.."
 
 ggml=
 onednn=
+mkl=
 for option in "$@"; do
   case "$option" in
     --wheel|--native) ggml=${option#--} ;;
+    --mkl) mkl=1 ;;
     --onednn-sycl) onednn=sycl ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-peers.sh: no option '$option'; --help lists them" >&2; exit 2 ;;
@@ -89,10 +92,8 @@ has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
   try oneDNN pip install "${openmp[0]}"
 
 # Without another OpenMP's libraries.
-has 'mkl_include-*.dist-info' || [[ $(uname -m) != x86_64 ]] || {
-  echo "install-peers.sh: MKL: 220 MB to download, 0.7 GB on disk" >&2
+[[ ! $mkl ]] || has 'mkl_include-*.dist-info' ||
   try MKL pip install --no-deps mkl==2026.2.0 mkl-include==2026.2.0
-}
 
 has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
