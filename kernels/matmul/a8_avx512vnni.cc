@@ -16,10 +16,10 @@
 // halves, beside two other vector operations; vpmaddubsw and vpmulld would take turns with them
 // too. So tiles with a scale for each block can reach 8 of 10, 80 % of the peak of vpdpbusd
 // (converting is free there), and one row of q4_0 272 bytes in 10 cycles, the third cache's speed.
-// Measured there, one thread, n = k = 4096 or thereabouts: one row 95 % and more of the limit, q8_0
-// 89 % (a prefetch 768 bytes ahead had cost a third of it), s4.g128 95 % (52 % while its streams
-// contended for the same ways of a cache); tiles of s8 and s4 91 to 95 %, with a scale for each
-// block 70 to 76 % of the peak, 88 to 95 % of what they can reach.
+// On a Zen 4 at the time of writing, one thread: one row 89 to 103 % of the limit at n = k = 4096
+// (a prefetch 768 bytes ahead had cost a third of it; s4.g128 was at 52 % while its streams
+// contended for the same ways of a cache); tiles of s8 and s4 90 to 95 % of the peak, with a scale
+// for each block 70 to 76 %.
 //
 // Activations are quantized 16 blocks at a time, their maxima and sums turned across the registers
 // rather than folded one by one: about 10 cycles a block there, where AVX2's way takes 27.
