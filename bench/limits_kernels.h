@@ -13,7 +13,7 @@ struct StreamLoop {
   void (*plain)(const void* src, void* dst, std::size_t steps);
   /// For large sets: non-temporal stores (if any) and, where reading dominates, several interleaved
   /// streams with and without prefetch; null where there is nothing to try.
-  void (*streaming[2])(const void* src, void* dst, std::size_t steps);
+  void (*streaming[3])(const void* src, void* dst, std::size_t steps);
 };
 
 struct LimitKernels {
