@@ -7,42 +7,19 @@
 //   bf16 -> f32  vpmovzxwd, vpslld, and vfixupimmps, whose table makes a signalling NaN quiet and
 //                keeps all else: three operations on two pipes for sixteen elements.
 //   f32 -> bf16  the vector pipes as far as L2: 32 elements take eleven operations, eight to round
-//                and one to look for NaN, which has a branch of its own. (VCVTNEPS2BF16 flushes
-//                subnormals and can't be used.)
-//
-// Beyond the caches stores are non-temporal, and narrowing reads two or four interleaved streams. A
-// long output is written in whole cache lines: else every store would touch two.
-#include <immintrin.h>
+//                and one to look for NaN, which has a branch of its own. (VCVTNE2PS2BF16
+//                takes subnormals for zero: avx512bf16.cc.)
+#include "convert/avx512.h"
 
 #include "convert/kernels.h"
-#include "core/stream.h"
-
-#if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
-    !defined(__AVX512DQ__)
-#error "compile with the flags of cmake/Isa.cmake for avx512"
-#endif
 
 namespace qb::convert {
 namespace {
 
-inline __m512i load(const void* p) { return _mm512_loadu_si512(p); }
 inline __m256i load_half(const void* p) {
   return _mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 
-/// kStream: past the caches; p is then at a cache line.
-template <bool kStream>
-inline void store(void* p, __m512i v) {
-  if constexpr (kStream)
-    _mm512_stream_si512(static_cast<__m512i*>(p), v);
-  else
-    _mm512_storeu_si512(p, v);
-}
-
-/// Each converter: block() turns kBlock elements, the unrolled body; some() the first n <= kVector,
-/// by masks. kStreams: how many places of a large array are worked at in turn. Reading from more
-/// than one keeps more of the memory's banks and of the core's prefetchers busy; where writing
-/// dominates, one is best.
 struct HalfToFloat {
   using In = f16;
   using Out = float;
@@ -104,84 +81,6 @@ struct BrainToFloat {
     _mm512_mask_storeu_epi32(y, mask, widen(_mm256_maskz_loadu_epi16(mask, x)));
   }
 };
-
-struct FloatToBrain {
-  using In = float;
-  using Out = bf16;
-  static constexpr std::size_t kVector = 32, kBlock = 64, kStreams = 4;
-
-  /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
-  /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high
-  /// one: the saturating addition makes the low word a mask for that.
-  static __m512i round(__m512i bits) {
-    const __m512i up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x8000));
-    const __m512i masked = _mm512_adds_epu16(up, _mm512_set1_epi32(0xfffe));
-    return _mm512_and_si512(masked, _mm512_srli_epi32(masked, 16));
-  }
-  static __m512i round_or_quiet(__m512i bits) {
-    const __m512 x = _mm512_castsi512_ps(bits);
-    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-    return _mm512_mask_srli_epi32(round(bits), nan, quiet, 16);
-  }
-  /// packus works in lanes: eighths 0 2 4 6 of the result from a, interleaved with b's.
-  static __m512i pack(__m512i a, __m512i b) {
-    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7),
-                                    _mm512_packus_epi32(a, b));
-  }
-  static __mmask16 any_nan(__m512i a, __m512i b) {
-    return _mm512_cmp_ps_mask(_mm512_castsi512_ps(a), _mm512_castsi512_ps(b), _CMP_UNORD_Q);
-  }
-  template <bool kStream>
-  static void block(const float* x, bf16* y) {
-    const __m512i a = load(x), b = load(x + 16), c = load(x + 32), d = load(x + 48);
-    if (_mm512_kortestz(any_nan(a, b), any_nan(c, d))) [[likely]] {
-      store<kStream>(y, pack(round(a), round(b)));
-      store<kStream>(y + 32, pack(round(c), round(d)));
-    } else {
-      store<kStream>(y, pack(round_or_quiet(a), round_or_quiet(b)));
-      store<kStream>(y + 32, pack(round_or_quiet(c), round_or_quiet(d)));
-    }
-  }
-  static void some(const float* x, std::size_t n, bf16* y) {
-    const auto mask = __mmask32((std::uint64_t{1} << n) - 1);
-    const __m512i a = _mm512_maskz_loadu_epi32(__mmask16(mask), x);
-    const __m512i b = _mm512_maskz_loadu_epi32(__mmask16(mask >> 16), x + 16);
-    _mm512_mask_storeu_epi16(y, mask, pack(round_or_quiet(a), round_or_quiet(b)));
-  }
-};
-
-constexpr std::size_t kLine = 64, kPage = 4096;
-
-/// A multiple of kBlock elements of an output too large for the caches; y at a cache line.
-template <class C>
-inline std::size_t run_streams(const typename C::In* x, std::size_t n, typename C::Out* y) {
-  constexpr std::size_t page = C::kStreams * kPage / sizeof *y;
-  // Not whole pages apart, or all streams would fall into one set of the first-level cache.
-  const std::size_t stride =
-      C::kStreams == 1 ? n / C::kBlock * C::kBlock : n / page * kPage / sizeof *y - 9 * C::kBlock;
-  for (std::size_t i = 0; i < stride; i += C::kBlock)
-    for (std::size_t s = 0; s < C::kStreams; ++s)
-      C::template block<true>(x + s * stride + i, y + s * stride + i);
-  _mm_sfence();
-  return C::kStreams * stride;
-}
-
-template <class C>
-inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
-  constexpr std::size_t kLong = 8 * C::kBlock;
-  std::size_t i = 0;
-  if (n >= kLong) {
-    // Up to y's first cache line; what the block writes beyond it is written again, the same.
-    C::template block<false>(x, y);
-    static_assert(C::kBlock * sizeof *y >= kLine);
-    i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;
-    if (n * (sizeof *x + sizeof *y) >= kStreamBytes) i += run_streams<C>(x + i, n - i, y + i);
-  }
-  for (; i + C::kBlock <= n; i += C::kBlock) C::template block<false>(x + i, y + i);
-  for (; i + C::kVector <= n; i += C::kVector) C::some(x + i, C::kVector, y + i);
-  if (i < n) C::some(x + i, n - i, y + i);
-}
 
 }  // namespace
 
