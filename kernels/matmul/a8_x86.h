@@ -19,17 +19,12 @@
 
 #include <immintrin.h>
 
+#include "core/unroll.h"
 #include "matmul/a8_activations.h"
 #include "matmul/row_formats.h"
 
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
 #error "compile with the flags of cmake/Isa.cmake for avx2 at the least"
-#endif
-
-#if defined(__clang__)
-#define QB_UNROLL _Pragma("unroll")
-#else
-#define QB_UNROLL _Pragma("GCC unroll 16")
 #endif
 
 namespace qb::matmul {

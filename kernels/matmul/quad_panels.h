@@ -13,14 +13,9 @@
 
 #include <arm_neon.h>
 
+#include "core/unroll.h"
 #include "matmul/a8_activations.h"
 #include "matmul/row_formats.h"
-
-#if defined(__clang__)
-#define QB_UNROLL _Pragma("unroll")
-#else
-#define QB_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 namespace qb::matmul {
 namespace {

@@ -6,13 +6,8 @@
 
 #include <immintrin.h>
 
+#include "core/unroll.h"
 #include "matmul/row_formats.h"
-
-#if defined(__clang__)
-#define QB_UNROLL _Pragma("unroll")
-#else
-#define QB_UNROLL _Pragma("GCC unroll 16")
-#endif
 
 namespace qb::matmul {
 namespace {
