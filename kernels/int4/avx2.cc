@@ -9,7 +9,7 @@
 //                all four pipes, float maxima on the two that convert
 //   dequantize   vpbroadcastd of four bytes puts eight nibbles into every lane; vpsllvd and vpsrad
 //                leave lane i the i-th of them, sign-extended; vcvtdq2ps + vmulps
-//   long f16     thresholds on the bits, by vpshufb and byte comparisons (see Thresholds)
+//   long f16     thresholds on the bits, by vpshufb and byte comparisons (int4/thresholds.h)
 //   f16 back     sixteen results at most: vpshufb looks up their low and high bytes
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
@@ -18,6 +18,7 @@
 
 #include "core/stream.h"
 #include "int4/kernels.h"
+#include "int4/thresholds.h"
 
 namespace qb::int4 {
 namespace {
@@ -259,51 +260,14 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
 }
 
 // ---- codes of a long f16 group, by table
-//
-// With inv given, the code of |x| is the number of thresholds T1..T7 at or below it, and on the
-// bits of binary16 that is integer arithmetic, sixteen to a register: no conversion to f32, back
-// for the rounding, and to f32 again. With d = bits(|x|) - (T1 - 1), saturated at 0, all codes lie
-// in d < 4096 (T1 is less than four binades below absmax): sixteen windows of 256, each with at
-// most two thresholds inside (from 146 apart), so vpshufb by d's high byte looks up the code at the
-// window's start and the two low bytes to compare with.
+
 struct Thresholds {
   __m256i offset, start, first, second;
-  bool usable = false;
-
-  Thresholds(unsigned absmax_bits, float inv) {
-    if (absmax_bits == 0 || absmax_bits >= 0x7c00u) return;
-    const auto code = [inv](unsigned bits) {
-      const float product = _cvtsh_ss(static_cast<unsigned short>(bits)) * inv;
-      return _mm_cvtss_si32(_mm_set_ss(_cvtsh_ss(to_half(product))));
-    };
-    unsigned at[7];
-    for (int k = 0; k < 7; ++k) {
-      unsigned bits = to_half((float(k) + 0.5f) / inv);
-      while (bits > 0 && code(bits) > k) --bits;  // a step or two, as the roundings have it
-      while (code(bits) <= k) ++bits;
-      at[k] = bits;
-    }
-    const unsigned below = at[0] - 1;
-    if (absmax_bits - below >= 4096 && absmax_bits > below) return;
-    std::int8_t table[3][16];
-    for (int w = 0; w < 16; ++w) {
-      int codes = 0, inside = 0;
-      table[1][w] = table[2][w] = 127;  // nothing is greater
-      for (const unsigned threshold : at) {
-        const int d = int(threshold - below) - 256 * w;
-        if (d <= 0) ++codes;
-        if (d <= 0 || d > 255) continue;
-        if (inside == 2) return;
-        table[1 + inside++][w] = std::int8_t(d - 1 - 128);
-      }
-      table[0][w] = std::int8_t(codes);
-    }
-    offset = _mm256_set1_epi16(short(below));
-    start = _mm256_broadcastsi128_si256(load128(table[0]));
-    first = _mm256_broadcastsi128_si256(load128(table[1]));
-    second = _mm256_broadcastsi128_si256(load128(table[2]));
-    usable = true;
-  }
+  explicit Thresholds(const ThresholdTable& table)
+      : offset(_mm256_set1_epi16(short(table.offset))),
+        start(_mm256_broadcastsi128_si256(load128(table.start))),
+        first(_mm256_broadcastsi128_si256(load128(table.first))),
+        second(_mm256_broadcastsi128_si256(load128(table.second))) {}
 
   /// 32 codes as words of two nibbles: of elements 0-7 16-23 | 8-15 24-31.
   __m256i pairs(const f16* x) const {
@@ -324,14 +288,10 @@ struct Thresholds {
   }
 };
 
-/// 64 codes; `usable` must hold.
 inline __m256i codes64(const f16* x, const Thresholds& table) {
   const __m256i bytes = _mm256_packus_epi16(table.pairs(x), table.pairs(x + 32));
   return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
-
-/// From this length on the table (some 400 cycles) pays.
-constexpr std::size_t kLongHalf = 4096;
 
 // ---- back
 
@@ -696,9 +656,9 @@ void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std
     wide = largest == 0.0f ? 0.0f : wide;
     const std::uint16_t stored = to_half(wide);
     const float factor = _cvtsh_ss(stored);
-    const Thresholds table(len < kLongHalf ? 0 : largest_bits, factor);
+    const ThresholdTable table(len < kLongHalf ? 0 : largest_bits, factor);
     if (table.usable)
-      encode<false>(x, len, table, q);
+      encode<false>(x, len, Thresholds(table), q);
     else
       encode<false>(x, len, _mm256_set1_ps(factor), q);
     inv[i] = f16(stored);

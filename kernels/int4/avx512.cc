@@ -14,6 +14,7 @@
 //                 operations for sixteen values, no conversion and no multiplication.
 //   f16 back      the same with vpermw, 32 at a time
 //   f16 in        six operations a vector, three of them to round to f16 by FMA
+//   long f16      thresholds on the bits, by vpshufb and byte comparisons (int4/thresholds.h)
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // 128 codes of s4 take 19 cycles, those of four q4_0 blocks 20; 64 values of s4 back 5.5, 32 of
@@ -24,6 +25,7 @@
 #include "core/avx512.h"
 
 #include "int4/kernels.h"
+#include "int4/thresholds.h"
 
 namespace qb::int4 {
 namespace {
@@ -137,6 +139,56 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
              : encode<false, HalfToEven>(group, len, factors.inv, q + i * stride);
   }
   if (traffic >= kStreamBytes) _mm_sfence();
+}
+
+// ---- codes of a long f16 group, by table
+
+struct Thresholds {
+  __m512i offset, start, first, second;
+  explicit Thresholds(const ThresholdTable& table)
+      : offset(_mm512_set1_epi16(short(table.offset))),
+        start(everywhere(table.start)),
+        first(everywhere(table.first)),
+        second(everywhere(table.second)) {}
+  static __m512i everywhere(const std::int8_t* p) {
+    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+
+  /// 64 codes as words of two nibbles: of eight elements, and of the eight that lie 32 behind, in
+  /// each quarter.
+  __m512i pairs(const f16* x) const {
+    const __m512i a = _mm512_loadu_si512(x), b = _mm512_loadu_si512(x + 32);
+    const __m512i no_sign = _mm512_set1_epi16(0x7fff), low_byte = _mm512_set1_epi16(0xff);
+    const __m512i da = _mm512_subs_epu16(_mm512_and_si512(a, no_sign), offset);
+    const __m512i db = _mm512_subs_epu16(_mm512_and_si512(b, no_sign), offset);
+    const __m512i window = _mm512_packus_epi16(_mm512_srli_epi16(da, 8), _mm512_srli_epi16(db, 8));
+    const __m512i low = _mm512_xor_si512(  // biased: bytes compare signed
+        _mm512_packus_epi16(_mm512_and_si512(da, low_byte), _mm512_and_si512(db, low_byte)),
+        _mm512_set1_epi8(-128));
+    const __m512i one = _mm512_set1_epi8(1);
+    __m512i code = _mm512_shuffle_epi8(start, window);
+    const __mmask64 above = _mm512_cmpgt_epi8_mask(low, _mm512_shuffle_epi8(first, window));
+    code = _mm512_mask_add_epi8(code, above, code, one);
+    const __mmask64 beyond = _mm512_cmpgt_epi8_mask(low, _mm512_shuffle_epi8(second, window));
+    code = _mm512_mask_add_epi8(code, beyond, code, one);
+    const __mmask64 negative = _mm512_movepi8_mask(_mm512_packs_epi16(a, b));
+    code = _mm512_mask_sub_epi8(code, negative, _mm512_setzero_si512(), code);
+    return _mm512_maddubs_epi16(_mm512_and_si512(code, _mm512_set1_epi8(15)),
+                                _mm512_set1_epi16(0x1001));
+  }
+};
+
+inline __m512i codes128(const f16* x, const Thresholds& table) {
+  const __m512i bytes = _mm512_packus_epi16(table.pairs(x), table.pairs(x + 64));
+  return _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+}
+
+[[gnu::noinline]] void encode(const f16* x, std::size_t len, const Thresholds& table, float inv,
+                              std::uint8_t* q) {
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep) _mm512_storeu_si512(q + j / 2, codes128(x + j, table));
+  encode<false, ThroughF16>(x + j, len - j, inv, q + j / 2);
 }
 
 // ---- back
@@ -439,8 +491,14 @@ void quantize_f32_s4g_avx512(const float* x, std::size_t groups, std::size_t len
 void quantize_f16_s4_avx512(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                             f16* inv) {
   for (std::size_t i = 0; i < groups; ++i, x += len, q += (len + 1) / 2) {
-    inv[i] = half_inverse(absmax_of_1(x, len), kMost);
-    encode<false, ThroughF16>(x, len, widened(inv[i]), q);
+    const float largest = absmax_of_1(x, len);
+    inv[i] = half_inverse(largest, kMost);
+    const float factor = widened(inv[i]);
+    const ThresholdTable table(len < kLongHalf ? 0 : narrowed(largest), factor);
+    if (table.usable)
+      encode(x, len, Thresholds(table), factor, q);
+    else
+      encode<false, ThroughF16>(x, len, factor, q);
   }
 }
 
