@@ -353,6 +353,8 @@ inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::si
     const std::size_t group = QuantizedWeights::group_of(f.format, k, f.group);
     if (const std::size_t packed = f.op->kernel(v)->packed_bytes(n, k, group)) return packed;
   }
+  // Peers pack them rounded, as all of ours do.
+  if (f.format == matmul::Format::f32 && f.peak == Peak::bf16) return n * k * sizeof(bf16);
   return QuantizedWeights::bytes_of(f.format, n, k, f.group);
 }
 
