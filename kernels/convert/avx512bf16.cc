@@ -5,9 +5,9 @@
 // where there is one, and in the tail, the bits are rounded. So is all of a call with
 // denormals-are-zero set, under which vfpclassps takes subnormals for zero too.
 //
-// Six operations for 64 elements, where rounding bits takes 22: 1.6 times as fast in L1 on a Zen 4,
-// 1.1 and 1.2 in L2 and L3, where stores and memory bind both (at the time of writing, 60, 100 and
-// 100 % of the limit).
+// Six operations for 64 elements, where rounding bits takes 22: 1.8 times as fast in L1 on a Zen 4
+// and 1.1 in L2; from L3 outward memory binds both (59, 103, 97 and 82 % of the limit:
+// results/amd-epyc-ecc6ab80).
 #include "convert/avx512.h"
 
 #include "convert/kernels.h"

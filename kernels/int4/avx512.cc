@@ -4,11 +4,10 @@
 //   groups        the two vector pipes: sixteen maxima reduced by one transpose tree, one division
 //                 for all (core/avx512.h), then vmulps + vcvtps2dq a vector, and 13 operations pack
 //                 eight vectors: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
-//   q4_0          two trees of integer maxima find the extremes of either sign, which a Zen 4 has
-//   on
-//                 all four pipes. Only a tie, where the first of them counts, searches the block.
-//                 That is 15 half operations for 32 elements to find d and 19 for the codes, 8.6
-//                 cycles at best on a Zen 4; 11.8 were measured in L1.
+//   q4_0          two trees of integer maxima find the extremes of either sign; a Zen 4 has those
+//                 on all four pipes. Only a tie, where the first of them counts, searches the
+//                 block. That is 15 half operations for 32 elements to find d and 19 for the codes,
+//                 8.6 cycles at best on a Zen 4; 11.8 were measured in L1.
 //   dequantize    a table of the sixteen products in one register: vpsrlvd brings nibble i to the
 //                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
 //                 operations for sixteen values, no conversion and no multiplication.

@@ -20,7 +20,7 @@
 // of nibbles) goes to the two that multiply as readily as to the others, and then costs time: 8
 // masks before 8 vpdpbusd 12.5 cycles, one by one 9.7, two by two 8.3. So nibbles are masked in
 // pairs, right before the pair's products, and gcc is told to leave that order (cmake/Isa.cmake).
-// Elsewhere it makes no difference.
+// Other CPUs were not timed.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once

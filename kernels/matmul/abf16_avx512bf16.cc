@@ -17,9 +17,9 @@
 // fills the pipes that their products leave idle, and 512 of K of a panel stay in L1 for the rest:
 // tiles of 6 rows x 16 outputs, 24 products for 4 loads and 6 repeated ones.
 //
-// On a Zen 4 (one thread, at the time of writing) 12 x 4096 x 512 reaches 96 % of the products'
-// peak with f32 weights, 71 % with 4-bit codes and 60 % with 8-bit ones, 32 x 1024 x 4096 93, 85
-// and 77 %: 1.5 to 2.4 times what AVX-512's f32 products do. One row of codes is bound by decoding:
+// On a Zen 4 (one thread, results/amd-epyc-ecc6ab80) 12 x 4096 x 512 reaches 95 % of the products'
+// peak with f32 weights, 71 % with 4-bit codes and 60 % with 8-bit ones, 32 x 1024 x 4096 91, 84
+// and 78 %: 1.5 to 2.1 times what AVX-512's f32 products do. One row of codes is bound by decoding:
 // 2.4 cycles for 32 weights of 4 bits, 4 where groups of 32 need tables of their own, 6 to 6.5 of 8
 // bits; of f32 weights by memory.
 #include "matmul/row_codes.h"
