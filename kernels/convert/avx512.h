@@ -7,6 +7,7 @@
 
 #include <immintrin.h>
 
+#include "convert/streams.h"
 #include "core/stream.h"
 #include "core/types.h"
 
@@ -78,22 +79,6 @@ struct FloatToBrain {
     _mm512_mask_storeu_epi16(y, mask, pack(round_or_quiet(a), round_or_quiet(b)));
   }
 };
-
-constexpr std::size_t kLine = 64, kPage = 4096;
-
-/// A multiple of kBlock elements of an output too large for the caches; y at a cache line.
-template <class C>
-inline std::size_t run_streams(const typename C::In* x, std::size_t n, typename C::Out* y) {
-  constexpr std::size_t page = C::kStreams * kPage / sizeof *y;
-  // Not whole pages apart, or all streams would fall into one set of the first-level cache.
-  const std::size_t stride =
-      C::kStreams == 1 ? n / C::kBlock * C::kBlock : n / page * kPage / sizeof *y - 9 * C::kBlock;
-  for (std::size_t i = 0; i < stride; i += C::kBlock)
-    for (std::size_t s = 0; s < C::kStreams; ++s)
-      C::template block<true>(x + s * stride + i, y + s * stride + i);
-  _mm_sfence();
-  return C::kStreams * stride;
-}
 
 template <class C>
 inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
