@@ -1,19 +1,19 @@
 #include "int4/int4.h"
 
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <numeric>
 
 #include "core/check.h"
 #include "oracle/int4.h"
+#include "support/dequantize_checks.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
 #include "support/quantize_checks.h"
+#include "support/quantize_entries.h"
 #include "support/variant_test.h"
 
 namespace qb::test {
@@ -28,6 +28,23 @@ struct Layout<std::uint8_t> {
     else
       return oracle::quantize_s4(x, groups, len);
   }
+  /// Bytes in which every value occurs; with an odd `len` the last high nibble of a group is 0.
+  static std::vector<std::uint8_t> codes(std::size_t groups, std::size_t len) {
+    std::vector<std::uint8_t> q(groups * bytes(len));
+    for (std::size_t j = 0; j < q.size(); ++j) q[j] = std::uint8_t(j * 89 + j / 256 + 3);
+    if (len % 2)
+      for (std::size_t i = 1; i <= groups; ++i) q[i * bytes(len) - 1] &= 15;
+    return q;
+  }
+  static int code(std::span<const std::uint8_t> q, std::size_t j) {
+    return oracle::unpacked_s4(q, j);
+  }
+  static constexpr std::size_t kCodes = 16;
+  static std::vector<std::uint8_t> every_code(std::size_t times) {
+    std::vector<std::uint8_t> q(kCodes / 2 * times);
+    for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::uint8_t(0x10 + 0x22 * (i % 8));
+    return q;
+  }
 };
 
 }  // namespace qb::test
@@ -38,7 +55,6 @@ using qb::BlockQ4_0;
 using qb::f16;
 using qb::kBlock;
 using namespace qb::test;
-using testing::HasSubstr;
 
 QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::int4::quantize_f32_s4);
 QB_VARIANT_TEST_SUITE(QuantizeF32S4g, qb::int4::quantize_f32_s4g);
@@ -101,29 +117,11 @@ std::vector<std::vector<float>> hard_groups(std::size_t len, float qmax) {
   return list;
 }
 
-constexpr std::size_t kGroupLengths[] = {1,  2,  5,  8,   31,  32,  33,  63,  64,
-                                         65, 96, 97, 128, 160, 200, 256, 257, 544};
-constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
-
 // ---- f32 input, f32 scales
 
-QB_VARIANT_TEST(QuantizeF32S4, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin})
-      check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S4, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      for (const Against side : {Against::end, Against::begin})
-        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S4, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
-}
+QB_VARIANT_TEST(QuantizeF32S4, EveryLengthBetweenGuardPages) { check_every_length(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S4, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S4, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
@@ -133,38 +131,14 @@ QB_VARIANT_TEST(QuantizeF32S4, TiesSaturationSubnormalsAndZeroGroups) {
   }
 }
 
-QB_VARIANT_TEST(QuantizeF32S4, EveryStart) {
-  const std::vector<float> values = qb::test::weights(600, 9);
-  for (std::size_t start = 0; start < 33; ++start) {
-    std::vector<std::uint8_t> q(400, 0x55);
-    float scale;
-    kernel()(values.data() + start, 1, 555, q.data() + start, &scale);
-    const auto want = qb::oracle::quantize_s4<float>({values.data() + start, 555}, 1, 555);
-    EXPECT_EQ(scale, want.scale[0]);
-    expect_same(std::span(q).subspan(start, 278), want.q, "start " + std::to_string(start));
-    EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
-                            [](std::uint8_t c) { return c == 0x55; }));
-    EXPECT_EQ(q[start + 278], 0x55);
-  }
-}
-
 QB_VARIANT_TEST(QuantizeF32S4, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f32 input, f16 scales
 
-QB_VARIANT_TEST(QuantizeF32S4g, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      for (const Against side : {Against::end, Against::begin})
-        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S4g, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
-}
+QB_VARIANT_TEST(QuantizeF32S4g, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S4g, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S4g, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 32, 64, 128, 160}) {
@@ -179,6 +153,10 @@ QB_VARIANT_TEST(QuantizeF32S4g, NonFiniteInputStaysInItsGroup) {
 
 // ---- f16 input: the notebook
 
+QB_VARIANT_TEST(QuantizeF16S4, EveryLengthBetweenGuardPages) { check_every_length(kernel()); }
+QB_VARIANT_TEST(QuantizeF16S4, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF16S4, EveryStart) { check_every_start(kernel()); }
+
 QB_VARIANT_TEST(QuantizeF16S4, NotebooksWeights) {
   const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
   std::vector<std::uint8_t> q(2);
@@ -186,37 +164,6 @@ QB_VARIANT_TEST(QuantizeF16S4, NotebooksWeights) {
   kernel()(w.data(), 1, 4, q.data(), &inv);
   EXPECT_EQ(q, (std::vector<std::uint8_t>{0xc7, 0xf2}));  // 7 -4, 2 -1
   EXPECT_EQ(qb::oracle::value(inv), 7);
-}
-
-QB_VARIANT_TEST(QuantizeF16S4, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin})
-      check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
-}
-
-QB_VARIANT_TEST(QuantizeF16S4, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
-}
-
-QB_VARIANT_TEST(QuantizeF16S4, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
-}
-
-QB_VARIANT_TEST(QuantizeF16S4, EveryStart) {
-  const std::vector<f16> values = halves(qb::test::weights(1200, 9));
-  for (std::size_t start = 0; start < 33; ++start) {
-    std::vector<std::uint8_t> q(600, 0x55);
-    f16 inv;
-    kernel()(values.data() + start, 1, 1111, q.data() + start, &inv);
-    const auto want =
-        qb::oracle::quantize_s4(std::span<const f16>(values.data() + start, 1111), 1, 1111);
-    EXPECT_EQ(inv, want.scale[0]);
-    expect_same(std::span(q).subspan(start, 556), want.q, "start " + std::to_string(start));
-    EXPECT_EQ(q[start + 556], 0x55);
-  }
 }
 
 // Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
@@ -267,68 +214,13 @@ QB_VARIANT_TEST(QuantizeF16S4, AnyPatternsAreMemorySafe) {
 
 // ---- back
 
-/// Bytes in which every value occurs; with an odd `len` the last high nibble of a group is 0.
-std::vector<std::uint8_t> packed_codes(std::size_t groups, std::size_t len) {
-  std::vector<std::uint8_t> q(groups * packed_size(len));
-  for (std::size_t j = 0; j < q.size(); ++j) q[j] = std::uint8_t(j * 89 + j / 256 + 3);
-  if (len % 2)
-    for (std::size_t i = 1; i <= groups; ++i) q[i * packed_size(len) - 1] &= 15;
-  return q;
-}
-
-template <class S, class Y>
-Y expected_back(int q, S scale) {
-  if constexpr (sizeof(Y) == sizeof(f16))
-    return qb::oracle::dequantized_f16(q, scale);
-  else
-    return qb::oracle::dequantized(q, scale);
-}
-
-template <class S, class Y>
-std::vector<Y> expected_back(std::span<const std::uint8_t> q, std::size_t groups, std::size_t len,
-                             std::span<const S> scale) {
-  std::vector<Y> want;
-  for (std::size_t i = 0; i < groups; ++i)
-    for (std::size_t j = 0; j < len; ++j)
-      want.push_back(expected_back<S, Y>(
-          qb::oracle::unpacked_s4(q.subspan(i * packed_size(len), packed_size(len)), j), scale[i]));
-  return want;
-}
-
-template <class S, class Y>
-void check_dequantize(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
-                      std::size_t groups, std::size_t len, const std::vector<S>& scales,
-                      Against side) {
-  const Guarded<std::uint8_t> q(packed_codes(groups, len), side);
-  std::vector<S> used;
-  for (std::size_t i = 0; i < groups; ++i) used.push_back(scales[i % scales.size()]);
-  const Guarded<S> scale(used, side);
-  Guarded<Y> y(groups * len, side);
-  kernel(q.data(), groups, len, scale.data(), y.data());
-  expect_same(y, expected_back<S, Y>({q.data(), q.size()}, groups, len, used), label(groups, len));
-}
-
-template <class S, class Y>
-void check_dequantize(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
-                      const std::vector<S>& scales) {
-  for (const Against side : {Against::end, Against::begin}) {
-    for (const std::size_t n : qb::test::lengths())
-      check_dequantize(kernel, 1, n, {scales[n % scales.size()]}, side);
-    for (const std::size_t len : kGroupLengths)
-      for (const std::size_t groups : kGroupCounts)
-        check_dequantize(kernel, groups, len, scales, side);
-    check_dequantize(kernel, 0, 32, scales, side);
-    check_dequantize(kernel, 3, 0, scales, side);
-  }
-}
-
 /// Past every cache kernels may store another way, aligned or not. Compared with a table, for the
 /// oracle is too slow here.
 template <class S, class Y>
 void check_large(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
                  S scale) {
   constexpr std::size_t n = (std::size_t{20} << 20) / sizeof(Y);
-  static const std::vector<std::uint8_t> q = packed_codes(1, n);
+  static const std::vector<std::uint8_t> q = Layout<std::uint8_t>::codes(1, n);
   std::vector<Y> y(n + 16);
   Y table[16];
   for (int code = -8; code < 8; ++code) table[code & 15] = expected_back<S, Y>(code, scale);
@@ -374,48 +266,10 @@ QB_VARIANT_TEST(DequantizeS4F16, NotebooksWeights) {
   for (std::size_t i = 0; i < 4; ++i) EXPECT_NEAR(shown(y[i]), printed[i], 0.00005) << i;
 }
 
-// Every code over every finite inverse scale: the kernels may divide or be cleverer.
-QB_VARIANT_TEST(DequantizeS4F16, EveryQuotient) {
-  constexpr std::size_t kInverses = 0x7c00;
-  static const std::vector<f16> want = [] {
-    std::vector<f16> list;
-    for (unsigned bits = 0; bits < kInverses; ++bits)
-      for (int j = 0; j < 16; ++j)
-        list.push_back(qb::oracle::dequantized_f16(j < 8 ? j : j - 16, f16(bits)));
-    return list;
-  }();
-  std::vector<std::uint8_t> q(want.size() / 2);
-  std::vector<f16> inv(kInverses), y(want.size());
-  for (unsigned bits = 0; bits < kInverses; ++bits) inv[bits] = f16(bits);
-  for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::uint8_t(0x10 + 0x22 * (i % 8));
-  kernel()(q.data(), kInverses, 16, inv.data(), y.data());
-  expect_same(y, want, "16 quotients an inverse scale");
-}
-
-QB_VARIANT_TEST(DequantizeS4gF32, EveryScale) {
-  const std::vector<std::uint8_t> q = packed_codes(1, 32);
-  for (unsigned bits = 0; bits < 0x7c00; ++bits) {
-    const f16 scale = f16(bits);
-    std::array<float, 32> y, want;
-    kernel()(q.data(), 1, 32, &scale, y.data());
-    for (std::size_t j = 0; j < 32; ++j)
-      want[j] = qb::oracle::dequantized(qb::oracle::unpacked_s4(q, j), scale);
-    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(scale);
-  }
-}
-
+QB_VARIANT_TEST(DequantizeS4F16, EveryQuotient) { check_every_quotient(kernel()); }
+QB_VARIANT_TEST(DequantizeS4gF32, EveryScale) { check_every_scale(kernel()); }
 QB_VARIANT_TEST(DequantizeS4gF32, NonFiniteScalesStayInTheirGroups) {
-  for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
-    const Guarded<std::uint8_t> q(packed_codes(9, 32), Against::end);
-    Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
-    scale[4] = f16(bits);
-    Guarded<float> y(9 * 32);
-    kernel()(q.data(), 9, 32, scale.data(), y.data());
-    for (std::size_t j = 0; j < 9 * 32; ++j)
-      if (j / 32 != 4) {
-        ASSERT_EQ(y[j], float(qb::oracle::unpacked_s4({q.data(), q.size()}, j)));
-      }
-  }
+  check_non_finite_scales(kernel());
 }
 
 // ---- pack, unpack
@@ -634,7 +488,7 @@ QB_VARIANT_TEST(QuantizeF32Q4_0, NonFiniteInputStaysInItsBlock) {
 
 std::vector<BlockQ4_0> blocks_of_codes(std::size_t blocks) {
   std::vector<BlockQ4_0> x(blocks);
-  const std::vector<std::uint8_t> q = packed_codes(blocks, kBlock);
+  const std::vector<std::uint8_t> q = Layout<std::uint8_t>::codes(blocks, kBlock);
   for (std::size_t i = 0; i < blocks; ++i) {
     x[i].d = kHalfScales[i % kHalfScales.size()];
     if (i % 5 == 1) x[i].d = f16(unsigned(x[i].d) | 0x8000u);
@@ -715,38 +569,25 @@ QB_VARIANT_TEST(DequantizeQ4_0F32, NonFiniteScaleStaysInItsBlock) {
 
 namespace int4 = qb::int4;
 
-TEST(Int4Checked, RoundTripsOfEveryFormat) {
-  const std::vector<float> x = qb::test::weights(256, 1);
-  std::vector<std::uint8_t> q(128);
-  std::vector<float> y(256);
+struct Int4 {
+  using Code = std::uint8_t;
+  using Block = BlockQ4_0;
+  static constexpr const char* kName = "int4";
+  static constexpr float kGroupOverflow = 458640, kBlockOverflow = 524160;
+  static void quantize(auto&&... arguments) { int4::quantize(arguments...); }
+  static void dequantize(auto&&... arguments) { int4::dequantize(arguments...); }
+  static Block block(std::span<const float> x) { return expected_q4_0(x)[0]; }
+  static float back(const Block& block, std::size_t j) { return qb::oracle::dequantized(block, j); }
+};
 
-  std::vector<float> scale(2);
-  int4::quantize(x, 128, q, scale);
-  int4::dequantize(q, 128, scale, y);
-  expect_same(q, qb::oracle::quantize_s4<float>(x, 2, 128).q, "per channel");
-  for (std::size_t j = 0; j < 256; ++j) ASSERT_NEAR(x[j], y[j], scale[j / 128] * 0.5001f);
+TEST(Int4Checked, RoundTripsOfEveryFormat) { check_round_trips<Int4>(); }
+TEST(Int4Checked, QuantizeRefusesAndWritesNothing) { check_quantize_refuses<Int4>(); }
+TEST(Int4Checked, DequantizeRefusesAndWritesNothing) { check_dequantize_refuses<Int4>(); }
 
-  std::vector<f16> half_scale(8);
-  int4::quantize(x, 32, q, half_scale);
-  int4::dequantize(q, 32, half_scale, y);
-  const auto groups = qb::oracle::quantize_s4<f16>(x, 8, 32);
-  expect_same(q, groups.q, "per group");
-  expect_same(half_scale, groups.scale, "per group");
-  expect_same(y, expected_back<f16, float>(q, 8, 32, half_scale), "per group");
-
-  const std::vector<f16> h = halves(x);
-  std::vector<f16> inv(1), back(256);
-  int4::quantize(h, 256, q, inv);
-  int4::dequantize(q, 256, inv, back);
-  expect_same(q, qb::oracle::quantize_s4(std::span<const f16>(h), 1, 256).q, "f16");
-  expect_same(back, expected_back<f16, f16>(q, 1, 256, inv), "f16");
-
-  std::vector<BlockQ4_0> blocks(8);
-  int4::quantize(x, blocks);
-  int4::dequantize(blocks, y);
-  expect_same_blocks(blocks, expected_q4_0(x), "q4_0");
-  for (std::size_t j = 0; j < 256; ++j)
-    ASSERT_EQ(y[j], qb::oracle::dequantized(blocks[j / 32], j % 32));
+TEST(Int4Checked, EmptyInputIsFine) {
+  check_empty<Int4>();
+  int4::pack({}, {});
+  int4::unpack({}, {});
 }
 
 TEST(Int4Checked, OddGroupsStartOnTheirOwnByte) {
@@ -759,6 +600,15 @@ TEST(Int4Checked, OddGroupsStartOnTheirOwnByte) {
   EXPECT_EQ(y, x);
 }
 
+// 25 groups of 5 take three bytes each.
+TEST(Int4Checked, OddGroupsWantTheirOwnBytes) {
+  const std::vector<float> x(125, 1.0f);
+  std::vector<std::uint8_t> q(64);
+  std::vector<float> scale(25);
+  EXPECT_EQ(refusal([&] { int4::quantize(x, 5, q, scale); }),
+            "int4::quantize: 'q' has room for 64 elements, needs 75");
+}
+
 TEST(Int4Checked, PackAndUnpack) {
   const std::vector<std::int8_t> q = {-8, 7, -1, 0, 3};
   std::vector<std::uint8_t> packed(3);
@@ -767,139 +617,6 @@ TEST(Int4Checked, PackAndUnpack) {
   EXPECT_EQ(packed, (std::vector<std::uint8_t>{0x78, 0x0f, 0x03}));
   int4::unpack(packed, back);
   EXPECT_EQ(back, q);
-}
-
-TEST(Int4Checked, EmptyInputIsFine) {
-  int4::quantize(std::span<const float>{}, 32, {}, std::span<float>{});
-  int4::quantize(std::span<const float>{}, 32, {}, std::span<f16>{});
-  int4::quantize(std::span<const f16>{}, 7, {}, {});
-  int4::quantize(std::span<const float>{}, std::span<BlockQ4_0>{});
-  int4::dequantize(std::span<const BlockQ4_0>{}, std::span<float>{});
-  int4::dequantize({}, 5, std::span<const float>{}, {});
-  int4::pack({}, {});
-  int4::unpack({}, {});
-}
-
-TEST(Int4Checked, QuantizeRefusesAndWritesNothing) {
-  std::vector<float> x(128, 1.0f), scale(4, -1.0f);
-  std::vector<f16> half(128, f16(0x3c00)), half_scale(4, f16(7));
-  std::vector<std::uint8_t> q(64, 99);
-  std::vector<BlockQ4_0> blocks(4);
-  std::memset(blocks.data(), 0x5a, sizeof(BlockQ4_0) * 4);
-  const std::span<float> few(scale.data(), 1);
-  const std::span<std::uint8_t> short_q(q.data(), 63);
-
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 48, q, scale); }),
-            "int4::quantize: 'group' = 48 does not divide 'x.size()' = 128");
-  EXPECT_NE(refusal([&] { int4::quantize(x, 0, q, scale); }), "");
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, q, few); }),
-            "int4::quantize: 'scale' has room for 1 elements, needs 2");
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, short_q, scale); }),
-            "int4::quantize: 'q' has room for 63 elements, needs 64");
-  // 25 groups of 5 take three bytes each.
-  EXPECT_EQ(refusal([&] { int4::quantize(std::span(x).first(125), 5, q, scale); }),
-            "int4::quantize: 'q' has room for 64 elements, needs 75");
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 16, q, half_scale); }),
-            "int4::quantize: 'group' = 16 is none of 32, 64 and 128");
-  EXPECT_THAT(refusal([&] { int4::quantize(std::span(x).first(96), 64, q, half_scale); }),
-              HasSubstr("'group' = 64 does not divide"));
-  EXPECT_THAT(refusal([&] { int4::quantize(half, 100, q, half_scale); }), HasSubstr("divide"));
-  EXPECT_THAT(refusal([&] { int4::quantize(half, 64, q, std::span(half_scale).first(1)); }),
-              HasSubstr("'inv' has room for 1"));
-  EXPECT_THAT(refusal([&] { int4::quantize(std::span(x).first(33), blocks); }),
-              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
-  EXPECT_THAT(refusal([&] { int4::quantize(x, std::span(blocks).first(3)); }),
-              HasSubstr("'y' has room for 3 elements, needs 4"));
-
-  const auto overlay = [](auto& of, std::size_t at) {
-    return reinterpret_cast<std::uint8_t*>(of.data()) + at;
-  };
-  EXPECT_EQ(refusal([&] {
-              int4::quantize(x, 64, {overlay(x, 448), 64}, scale);
-            }),
-            "int4::quantize: 'x' and 'q' overlap");
-  EXPECT_EQ(refusal([&] { int4::quantize(x, 64, q, std::span(x).subspan(100)); }),
-            "int4::quantize: 'x' and 'scale' overlap");
-  EXPECT_EQ(refusal([&] {
-              int4::quantize(half, 64, {overlay(half, 0), 64}, half_scale);
-            }),
-            "int4::quantize: 'x' and 'q' overlap");
-  EXPECT_THAT(refusal([&] {
-                int4::quantize(x, {reinterpret_cast<BlockQ4_0*>(x.data()), 4});
-              }),
-              HasSubstr("'x' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] {
-                int4::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2});
-              }),
-              HasSubstr("'q' and 'scale' overlap"));
-
-  for (const float bad : {kNan, kInf, -kInf}) {
-    x[77] = x[78] = bad;
-    EXPECT_THAT(refusal([&] { int4::quantize(x, 128, q, scale); }), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refusal([&] { int4::quantize(x, 32, q, half_scale); }), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refusal([&] { int4::quantize(x, blocks); }), HasSubstr("'x'[77]"));
-  }
-  x[77] = x[78] = 1.0f;
-  half[5] = f16(0x7c00);
-  EXPECT_THAT(refusal([&] { int4::quantize(half, 64, q, half_scale); }),
-              HasSubstr("'x'[5] is infinite"));
-
-  x[70] = -458640.0f;
-  EXPECT_THAT(refusal([&] { int4::quantize(x, 32, q, half_scale); }), HasSubstr("group 2"));
-  x[70] = 524160.0f;
-  EXPECT_THAT(refusal([&] { int4::quantize(x, blocks); }), HasSubstr("block 2"));
-
-  EXPECT_EQ(q, std::vector<std::uint8_t>(64, 99));
-  EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
-  EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
-  for (const BlockQ4_0& block : blocks) EXPECT_EQ(block.qs[15], 0x5a);
-
-  x[70] = std::nextafter(458640.0f, 0.0f);  // its scale rounds to the largest f16
-  int4::quantize(x, 32, q, half_scale);
-  EXPECT_EQ(half_scale[2], f16(0x7bff));
-  x[70] = -std::nextafter(524160.0f, 0.0f);
-  int4::quantize(x, blocks);
-  EXPECT_EQ(blocks[2].d, f16(0x7bff));
-}
-
-TEST(Int4Checked, DequantizeRefusesAndWritesNothing) {
-  std::vector<std::uint8_t> q(64, 3);
-  std::vector<float> scale(2, 1.0f), y(128, -5.0f);
-  std::vector<f16> half_scale(2, f16(0x3c00)), half_y(128, f16(9));
-  std::vector<BlockQ4_0> blocks(4);
-  for (BlockQ4_0& block : blocks) block.d = f16(0x3c00);
-
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 48, scale, y); }), HasSubstr("does not divide"));
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 0, scale, y); }), HasSubstr("'group' is 0"));
-  EXPECT_EQ(refusal([&] { int4::dequantize(q, 32, scale, y); }),
-            "int4::dequantize: 'scale' has 2 elements, expected 4");
-  EXPECT_EQ(refusal([&] { int4::dequantize(q, 64, scale, std::span(y).first(100)); }),
-            "int4::dequantize: 'y' has room for 100 elements, needs 128");
-  EXPECT_THAT(refusal([&] { int4::dequantize(std::span(q).first(48), 48, half_scale, y); }),
-              HasSubstr("is none of 32, 64 and 128"));
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 32, half_scale, half_y); }),
-              HasSubstr("'inv' has 2 elements, expected 4"));
-  EXPECT_THAT(refusal([&] { int4::dequantize(blocks, std::span(y).first(127)); }),
-              HasSubstr("needs 128"));
-  EXPECT_THAT(refusal([&] {
-                int4::dequantize({reinterpret_cast<std::uint8_t*>(y.data()), 64}, 64, scale, y);
-              }),
-              HasSubstr("'q' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 128, std::span(y).first(1), y); }),
-              HasSubstr("'scale' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] {
-                int4::dequantize({reinterpret_cast<const BlockQ4_0*>(y.data()), 4}, y);
-              }),
-              HasSubstr("'x' and 'y' overlap"));
-  scale[1] = kInf;
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 64, scale, y); }), HasSubstr("'scale'[1]"));
-  half_scale[1] = f16(0x7e00);
-  EXPECT_THAT(refusal([&] { int4::dequantize(q, 64, half_scale, half_y); }),
-              HasSubstr("'inv'[1] is NaN"));
-  blocks[3].d = f16(0xfc00);
-  EXPECT_THAT(refusal([&] { int4::dequantize(blocks, y); }), HasSubstr("block 3"));
-  EXPECT_EQ(y, std::vector<float>(128, -5.0f));
-  EXPECT_EQ(half_y, std::vector<f16>(128, f16(9)));
 }
 
 TEST(Int4Checked, PackAndUnpackRefuseAndWriteNothing) {

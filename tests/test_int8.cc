@@ -1,19 +1,19 @@
 #include "int8/int8.h"
 
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
-#include <numeric>
 
 #include "core/check.h"
 #include "oracle/int8.h"
+#include "support/dequantize_checks.h"
 #include "support/guarded.h"
 #include "support/inputs.h"
 #include "support/quantize_checks.h"
+#include "support/quantize_entries.h"
 #include "support/variant_test.h"
 
 namespace qb::test {
@@ -28,6 +28,19 @@ struct Layout<std::int8_t> {
     else
       return oracle::quantize_s8(x, groups, len);
   }
+  static std::vector<std::int8_t> codes(std::size_t groups, std::size_t len) {
+    std::vector<std::int8_t> q(groups * len);
+    for (std::size_t j = 0; j < q.size(); ++j)
+      q[j] = std::int8_t(int(j * 89 + j / 256) % 255 - 127);
+    return q;
+  }
+  static int code(std::span<const std::int8_t> q, std::size_t j) { return q[j]; }
+  static constexpr std::size_t kCodes = 256;
+  static std::vector<std::int8_t> every_code(std::size_t times) {
+    std::vector<std::int8_t> q(kCodes * times);
+    for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::int8_t(int(i % kCodes) - 128);
+    return q;
+  }
 };
 
 }  // namespace qb::test
@@ -38,7 +51,6 @@ using qb::BlockQ8_0;
 using qb::f16;
 using qb::kBlock;
 using namespace qb::test;
-using testing::HasSubstr;
 
 QB_VARIANT_TEST_SUITE(QuantizeF32S8, qb::int8::quantize_f32_s8);
 QB_VARIANT_TEST_SUITE(QuantizeF32S8g, qb::int8::quantize_f32_s8g);
@@ -84,28 +96,11 @@ std::vector<std::vector<float>> hard_groups(std::size_t len) {
   return list;
 }
 
-constexpr std::size_t kGroupLengths[] = {1, 4, 5, 8, 31, 32, 33, 64, 96, 128, 160, 200, 256, 257};
-constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
-
 // ---- f32 input, f32 scales
 
-QB_VARIANT_TEST(QuantizeF32S8, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin})
-      check_quantize(kernel(), qb::test::weights(n, 7 + unsigned(n)), 1, n, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S8, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      for (const Against side : {Against::end, Against::begin})
-        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S8, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
-}
+QB_VARIANT_TEST(QuantizeF32S8, EveryLengthBetweenGuardPages) { check_every_length(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S8, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S8, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
@@ -115,38 +110,14 @@ QB_VARIANT_TEST(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
   }
 }
 
-QB_VARIANT_TEST(QuantizeF32S8, EveryStart) {
-  const std::vector<float> values = qb::test::weights(600, 9);
-  for (std::size_t start = 0; start < 17; ++start) {
-    std::vector<std::int8_t> q(600, 55);
-    float scale;
-    kernel()(values.data() + start, 1, 555, q.data() + start, &scale);
-    const auto want = qb::oracle::quantize_s8<float>({values.data() + start, 555}, 1, 555);
-    EXPECT_EQ(scale, want.scale[0]);
-    expect_same(std::span(q).subspan(start, 555), want.q, "start " + std::to_string(start));
-    EXPECT_TRUE(std::all_of(q.begin(), q.begin() + std::ptrdiff_t(start),
-                            [](std::int8_t c) { return c == 55; }));
-    EXPECT_EQ(q[start + 555], 55);
-  }
-}
-
 QB_VARIANT_TEST(QuantizeF32S8, NonFiniteInputStaysInItsGroup) {
   check_non_finite(kernel(), qb::test::weights(3000, 5), {kNan, -kNan, kInf, -kInf});
 }
 
 // ---- f32 input, f16 scales
 
-QB_VARIANT_TEST(QuantizeF32S8g, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      for (const Against side : {Against::end, Against::begin})
-        check_quantize(kernel(), qb::test::weights(groups * len, 3), groups, len, side);
-}
-
-QB_VARIANT_TEST(QuantizeF32S8g, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
-}
+QB_VARIANT_TEST(QuantizeF32S8g, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF32S8g, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S8g, TiesSaturationSubnormalsAndZeroGroups) {
   for (const std::size_t len : {4, 32, 64, 128, 160}) {
@@ -161,6 +132,10 @@ QB_VARIANT_TEST(QuantizeF32S8g, NonFiniteInputStaysInItsGroup) {
 
 // ---- f16 input: the notebook
 
+QB_VARIANT_TEST(QuantizeF16S8, EveryLengthBetweenGuardPages) { check_every_length(kernel()); }
+QB_VARIANT_TEST(QuantizeF16S8, Groups) { check_groups(kernel()); }
+QB_VARIANT_TEST(QuantizeF16S8, EveryStart) { check_every_start(kernel()); }
+
 QB_VARIANT_TEST(QuantizeF16S8, NotebooksWeights) {
   const std::vector<f16> w = halves({1.0f, -0.5f, 0.25f, -0.125f});
   std::vector<std::int8_t> q(4);
@@ -168,23 +143,6 @@ QB_VARIANT_TEST(QuantizeF16S8, NotebooksWeights) {
   kernel()(w.data(), 1, 4, q.data(), &inv);
   EXPECT_EQ(q, (std::vector<std::int8_t>{127, -64, 32, -16}));
   EXPECT_EQ(qb::oracle::value(inv), 127);
-}
-
-QB_VARIANT_TEST(QuantizeF16S8, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin})
-      check_quantize(kernel(), halves(qb::test::weights(n, 7 + unsigned(n))), 1, n, side);
-}
-
-QB_VARIANT_TEST(QuantizeF16S8, Groups) {
-  for (const std::size_t len : kGroupLengths)
-    for (const std::size_t groups : kGroupCounts)
-      check_quantize(kernel(), halves(qb::test::weights(groups * len, 3)), groups, len);
-}
-
-QB_VARIANT_TEST(QuantizeF16S8, NoGroupsAndEmptyGroups) {
-  check_quantize(kernel(), {}, 0, 32);
-  check_quantize(kernel(), {}, 3, 0);
 }
 
 // Every finite value under absmax values of every kind: subnormal (inv saturates at 65504), around
@@ -210,51 +168,6 @@ QB_VARIANT_TEST(QuantizeF16S8, NonFiniteInputStaysInItsGroup) {
 
 // ---- back
 
-std::vector<std::int8_t> codes(std::size_t n) {
-  std::vector<std::int8_t> q(n);
-  for (std::size_t j = 0; j < n; ++j) q[j] = std::int8_t(int(j * 89 + j / 256) % 255 - 127);
-  return q;
-}
-
-template <class S, class Y>
-Y expected_back(std::int8_t q, S scale) {
-  if constexpr (sizeof(Y) == sizeof(f16))
-    return qb::oracle::dequantized_f16(q, scale);
-  else
-    return qb::oracle::dequantized(q, scale);
-}
-
-template <class S, class Y>
-void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
-                      std::size_t groups, std::size_t len, const std::vector<S>& scales,
-                      Against side) {
-  const Guarded<std::int8_t> q(codes(groups * len), side);
-  std::vector<S> used;
-  for (std::size_t i = 0; i < groups; ++i) used.push_back(scales[i % scales.size()]);
-  const Guarded<S> scale(used, side);
-  Guarded<Y> y(groups * len, side);
-  kernel(q.data(), groups, len, scale.data(), y.data());
-  std::vector<Y> want;
-  for (std::size_t i = 0; i < groups; ++i)
-    for (std::size_t j = 0; j < len; ++j)
-      want.push_back(expected_back<S, Y>(q[i * len + j], scale[i]));
-  expect_same(y, want, label(groups, len));
-}
-
-template <class S, class Y>
-void check_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
-                      const std::vector<S>& scales) {
-  for (const Against side : {Against::end, Against::begin}) {
-    for (const std::size_t n : qb::test::lengths())
-      check_dequantize(kernel, 1, n, {scales[n % scales.size()]}, side);
-    for (const std::size_t len : kGroupLengths)
-      for (const std::size_t groups : kGroupCounts)
-        check_dequantize(kernel, groups, len, scales, side);
-    check_dequantize(kernel, 0, 32, scales, side);
-    check_dequantize(kernel, 3, 0, scales, side);
-  }
-}
-
 QB_VARIANT_TEST(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
 QB_VARIANT_TEST(DequantizeS8gF32, LengthsGroupsAndScales) {
   check_dequantize(kernel(), kHalfScales);
@@ -273,47 +186,10 @@ QB_VARIANT_TEST(DequantizeS8F16, NotebooksWeights) {
   EXPECT_EQ(y[1], qb::oracle::to_f16(-64.0 / 127));
 }
 
-// Every code over every finite inverse scale: the kernels may divide or be cleverer.
-QB_VARIANT_TEST(DequantizeS8F16, EveryQuotient) {
-  constexpr std::size_t kInverses = 0x7c00;
-  static const std::vector<f16> want = [] {
-    std::vector<f16> list;
-    for (unsigned bits = 0; bits < kInverses; ++bits)
-      for (int code = -128; code < 128; ++code)
-        list.push_back(qb::oracle::dequantized_f16(code, f16(bits)));
-    return list;
-  }();
-  std::vector<std::int8_t> q(want.size());
-  std::vector<f16> inv(kInverses), y(want.size());
-  for (unsigned bits = 0; bits < kInverses; ++bits) inv[bits] = f16(bits);
-  for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::int8_t(int(i % 256) - 128);
-  kernel()(q.data(), kInverses, 256, inv.data(), y.data());
-  expect_same(y, want, "256 quotients an inverse scale");
-}
-
-QB_VARIANT_TEST(DequantizeS8gF32, EveryScale) {
-  std::vector<std::int8_t> q = codes(32);
-  for (unsigned bits = 0; bits < 0x7c00; ++bits) {
-    const f16 scale = f16(bits);
-    std::array<float, 32> y, want;
-    kernel()(q.data(), 1, 32, &scale, y.data());
-    for (std::size_t j = 0; j < 32; ++j) want[j] = qb::oracle::dequantized(q[j], scale);
-    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(scale);
-  }
-}
-
+QB_VARIANT_TEST(DequantizeS8F16, EveryQuotient) { check_every_quotient(kernel()); }
+QB_VARIANT_TEST(DequantizeS8gF32, EveryScale) { check_every_scale(kernel()); }
 QB_VARIANT_TEST(DequantizeS8gF32, NonFiniteScalesStayInTheirGroups) {
-  for (const unsigned bits : {0x7c00u, 0xfc00u, 0x7e00u, 0x7c01u}) {
-    const Guarded<std::int8_t> q(codes(9 * 32), Against::end);
-    Guarded<f16> scale(std::vector<f16>(9, f16(0x3c00)), Against::end);
-    scale[4] = f16(bits);
-    Guarded<float> y(9 * 32);
-    kernel()(q.data(), 9, 32, scale.data(), y.data());
-    for (std::size_t j = 0; j < 9 * 32; ++j)
-      if (j / 32 != 4) {
-        ASSERT_EQ(y[j], float(q[j]));
-      }
-  }
+  check_non_finite_scales(kernel());
 }
 
 // ---- q8_0
@@ -411,7 +287,7 @@ QB_VARIANT_TEST(QuantizeF32Q8_0, NonFiniteInputStaysInItsBlock) {
 
 std::vector<BlockQ8_0> blocks_of_codes(std::size_t blocks) {
   std::vector<BlockQ8_0> x(blocks);
-  const std::vector<std::int8_t> q = codes(blocks * kBlock);
+  const std::vector<std::int8_t> q = Layout<std::int8_t>::codes(blocks, kBlock);
   for (std::size_t i = 0; i < blocks; ++i) {
     x[i].d = kHalfScales[i % kHalfScales.size()];
     if (i % 5 == 1) x[i].d = f16(unsigned(x[i].d) | 0x8000u);  // nothing forbids a negative d
@@ -489,7 +365,7 @@ template <class S, class Y>
 void check_long_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
                            std::size_t groups, std::size_t len, S scale) {
   const std::size_t n = groups * len;
-  const std::vector<std::int8_t> tile = codes(kTile);
+  const std::vector<std::int8_t> tile = Layout<std::int8_t>::codes(1, kTile);
   std::vector<Y> want;
   for (const std::int8_t c : tile) want.push_back(expected_back<S, Y>(c, scale));
   const std::vector<std::int8_t> q = repeated(tile, n);
@@ -553,166 +429,22 @@ QB_VARIANT_TEST(DequantizeQ8_0F32, PastTheCaches) {
 
 // ---- checked entries
 
-namespace int8 = qb::int8;
-
-TEST(Int8Checked, RoundTripsOfEveryFormat) {
-  const std::vector<float> x = qb::test::weights(256, 1);
-  std::vector<std::int8_t> q(256);
-  std::vector<float> y(256);
-
-  std::vector<float> scale(2);
-  int8::quantize(x, 128, q, scale);
-  int8::dequantize(q, 128, scale, y);
-  const auto channels = qb::oracle::quantize_s8<float>(x, 2, 128);
-  expect_same(q, channels.q, "per channel");
-  for (std::size_t j = 0; j < 256; ++j) ASSERT_NEAR(x[j], y[j], scale[j / 128] * 0.5001f);
-
-  std::vector<f16> half_scale(8);
-  int8::quantize(x, 32, q, half_scale);
-  int8::dequantize(q, 32, half_scale, y);
-  const auto groups = qb::oracle::quantize_s8<f16>(x, 8, 32);
-  expect_same(q, groups.q, "per group");
-  expect_same(half_scale, groups.scale, "per group");
-  for (std::size_t j = 0; j < 256; ++j)
-    ASSERT_EQ(y[j], qb::oracle::dequantized(q[j], half_scale[j / 32]));
-
-  const std::vector<f16> h = halves(x);
-  std::vector<f16> inv(1), back(256);
-  int8::quantize(h, 256, q, inv);
-  int8::dequantize(q, 256, inv, back);
-  expect_same(q, qb::oracle::quantize_s8(h, 1, 256).q, "f16");
-  for (std::size_t j = 0; j < 256; ++j)
-    ASSERT_EQ(back[j], qb::oracle::dequantized_f16(q[j], inv[0]));
-
-  std::vector<BlockQ8_0> blocks(8);
-  int8::quantize(x, blocks);
-  int8::dequantize(blocks, y);
-  for (std::size_t j = 0; j < 256; ++j)
-    ASSERT_EQ(y[j], qb::oracle::dequantized(blocks[j / 32].qs[j % 32], blocks[j / 32].d));
-}
-
-TEST(Int8Checked, EmptyInputIsFine) {
-  int8::quantize(std::span<const float>{}, 32, {}, std::span<float>{});
-  int8::quantize(std::span<const float>{}, 32, {}, std::span<f16>{});
-  int8::quantize(std::span<const f16>{}, 7, {}, {});
-  int8::quantize(std::span<const float>{}, std::span<BlockQ8_0>{});
-  int8::dequantize(std::span<const BlockQ8_0>{}, std::span<float>{});
-}
-
-TEST(Int8Checked, QuantizeRefusesAndWritesNothing) {
-  std::vector<float> x(128, 1.0f), scale(4, -1.0f);
-  std::vector<f16> half(128, f16(0x3c00)), half_scale(4, f16(7));
-  std::vector<std::int8_t> q(128, 99);
-  std::vector<BlockQ8_0> blocks(4);
-  std::memset(blocks.data(), 0x5a, sizeof(BlockQ8_0) * 4);
-  const std::span<float> few(scale.data(), 1);
-  const std::span<std::int8_t> short_q(q.data(), 127);
-
-  EXPECT_EQ(refusal([&] { int8::quantize(x, 48, q, scale); }),
-            "int8::quantize: 'group' = 48 does not divide 'x.size()' = 128");
-  EXPECT_NE(refusal([&] { int8::quantize(x, 0, q, scale); }), "");
-  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, q, few); }),
-            "int8::quantize: 'scale' has room for 1 elements, needs 2");
-  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, short_q, scale); }),
-            "int8::quantize: 'q' has room for 127 elements, needs 128");
-  EXPECT_EQ(refusal([&] { int8::quantize(x, 16, q, half_scale); }),
-            "int8::quantize: 'group' = 16 is none of 32, 64 and 128");
-  EXPECT_THAT(refusal([&] { int8::quantize(std::span(x).first(96), 64, q, half_scale); }),
-              HasSubstr("'group' = 64 does not divide"));
-  EXPECT_THAT(refusal([&] { int8::quantize(half, 100, q, half_scale); }), HasSubstr("divide"));
-  EXPECT_THAT(refusal([&] { int8::quantize(half, 64, q, std::span(half_scale).first(1)); }),
-              HasSubstr("'inv' has room for 1"));
-  EXPECT_THAT(refusal([&] { int8::quantize(std::span(x).first(33), blocks); }),
-              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
-  EXPECT_THAT(refusal([&] { int8::quantize(x, std::span(blocks).first(3)); }),
-              HasSubstr("'y' has room for 3 elements, needs 4"));
-
-  const auto overlay = [](auto& of, std::size_t at) {
-    return reinterpret_cast<std::int8_t*>(of.data()) + at;
-  };
-  EXPECT_EQ(refusal([&] {
-              int8::quantize(x, 64, {overlay(x, 384), 128}, scale);
-            }),
-            "int8::quantize: 'x' and 'q' overlap");
-  EXPECT_EQ(refusal([&] { int8::quantize(x, 64, q, std::span(x).subspan(100)); }),
-            "int8::quantize: 'x' and 'scale' overlap");
-  EXPECT_EQ(refusal([&] {
-              int8::quantize(half, 64, {overlay(half, 0), 128}, half_scale);
-            }),
-            "int8::quantize: 'x' and 'q' overlap");
-  EXPECT_THAT(refusal([&] {
-                int8::quantize(x, {reinterpret_cast<BlockQ8_0*>(x.data()), 4});
-              }),
-              HasSubstr("'x' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] {
-                int8::quantize(x, 64, q, {reinterpret_cast<float*>(q.data()), 2});
-              }),
-              HasSubstr("'q' and 'scale' overlap"));
-
-  for (const float bad : {kNan, kInf, -kInf}) {
-    x[77] = x[78] = bad;
-    EXPECT_THAT(refusal([&] { int8::quantize(x, 128, q, scale); }), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refusal([&] { int8::quantize(x, 32, q, half_scale); }), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refusal([&] { int8::quantize(x, blocks); }), HasSubstr("'x'[77]"));
+struct Int8 {
+  using Code = std::int8_t;
+  using Block = BlockQ8_0;
+  static constexpr const char* kName = "int8";
+  static constexpr float kGroupOverflow = 8321040, kBlockOverflow = 8321040;
+  static void quantize(auto&&... arguments) { qb::int8::quantize(arguments...); }
+  static void dequantize(auto&&... arguments) { qb::int8::dequantize(arguments...); }
+  static Block block(std::span<const float> x) { return qb::oracle::quantize_q8_0(x); }
+  static float back(const Block& block, std::size_t j) {
+    return qb::oracle::dequantized(block.qs[j], block.d);
   }
-  x[77] = x[78] = 1.0f;
-  half[5] = f16(0x7c00);
-  EXPECT_THAT(refusal([&] { int8::quantize(half, 64, q, half_scale); }),
-              HasSubstr("'x'[5] is infinite"));
+};
 
-  x[70] = -8321040.0f;
-  EXPECT_THAT(refusal([&] { int8::quantize(x, 32, q, half_scale); }), HasSubstr("group 2"));
-  EXPECT_THAT(refusal([&] { int8::quantize(x, blocks); }), HasSubstr("block 2"));
-
-  EXPECT_EQ(q, std::vector<std::int8_t>(128, 99));
-  EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
-  EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
-  for (const BlockQ8_0& block : blocks) EXPECT_EQ(block.qs[31], 0x5a);
-
-  x[70] = std::nextafter(8321040.0f, 0.0f);  // its scale rounds to the largest f16
-  int8::quantize(x, 32, q, half_scale);
-  EXPECT_EQ(half_scale[2], f16(0x7bff));
-  int8::quantize(x, blocks);
-  EXPECT_EQ(blocks[2].d, f16(0x7bff));
-}
-
-TEST(Int8Checked, DequantizeRefusesAndWritesNothing) {
-  std::vector<std::int8_t> q(128, 3);
-  std::vector<float> scale(2, 1.0f), y(128, -5.0f);
-  std::vector<f16> half_scale(2, f16(0x3c00)), half_y(128, f16(9));
-  std::vector<BlockQ8_0> blocks(4);
-  for (BlockQ8_0& block : blocks) block.d = f16(0x3c00);
-
-  EXPECT_THAT(refusal([&] { int8::dequantize(q, 48, scale, y); }), HasSubstr("does not divide"));
-  EXPECT_EQ(refusal([&] { int8::dequantize(q, 32, scale, y); }),
-            "int8::dequantize: 'scale' has 2 elements, expected 4");
-  EXPECT_EQ(refusal([&] { int8::dequantize(q, 64, scale, std::span(y).first(100)); }),
-            "int8::dequantize: 'y' has room for 100 elements, needs 128");
-  EXPECT_THAT(refusal([&] { int8::dequantize(std::span(q).first(96), 48, half_scale, y); }),
-              HasSubstr("is none of 32, 64 and 128"));
-  EXPECT_THAT(refusal([&] { int8::dequantize(q, 32, half_scale, half_y); }),
-              HasSubstr("'inv' has 2 elements, expected 4"));
-  EXPECT_THAT(refusal([&] { int8::dequantize(blocks, std::span(y).first(127)); }),
-              HasSubstr("needs 128"));
-  EXPECT_THAT(refusal([&] {
-                int8::dequantize({reinterpret_cast<std::int8_t*>(y.data()), 128}, 64, scale, y);
-              }),
-              HasSubstr("'q' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] { int8::dequantize(q, 128, std::span(y).first(1), y); }),
-              HasSubstr("'scale' and 'y' overlap"));
-  EXPECT_THAT(refusal([&] {
-                int8::dequantize({reinterpret_cast<const BlockQ8_0*>(y.data()), 4}, y);
-              }),
-              HasSubstr("'x' and 'y' overlap"));
-  scale[1] = kInf;
-  EXPECT_THAT(refusal([&] { int8::dequantize(q, 64, scale, y); }), HasSubstr("'scale'[1]"));
-  half_scale[1] = f16(0x7e00);
-  EXPECT_THAT(refusal([&] { int8::dequantize(q, 64, half_scale, half_y); }),
-              HasSubstr("'inv'[1] is NaN"));
-  blocks[3].d = f16(0xfc00);
-  EXPECT_THAT(refusal([&] { int8::dequantize(blocks, y); }), HasSubstr("block 3"));
-  EXPECT_EQ(y, std::vector<float>(128, -5.0f));
-  EXPECT_EQ(half_y, std::vector<f16>(128, f16(9)));
-}
+TEST(Int8Checked, RoundTripsOfEveryFormat) { check_round_trips<Int8>(); }
+TEST(Int8Checked, EmptyInputIsFine) { check_empty<Int8>(); }
+TEST(Int8Checked, QuantizeRefusesAndWritesNothing) { check_quantize_refuses<Int8>(); }
+TEST(Int8Checked, DequantizeRefusesAndWritesNothing) { check_dequantize_refuses<Int8>(); }
 
 }  // namespace

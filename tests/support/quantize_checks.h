@@ -70,10 +70,27 @@ inline std::vector<f16> halves(const std::vector<float>& x) {
   return h;
 }
 
-/// What a quantizer that stores Code must do, by the oracle. A room's test specialises it:
-///   static std::size_t bytes(std::size_t len)                       bytes of the codes of one
-///   group template <X, S> static auto quantized(span<const X>, groups, len)  with members q and
-///   scale
+/// Ordinary inputs.
+template <class X>
+std::vector<X> inputs(std::size_t n, unsigned seed) {
+  if constexpr (std::is_same_v<X, f16>)
+    return halves(weights(n, seed));
+  else
+    return weights(n, seed);
+}
+
+inline constexpr std::size_t kGroupLengths[] = {1,  2,  4,  5,   8,   31,  32,  33,  63, 64,
+                                                65, 96, 97, 128, 160, 200, 256, 257, 544};
+inline constexpr std::size_t kGroupCounts[] = {1, 2, 7, 8, 9, 16, 17, 35};
+
+/// How Code stores codes, and what a quantizer must do, by the oracle. A room's test specialises
+/// it:
+///   static std::size_t bytes(len)                           bytes of the codes of one group
+///   static auto quantized<X, S>(span<const X>, groups, len)  with members q and scale
+///   static std::vector<Code> codes(groups, len)             codes of all kinds
+///   static int code(span<const Code>, j)                    the j-th of them
+///   static constexpr std::size_t kCodes                     how many there are
+///   static std::vector<Code> every_code(times)              all of them, so many times
 template <class Code>
 struct Layout;
 
@@ -93,6 +110,43 @@ void check_quantize(Quantizer<X, Code, S>* kernel,
   const auto want = Layout<Code>::template quantized<X, S>(values, groups, len);
   expect_same(scale, want.scale, "scale of " + label(groups, len));
   expect_same(q, want.q, "codes of " + label(groups, len));
+}
+
+template <class X, class Code, class S>
+void check_every_length(Quantizer<X, Code, S>* kernel) {
+  for (const std::size_t n : lengths())
+    for (const Against side : {Against::end, Against::begin})
+      check_quantize(kernel, inputs<X>(n, 7 + unsigned(n)), 1, n, side);
+}
+
+template <class X, class Code, class S>
+void check_groups(Quantizer<X, Code, S>* kernel) {
+  for (const std::size_t len : kGroupLengths)
+    for (const std::size_t groups : kGroupCounts)
+      for (const Against side : {Against::end, Against::begin})
+        check_quantize(kernel, inputs<X>(groups * len, 3), groups, len, side);
+  check_quantize(kernel, {}, 0, 32);
+  check_quantize(kernel, {}, 3, 0);
+}
+
+/// One group from every address within a vector, to every address within one.
+template <class X, class Code, class S>
+void check_every_start(Quantizer<X, Code, S>* kernel) {
+  constexpr std::size_t kLen = 1111, kStarts = 65;
+  const std::size_t bytes = Layout<Code>::bytes(kLen);
+  const std::vector<X> values = inputs<X>(kLen + kStarts, 9);
+  for (std::size_t start = 0; start < kStarts; ++start) {
+    std::vector<Code> q(bytes + kStarts, 0x55);
+    S scale;
+    kernel(values.data() + start, 1, kLen, q.data() + start, &scale);
+    const auto want = Layout<Code>::template quantized<X, S>(
+        std::span<const X>(values).subspan(start, kLen), 1, kLen);
+    EXPECT_EQ(scale, want.scale[0]);
+    expect_same(std::span(q).subspan(start, bytes), want.q, "start " + std::to_string(start));
+    for (std::size_t j = 0; j < start; ++j) ASSERT_EQ(q[j], 0x55) << "start " << start;
+    for (std::size_t j = start + bytes; j < q.size(); ++j)
+      ASSERT_EQ(q[j], 0x55) << "start " << start;
+  }
 }
 
 /// A value that is not finite spoils its own group at most, and touches nothing outside.
