@@ -62,16 +62,16 @@ def _times(value: float | None) -> str:
     return summary.times_text(value) if value is None or value < 1.95 else f"{value:.0f}×"
 
 
-def _over(row: Row, others: Sequence[Row], family: str) -> float | None:
-    """How many times as fast the row is as the best of a family: by medians, but over scalar as
-    the row itself says, which was timed beside it."""
-    if family == "scalar" and (counted := row.counter("speedup_vs_scalar")):
+def _over_scalar(row: Row, others: Sequence[Row]) -> float | None:
+    """How many times as fast the row is as `scalar`: as it says itself, which was timed beside it,
+    or by medians."""
+    if counted := row.counter("speedup_vs_scalar"):
         return counted
-    medians = [
+    scalar = [
         other.median_ns for other in others
-        if other.key == row.key and summary.family(other.variant) == family
+        if other.key == row.key and summary.family(other.variant) == "scalar"
     ]  # fmt: skip
-    return min(medians) / row.median_ns if medians else None
+    return min(scalar) / row.median_ns if scalar else None
 
 
 def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
@@ -88,14 +88,9 @@ def _ours(results: Results) -> list[Row]:
     return [row for row in _shown(results) if variants.get((row.op, row.format)) == row.variant]
 
 
-def array_table(results: Results) -> list[str]:
-    """A line per array operation and format: rate and share of the limit where the data lies."""
-    rows = _shown(results)
+def _by_place(results: Results) -> dict[tuple[str, str], dict[str, Row]]:
+    """Our array rows: per operation and format, by where the data lies."""
     ours = [row for row in _ours(results) if set(row.dims) == {"n"}]
-    if not ours:
-        return []
-    peers = any(row.is_peer and set(row.dims) == {"n"} for row in rows)
-    sizes: dict[str, set[int]] = {}
     groups: dict[tuple[str, str], dict[str, Row]] = {}
     for row in ours:
         # Formats differ in bytes an element, so the lengths, not the bytes, make the columns.
@@ -103,12 +98,22 @@ def array_table(results: Results) -> list[str]:
         place = SIZE_CLASSES[lengths.index(row.dims["n"])] if len(lengths) == 4 else (
             summary.size_class(row, results)
         )  # fmt: skip
-        sizes.setdefault(place, set()).add(row.dims["n"])
         groups.setdefault((row.op, row.format), {})[place] = row
-    places = [place for place in SIZE_CLASSES if place in sizes]
+    return groups
+
+
+def _places(groups: dict[tuple[str, str], dict[str, Row]]) -> list[str]:
+    return [place for place in SIZE_CLASSES if any(place in at for at in groups.values())]
+
+
+def array_table(results: Results) -> list[str]:
+    """A line per array operation and format: rate and share of the limit where the data lies."""
+    rows = _shown(results)
+    groups = _by_place(results)
+    if not groups:
+        return []
+    places = _places(groups)
     middle = "L2" if "L2" in places else places[0]
-    titles = ["array operation", "variant", *places, f"× scalar ({middle})"]
-    titles += [f"× best peer ({middle})"] if peers else []
     lines = []
     for (op, format_), at in groups.items():
         cells = [md(f"{op} {format_}"), md(next(iter(at.values())).variant)]
@@ -117,16 +122,20 @@ def array_table(results: Results) -> list[str]:
             rate = row.counter("items_per_second") if row else None
             cells.append(f"{_rate(rate / 1e9)} G/s, {_percent(row)}" if row and rate else "")
         central = at.get(middle)
-        for family in ("scalar", "peer") if peers else ("scalar",):
-            over = _over(central, rows, family) if central else None
-            cells.append(_times(over) if over else "")
+        over = _over_scalar(central, rows) if central else None
+        cells.append(_times(over) if over else "")
         lines.append(cells)
+    ours = [row for at in groups.values() for row in at.values()]
     exact = all(not row.counter("max_ulp") and row.counter("mismatches") == 0 for row in ours)
     lengths = ", ".join(
-        "/".join(summary.binary_text(n) for n in sorted(sizes[place])) for place in places
+        "/".join(
+            summary.binary_text(n)
+            for n in sorted({at[place].dims["n"] for at in groups.values() if place in at})
+        )
+        for place in places
     )
     return [
-        *_table(titles, lines),
+        *_table(["array operation", "variant", *places, f"× scalar ({middle})"], lines),
         f"Elements a second, and the share of the limit measured in the same process at the same "
         f"working set ({lengths} elements)."
         + (" Every row is exact: no bit differs from the oracle's." if exact else ""),
@@ -134,44 +143,81 @@ def array_table(results: Results) -> list[str]:
     ]
 
 
+def _products(results: Results) -> dict[str, dict[str, Row]]:
+    """Our rows of the matmul: per format, by shape."""
+    groups: dict[str, dict[str, Row]] = {}
+    for row in _ours(results):
+        if row.op == "matmul":
+            groups.setdefault(row.format, {})[summary.shape_text(row).replace("×", " × ")] = row
+    return groups
+
+
 def matmul_table(results: Results) -> list[str]:
     """A line per format of the matmul: rate, share of the limit and speed-up per shape."""
     rows = _shown(results)
-    ours = [row for row in _ours(results) if row.op == "matmul"]
-    if not ours:
+    groups = _products(results)
+    if not groups:
         return []
-    peers = any(row.is_peer and row.op == "matmul" for row in rows)
-    shapes = list(dict.fromkeys(row.shape for row in ours))
-    variants = dispatched(results)
+    shapes = list(dict.fromkeys(shape for at in groups.values() for shape in at))
     lines = []
-    for format_ in dict.fromkeys(row.format for row in ours):
-        cells, errors = [md(format_), md(variants["matmul", format_])], []
+    for format_, at in groups.items():
+        cells, errors = [md(format_), md(next(iter(at.values())).variant)], []
         for shape in shapes:
-            found = [row for row in ours if row.format == format_ and row.shape == shape]
-            row = found[0] if found else None
+            row = at.get(shape)
             rate = row.counter("ops_per_second") if row else None
             if not row or not rate:
                 cells.append("")
                 continue
-            parts = [_rate(rate / 1e9), _percent(row)]
-            over = _over(row, rows, "scalar")
-            parts += [_times(over)] if over else []
-            beside = _over(row, rows, "peer")
-            parts += [f"({_times(beside)})"] if beside else []
-            cells.append(", ".join(parts[:3]) + "".join(f" {part}" for part in parts[3:]))
+            over = _over_scalar(row, rows)
+            parts = [_rate(rate / 1e9), _percent(row), *([_times(over)] if over else [])]
+            cells.append(", ".join(parts))
             if (error := row.counter("nmse")) is not None:
                 errors.append(error)
         cells.append(f"{max(errors):.0e}" if errors else "")
         lines.append(cells)
-    names = {row.shape: summary.shape_text(row).replace("×", " × ") for row in ours}
-    titles = ["matmul", "variant", *(md(names[shape]) for shape in shapes), "NMSE"]
     return [
-        *_table(titles, lines),
-        "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k"
-        + ("; in brackets: over the fastest peer" if peers else "")
-        + ". NMSE is the kernel's against the exact product of its activations with the dequantized "
-        "weights: what quantizing the weights lost is not in it.",
+        *_table(["matmul", "variant", *(md(shape) for shape in shapes), "NMSE"], lines),
+        "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k. NMSE is the "
+        "kernel's against the exact product of its activations with the dequantized weights: what "
+        "quantizing the weights lost is not in it.",
         "",
+    ]
+
+
+def peer_tables(results: Results) -> list[str]:
+    """The same rows beside the fastest of the other projects' kernels on the same work."""
+    peers: dict[tuple[object, ...], Row] = {}
+    for row in _shown(results):
+        if row.is_peer and (row.key not in peers or row.median_ns < peers[row.key].median_ns):
+            peers[row.key] = row
+
+    def line(name: str, at: dict[str, Row], columns: Sequence[str]) -> list[str] | None:
+        cells = [md(name)]
+        for column in columns:
+            peer = peers.get(at[column].key) if column in at else None
+            over = summary.times_text(peer.median_ns / at[column].median_ns) if peer else ""
+            cells.append(f"{over} {md(peer.variant.removeprefix(load.PEER))}" if peer else "")
+        return cells if any(cells[1:]) else None
+
+    def table(title: str, named: dict[str, dict[str, Row]], columns: Sequence[str]) -> list[str]:
+        found = [line(name, at, columns) for name, at in named.items()]
+        lines = [cells for cells in found if cells]
+        return _table([title, *map(md, columns)], lines) if lines else []
+
+    arrays, products = _by_place(results), _products(results)
+    shapes = list(dict.fromkeys(shape for at in products.values() for shape in at))
+    tables = [
+        *table("array operation", {" ".join(key): at for key, at in arrays.items()},
+               _places(arrays)),
+        *table("matmul", products, shapes),
+    ]  # fmt: skip
+    if not tables:
+        return []
+    return [
+        "How many times as fast these rows are as the fastest of the other projects' kernels on the "
+        "same work, timed in turns with them, and which that is:",
+        "",
+        *tables,
     ]
 
 
@@ -200,6 +246,7 @@ def block(results: Results, link: str) -> str:
         "",
         *array_table(results),
         *matmul_table(results),
+        *peer_tables(results),
         END,
     ]
     return "\n".join(_wrapped(lines))

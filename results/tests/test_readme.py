@@ -69,8 +69,18 @@ def test_figures(project):
     assert "Every row is exact" in lines
     lines = "\n".join(readme.matmul_table(results))
     assert "| matmul | variant | 1 × 1024 × 1024 | 32 × 1024 × 1024 | NMSE |" in lines
-    assert "| a8.q4_0 | avx2 | 8.0, 80 %, 8× (1.07×) | 8.0, 80 %, 8× (1.07×) | 5e-03 |" in lines
-    assert "fastest peer" in lines
+    assert "| a8.q4_0 | avx2 | 8.0, 80 %, 8× | 8.0, 80 %, 8× | 5e-03 |" in lines
+
+
+def test_peers_are_named_with_every_shape(project, write):
+    results = load.load(project[1])
+    lines = readme.peer_tables(results)
+    assert "| matmul | 1 × 1024 × 1024 | 32 × 1024 × 1024 |" in lines
+    assert "| a8.q4_0 | 1.07× example | 1.07× example |" in lines
+    assert not any("absmax" in line for line in lines), "a row without a peer has no line"
+    data = sample()
+    data["benchmarks"] = [e for e in data["benchmarks"] if "/peer:" not in e["name"]]
+    assert readme.peer_tables(load.load(write(data))) == []
 
 
 def test_an_inexact_row_takes_the_claim_away(write):
