@@ -12,7 +12,7 @@
 //                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
 //                 operations for sixteen values, no conversion and no multiplication.
 //   f16 back      the same with vpermw, 32 at a time
-//   f16 in        six operations a vector, three of them to round to f16 by FMA
+//   f16 in        five operations a vector, two of them to round to f16
 //   long f16      thresholds on the bits, by vpshufb and byte comparisons (int4/thresholds.h)
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
@@ -62,15 +62,14 @@ template <class Rounding, class T>
 inline __m512i some_codes(const T* x, std::size_t n, __m512 inv) {
   __m512i c[8];
   for (std::size_t i = 0; i < 8; ++i)
-    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i, beyond(n, 16 * i)), inv));
+    c[i] = Rounding::code(load16(x + 16 * i, beyond(n, 16 * i)), inv);
   return pack128(c);
 }
 
 template <class Rounding, class T>
 inline __attribute__((always_inline)) __m512i codes128(const T* x, __m512 inv) {
   __m512i c[8];
-  for (std::size_t i = 0; i < 8; ++i)
-    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i), inv));
+  for (std::size_t i = 0; i < 8; ++i) c[i] = Rounding::code(load16(x + 16 * i), inv);
   return pack128(c);
 }
 
@@ -102,8 +101,8 @@ template <std::size_t kLen, bool kStream, class S>
           __m512i c[8];
 #pragma GCC unroll 8
           for (std::size_t i = 0; i < 8; ++i)
-            c[i] = HalfToEven::round(
-                _mm512_mul_ps(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors])));
+            c[i] =
+                HalfToEven::code(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors]));
           store<kStream>(to, pack128(c));
         }
       });

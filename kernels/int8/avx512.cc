@@ -12,7 +12,7 @@
 //                      and 7 with q8_0), of which 7.6 (10.3) were measured there in L1.
 //   back to f32        vpmovsxbd + vcvtdq2ps + vmulps for sixteen values: 1.5 cycles where the
 //                      store takes one.
-//   f16 in             six operations a vector, three of them to round to f16 by FMA.
+//   f16 in             five operations a vector, two of them to round to f16.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // sixteen groups of 32 take 31 cycles for the maxima and 64 for the codes, 32 values of q8_0 back
@@ -34,9 +34,7 @@ constexpr float kMost = 127.0f;
 /// 64 codes in order, the first 32 by `a`, the others by `b`.
 template <class Rounding, class T>
 inline __m512i codes64(const T* x, __m512 a, __m512 b) {
-  const auto words = [=](std::size_t j, __m512 inv) {
-    return Rounding::round(_mm512_mul_ps(load16(x + j), inv));
-  };
+  const auto words = [=](std::size_t j, __m512 inv) { return Rounding::code(load16(x + j), inv); };
   return narrow64(words(0, a), words(16, a), words(32, b), words(48, b));
 }
 
@@ -45,7 +43,7 @@ template <class Rounding, class T>
 inline void some_codes(const T* x, std::size_t n, __m512 inv, std::int8_t* q) {
   for (std::size_t j = 0; j < n; j += 16)
     _mm512_mask_cvtsepi32_storeu_epi8(q + j, first16(n - j),
-                                      Rounding::round(_mm512_mul_ps(load16(x + j, n - j), inv)));
+                                      Rounding::code(load16(x + j, n - j), inv));
 }
 
 template <class Rounding, bool kStream, class T>
