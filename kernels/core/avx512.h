@@ -278,10 +278,10 @@ struct Factors {
 [[maybe_unused]] inline void put_scale(float* to, float v) { *to = v; }
 [[maybe_unused]] inline void put_scale(f16* to, float v) { *to = f16(narrowed(v)); }
 
-// ---- rounding of products to integers
+// ---- codes: products rounded to integers
 
 struct HalfToEven {
-  static __m512i round(__m512 v) { return _mm512_cvtps_epi32(v); }
+  static __m512i code(__m512 x, __m512 inv) { return _mm512_cvtps_epi32(_mm512_mul_ps(x, inv)); }
 };
 
 /// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
@@ -294,18 +294,18 @@ struct HalfAway {
     const __m512i lift = _mm512_ternarylogic_epi32(_mm512_castps_si512(v), sign, half, 0xea);
     return _mm512_cvttps_epi32(_mm512_add_ps(v, _mm512_castsi512_ps(lift)));
   }
+  static __m512i code(__m512 x, __m512 inv) { return round(_mm512_mul_ps(x, inv)); }
 };
 
-/// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits,
-/// ties to even; below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
-/// That product is exact, so the FMAs round only the sum: 3 operations, against 4 of vcvtps2ph and
-/// vcvtph2ps.
+/// The notebook's, of f16 values: to f16 first. The product has 22 bits at most and is exact, 2^13
+/// times as large too. Their sum keeps the product's 11 leading bits, ties to even, for the large
+/// one's last bits are zeros. (If the sum carries into the next power of two it keeps ten; what is
+/// lost rounds to that power either way.) Below f16's normal numbers that is more than f16 keeps,
+/// and the code 0 either way.
 struct ThroughF16 {
-  static __m512i round(__m512 v) {
-    const __m512 power =
-        _mm512_and_ps(v, _mm512_castsi512_ps(_mm512_set1_epi32(std::int32_t(0xff800000u))));
-    const __m512 shift = _mm512_set1_ps(0x1p13f);
-    return _mm512_cvtps_epi32(_mm512_fnmadd_ps(power, shift, _mm512_fmadd_ps(power, shift, v)));
+  static __m512i code(__m512 x, __m512 inv) {
+    const __m512 large = _mm512_mul_ps(x, _mm512_mul_ps(inv, _mm512_set1_ps(0x1p13f)));
+    return _mm512_cvtps_epi32(_mm512_sub_ps(_mm512_fmadd_ps(x, inv, large), large));
   }
 };
 

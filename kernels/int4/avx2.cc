@@ -152,12 +152,13 @@ inline __m256i codes64(const float* x, __m256 inv) {
   return pack64(c);
 }
 
+/// Rounded to f16 first: int8/avx2.cc has the proof.
 inline __m256i codes64(const f16* x, __m256 inv) {
+  const __m256 inv_large = _mm256_mul_ps(inv, _mm256_set1_ps(0x1p13f));
   __m256i c[8];
   for (int i = 0; i < 8; ++i) {
-    const __m256 product = _mm256_mul_ps(_mm256_cvtph_ps(load128(x + 8 * i)), inv);
-    const __m256 rounded = _mm256_cvtph_ps(_mm256_cvtps_ph(product, _MM_FROUND_TO_NEAREST_INT));
-    c[i] = _mm256_cvtps_epi32(rounded);
+    const __m256 v = _mm256_cvtph_ps(load128(x + 8 * i)), large = _mm256_mul_ps(v, inv_large);
+    c[i] = _mm256_cvtps_epi32(_mm256_sub_ps(_mm256_fmadd_ps(v, inv, large), large));
   }
   return pack64(c);
 }
@@ -261,13 +262,42 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
 
 // ---- codes of a long f16 group, by table
 
-struct Thresholds {
-  __m256i offset, start, first, second;
-  explicit Thresholds(const ThresholdTable& table)
-      : offset(_mm256_set1_epi16(short(table.offset))),
-        start(_mm256_broadcastsi128_si256(load128(table.start))),
-        first(_mm256_broadcastsi128_si256(load128(table.first))),
-        second(_mm256_broadcastsi128_si256(load128(table.second))) {}
+/// Windows of 256 patterns, sixteen of them from the first threshold on, with two thresholds at
+/// most inside.
+struct Windows {
+  bool usable = false;
+  __m256i offset;  ///< the pattern before the first threshold
+  /// By window: the code at its start, and the low bytes, biased, above which it is one more.
+  __m256i start, first, second;
+
+  Windows(unsigned absmax_bits, float inv) {
+    if (absmax_bits == 0 || absmax_bits >= 0x7c00u) return;
+    const ThresholdBits at(inv);
+    const unsigned below = at.bits[0] - 1;
+    if (absmax_bits >= below + 4096) return;
+    for (std::size_t i = 0; i < 5; ++i)
+      if (at.bits[i + 2] - at.bits[i] < 256) return;
+    const auto words = [](unsigned v) { return _mm256_set1_epi16(std::int16_t(v)); };
+    const __m256i begin = _mm256_slli_epi16(
+        _mm256_setr_epi16(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15), 8);
+    const __m256i none = words(127);  // no biased byte is greater
+    __m256i codes = words(0), low = none, high = none;
+    for (std::size_t i = 0; i < 7; ++i) {
+      const __m256i d = _mm256_sub_epi16(words(at.bits[i] - below), begin);
+      const __m256i inside =
+          _mm256_and_si256(_mm256_cmpgt_epi16(d, words(0)), _mm256_cmpgt_epi16(words(256), d));
+      codes = _mm256_sub_epi16(codes, _mm256_cmpgt_epi16(words(1), d));
+      const __m256i above = _mm256_blendv_epi8(none, _mm256_sub_epi16(d, words(129)), inside);
+      high = _mm256_min_epi16(high, _mm256_max_epi16(low, above));
+      low = _mm256_min_epi16(low, above);
+    }
+    const auto bytes = [](__m256i v) {  // of the sixteen, in both halves
+      const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi16(v, v), 0xd8);
+      return _mm256_broadcastsi128_si256(_mm256_castsi256_si128(packed));
+    };
+    offset = words(below), start = bytes(codes), first = bytes(low), second = bytes(high);
+    usable = true;
+  }
 
   /// 32 codes as words of two nibbles: of elements 0-7 16-23 | 8-15 24-31.
   __m256i pairs(const f16* x) const {
@@ -288,7 +318,7 @@ struct Thresholds {
   }
 };
 
-inline __m256i codes64(const f16* x, const Thresholds& table) {
+inline __m256i codes64(const f16* x, const Windows& table) {
   const __m256i bytes = _mm256_packus_epi16(table.pairs(x), table.pairs(x + 32));
   return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
@@ -656,9 +686,9 @@ void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std
     wide = largest == 0.0f ? 0.0f : wide;
     const std::uint16_t stored = to_half(wide);
     const float factor = _cvtsh_ss(stored);
-    const ThresholdTable table(len < kLongHalf ? 0 : largest_bits, factor);
+    const Windows table(len < kLongHalf ? 0 : largest_bits, factor);
     if (table.usable)
-      encode<false>(x, len, Thresholds(table), q);
+      encode<false>(x, len, table, q);
     else
       encode<false>(x, len, _mm256_set1_ps(factor), q);
     inv[i] = f16(stored);

@@ -4,16 +4,20 @@
 //   groups        the two vector pipes: sixteen maxima reduced by one transpose tree, one division
 //                 for all (core/avx512.h), then vmulps + vcvtps2dq a vector, and 13 operations pack
 //                 eight vectors: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
-//   q4_0          two trees of integer maxima find the extremes of either sign; a Zen 4 has those
-//                 on all four pipes. Only a tie, where the first of them counts, searches the
-//                 block. That is 15 half operations for 32 elements to find d and 19 for the codes,
-//                 8.6 cycles at best on a Zen 4; 11.8 were measured in L1.
+//   q4_0          one tree of vrangeps finds a value of largest magnitude, with its sign. If the
+//                 other sign has one too the first of them counts: its code is 16.5 before its
+//                 limit, so codes with four bits of fraction tell, and the blocks are done again
+//                 one by one. 9 half operations for 32 elements to find d and 19 for the codes, 7.2
+//                 cycles at best on a Zen 4 (7.8 for the mix alone), of which 10.0 were measured
+//                 in L2.
 //   dequantize    a table of the sixteen products in one register: vpsrlvd brings nibble i to the
 //                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
 //                 operations for sixteen values, no conversion and no multiplication.
 //   f16 back      the same with vpermw, 32 at a time
-//   f16 in        six operations a vector, three of them to round to f16 by FMA
-//   long f16      thresholds on the bits, by vpshufb and byte comparisons (int4/thresholds.h)
+//   f16 in        five operations a vector, two of them to round to f16
+//   long f16      thresholds on the bits (int4/thresholds.h): vpermw of an entry per window and two
+//                 shifts make 32 codes in six operations. On a Zen 4 64 of them take 9.6 cycles at
+//                 best beside their absmax; 11.6 were measured in L2
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // 128 codes of s4 take 19 cycles, those of four q4_0 blocks 20; 64 values of s4 back 5.5, 32 of
@@ -62,15 +66,14 @@ template <class Rounding, class T>
 inline __m512i some_codes(const T* x, std::size_t n, __m512 inv) {
   __m512i c[8];
   for (std::size_t i = 0; i < 8; ++i)
-    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i, beyond(n, 16 * i)), inv));
+    c[i] = Rounding::code(load16(x + 16 * i, beyond(n, 16 * i)), inv);
   return pack128(c);
 }
 
 template <class Rounding, class T>
 inline __attribute__((always_inline)) __m512i codes128(const T* x, __m512 inv) {
   __m512i c[8];
-  for (std::size_t i = 0; i < 8; ++i)
-    c[i] = Rounding::round(_mm512_mul_ps(load16(x + 16 * i), inv));
+  for (std::size_t i = 0; i < 8; ++i) c[i] = Rounding::code(load16(x + 16 * i), inv);
   return pack128(c);
 }
 
@@ -102,8 +105,8 @@ template <std::size_t kLen, bool kStream, class S>
           __m512i c[8];
 #pragma GCC unroll 8
           for (std::size_t i = 0; i < 8; ++i)
-            c[i] = HalfToEven::round(
-                _mm512_mul_ps(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors])));
+            c[i] =
+                HalfToEven::code(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors]));
           store<kStream>(to, pack128(c));
         }
       });
@@ -142,48 +145,60 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
 
 // ---- codes of a long f16 group, by table
 
-struct Thresholds {
-  __m512i offset, start, first, second;
-  explicit Thresholds(const ThresholdTable& table)
-      : offset(_mm512_set1_epi16(short(table.offset))),
-        start(everywhere(table.start)),
-        first(everywhere(table.first)),
-        second(everywhere(table.second)) {}
-  static __m512i everywhere(const std::int8_t* p) {
-    return _mm512_broadcast_i32x4(_mm_load_si128(reinterpret_cast<const __m128i*>(p)));
+/// Windows of 128 patterns, 32 of them from below the first threshold, with one threshold at most.
+/// A window's entry takes a pattern's place in it, plus 128 for each threshold before it, to what
+/// has the code above its low seven bits.
+struct Windows {
+  bool usable = false;
+  __m512i first,
+      entry;  ///< the first window's start, everywhere; by the last five bits of a window
+
+  Windows(unsigned absmax_bits, float inv) {
+    if (absmax_bits == 0 || absmax_bits >= 0x7c00u) return;
+    const ThresholdBits at(inv);
+    const unsigned begin = at.bits[0] / 128 * 128;
+    if (absmax_bits >= begin + 4096) return;
+    for (std::size_t i = 0; i < 6; ++i)
+      if (at.bits[i + 1] - at.bits[i] < 128) return;
+    alignas(64) std::uint16_t window[32];
+    for (unsigned i = 0; i < 32; ++i) window[i] = std::uint16_t(begin + (128 * i - begin) % 4096);
+    const __m512i start = _mm512_load_si512(window), size = _mm512_set1_epi16(128);
+    entry = _mm512_sub_epi16(_mm512_setzero_si512(), start);
+    for (std::size_t i = 0; i < 7; ++i) {
+      const __m512i threshold = _mm512_set1_epi16(std::int16_t(at.bits[i]));
+      const __m512i behind = _mm512_subs_epu16(_mm512_add_epi16(start, size), threshold);
+      entry = _mm512_add_epi16(entry, _mm512_min_epu16(behind, size));
+    }
+    first = _mm512_set1_epi16(std::int16_t(begin));
+    usable = true;
+  }
+
+  /// Codes of magnitudes.
+  __m512i codes(__m512i x) const {
+    const __m512i pattern = _mm512_max_epu16(_mm512_and_si512(x, _mm512_set1_epi16(0x7fff)), first);
+    const __m512i window = _mm512_srli_epi16(pattern, 7);
+    return _mm512_srli_epi16(_mm512_add_epi16(pattern, _mm512_permutexvar_epi16(window, entry)), 7);
   }
 
   /// 64 codes as words of two nibbles: of eight elements, and of the eight that lie 32 behind, in
   /// each quarter.
   __m512i pairs(const f16* x) const {
     const __m512i a = _mm512_loadu_si512(x), b = _mm512_loadu_si512(x + 32);
-    const __m512i no_sign = _mm512_set1_epi16(0x7fff), low_byte = _mm512_set1_epi16(0xff);
-    const __m512i da = _mm512_subs_epu16(_mm512_and_si512(a, no_sign), offset);
-    const __m512i db = _mm512_subs_epu16(_mm512_and_si512(b, no_sign), offset);
-    const __m512i window = _mm512_packus_epi16(_mm512_srli_epi16(da, 8), _mm512_srli_epi16(db, 8));
-    const __m512i low = _mm512_xor_si512(  // biased: bytes compare signed
-        _mm512_packus_epi16(_mm512_and_si512(da, low_byte), _mm512_and_si512(db, low_byte)),
-        _mm512_set1_epi8(-128));
-    const __m512i one = _mm512_set1_epi8(1);
-    __m512i code = _mm512_shuffle_epi8(start, window);
-    const __mmask64 above = _mm512_cmpgt_epi8_mask(low, _mm512_shuffle_epi8(first, window));
-    code = _mm512_mask_add_epi8(code, above, code, one);
-    const __mmask64 beyond = _mm512_cmpgt_epi8_mask(low, _mm512_shuffle_epi8(second, window));
-    code = _mm512_mask_add_epi8(code, beyond, code, one);
+    const __m512i code = _mm512_packus_epi16(codes(a), codes(b));
     const __mmask64 negative = _mm512_movepi8_mask(_mm512_packs_epi16(a, b));
-    code = _mm512_mask_sub_epi8(code, negative, _mm512_setzero_si512(), code);
-    return _mm512_maddubs_epi16(_mm512_and_si512(code, _mm512_set1_epi8(15)),
+    const __m512i nibble = _mm512_mask_sub_epi8(code, negative, _mm512_setzero_si512(), code);
+    return _mm512_maddubs_epi16(_mm512_and_si512(nibble, _mm512_set1_epi8(15)),
                                 _mm512_set1_epi16(0x1001));
   }
 };
 
-inline __m512i codes128(const f16* x, const Thresholds& table) {
+inline __m512i codes128(const f16* x, const Windows& table) {
   const __m512i bytes = _mm512_packus_epi16(table.pairs(x), table.pairs(x + 64));
   return _mm512_permutexvar_epi32(
       _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
 }
 
-[[gnu::noinline]] void encode(const f16* x, std::size_t len, const Thresholds& table, float inv,
+[[gnu::noinline]] void encode(const f16* x, std::size_t len, const Windows& table, float inv,
                               std::uint8_t* q) {
   std::size_t j = 0;
   for (; j + kStep <= len; j += kStep) _mm512_storeu_si512(q + j / 2, codes128(x + j, table));
@@ -352,56 +367,55 @@ inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 
 // ---- q4_0
 
-/// For a block whose largest magnitude occurs with both signs: the first of them.
-[[gnu::noinline]] float first_extreme(const float* x, float largest) {
-  int j = 0;
-  while (j < 31 && __builtin_fabsf(x[j]) != largest) ++j;
-  return x[j];
+/// The value of largest magnitude in a block, the first of several; +0 of zeros.
+[[gnu::noinline]] float extreme_of(const float* x) {
+  const __m512 a = _mm512_abs_ps(load16(x)), b = _mm512_abs_ps(load16(x + 16));
+  const __m512 most = _mm512_set1_ps(_mm512_reduce_max_ps(_mm512_max_ps(a, b)));
+  const unsigned low = _mm512_cmp_ps_mask(a, most, _CMP_EQ_OQ);
+  const unsigned high = _mm512_cmp_ps_mask(b, most, _CMP_EQ_OQ);
+  return x[__builtin_ctz(low | high << 16 | 1u << 31)] + 0.0f;
 }
 
-/// The values of largest magnitude of either sign, as integers: signed the highest is the largest
-/// positive, unsigned the most negative; where one sign is missing, both are the other's.
-struct Extremes {
-  __m512 positive, negative;
-};
-inline __m512 positive_of(__m512 a, __m512 b) { return greater(a, b); }
-inline __m512 negative_of(__m512 a, __m512 b) {
-  return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
-}
-
-/// Of four blocks, in each quarter.
-inline Extremes extremes_of_4(const float* x) {
-  __m512 v[8];
-#pragma GCC unroll 8
-  for (std::size_t i = 0; i < 8; ++i) v[i] = _mm512_castsi512_ps(load_in_order(x + 16 * i));
-  const auto reduce = [&](auto op) {
-    return reduce4(op(v[0], v[1]), op(v[2], v[3]), op(v[4], v[5]), op(v[6], v[7]), op);
+[[gnu::noinline]] void block_q4_0(const float* x, BlockQ4_0* y) {
+  const float d = extreme_of(x) * -0.125f;
+  float id = 1.0f / d;
+  if (!(__builtin_fabsf(id) <= 0x1.fffffep127f)) id = 0.0f;
+  const auto nibbles = [=](const float* p) {
+    const __m512 product = _mm512_mul_ps(load16(p), _mm512_set1_ps(id));
+    return _mm512_min_epi32(_mm512_cvttps_epi32(_mm512_add_ps(product, _mm512_set1_ps(8.5f))),
+                            _mm512_set1_epi32(15));
   };
-  return {reduce(positive_of), reduce(negative_of)};
+  const __m512i bytes = _mm512_or_si512(nibbles(x), _mm512_slli_epi32(nibbles(x + 16), 4));
+  y->d = f16(narrowed(d));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(y->qs), _mm512_cvtepi32_epi8(bytes));
 }
 
-/// d and 1/d (0 where it is not finite) of sixteen blocks at x.
+/// A value of largest magnitude in each of four blocks, in each quarter.
+inline __m512 extremes_of_4(const float* x) {
+  __m512 v[4];
+#pragma GCC unroll 4
+  for (std::size_t i = 0; i < 4; ++i)
+    v[i] = farther(_mm512_castsi512_ps(load_in_order(x + kBlock * i)), load16(x + kBlock * i + 16));
+  return reduce4(v[0], v[1], v[2], v[3], farther);
+}
+
+/// d and 1/d (0 where it is not finite) of sixteen blocks at x. Where the largest magnitude occurs
+/// with both signs, that of d is any if codes show it: if 1/d is finite and exact enough.
 struct FactorsQ4_0 {
   __m512 d, id;
-  FactorsQ4_0(const Extremes (&four)[4], const float* x) {
-    const __m512 positives[4] = {four[0].positive, four[1].positive, four[2].positive,
-                                 four[3].positive};
-    const __m512 negatives[4] = {four[0].negative, four[1].negative, four[2].negative,
-                                 four[3].negative};
-    const __m512 positive = reduce16(positives, positive_of);
-    const __m512 negative = reduce16(negatives, negative_of);
+  FactorsQ4_0(const __m512 (&four)[4], const float* x) {
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m512 extreme = _mm512_add_ps(farther(positive, negative), _mm512_setzero_ps());
-    const __m512 sum = _mm512_add_ps(positive, negative);  // of both signs: 0 in a tie
-    const __mmask16 ties =
-        _mm512_mask_cmp_ps_mask(_mm512_cmp_ps_mask(sum, _mm512_setzero_ps(), _CMP_EQ_OQ), extreme,
-                                _mm512_setzero_ps(), _CMP_NEQ_OQ);
-    if (ties != 0) [[unlikely]] {
+    __m512 extreme = _mm512_add_ps(reduce16(four, farther), _mm512_setzero_ps());
+    const __m512 magnitude = _mm512_abs_ps(extreme);
+    const __mmask16 tiny = _mm512_mask_cmp_ps_mask(
+        _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_LT_OQ), extreme,
+        _mm512_setzero_ps(), _CMP_NEQ_OQ);
+    if (tiny != 0) [[unlikely]] {
       alignas(64) float each[16];
       _mm512_store_ps(each, extreme);
-      for (unsigned left = ties; left; left &= left - 1) {
+      for (unsigned left = tiny; left; left &= left - 1) {
         const auto b = std::size_t(__builtin_ctz(left));
-        each[b] = first_extreme(x + kBlock * b, __builtin_fabsf(each[b]));
+        each[b] = extreme_of(x + kBlock * b);
       }
       extreme = _mm512_load_ps(each);
     }
@@ -413,49 +427,54 @@ struct FactorsQ4_0 {
   }
 };
 
-/// 16 nibbles, before their limit, of each of four blocks, a quarter of four bytes from each.
-inline __m512i bytes_q4_0(const float* x, const __m512 (&id)[4]) {
-  const auto words = [=](std::size_t b) {
-    return _mm512_cvttps_epi32(
-        _mm512_add_ps(_mm512_mul_ps(load16(x + kBlock * b), id[b]), _mm512_set1_ps(8.5f)));
+/// Sixteen times the codes of 16 elements of each of two blocks, with four bits of fraction, before
+/// their limit. The FMA rounds as the sum of the product and 8.5.
+inline __m512i words_q4_0(const float* x, const float* id) {
+  const auto words = [](const float* p, float factor) {
+    return _mm512_cvttps_epi32(_mm512_fmadd_ps(_mm512_mul_ps(load16(p), _mm512_set1_ps(factor)),
+                                               _mm512_set1_ps(16.0f), _mm512_set1_ps(136.0f)));
   };
-  return _mm512_packus_epi16(_mm512_packus_epi32(words(0), words(1)),
-                             _mm512_packus_epi32(words(2), words(3)));
+  return _mm512_packus_epi32(words(x, id[0]), words(x + kBlock, id[1]));
 }
 
-/// Four blocks: 16 bytes of each.
-inline __m512i encode4_q4_0(const float* x, const float* id) {
-  const __m512 ids[4] = {_mm512_set1_ps(id[0]), _mm512_set1_ps(id[1]), _mm512_set1_ps(id[2]),
-                         _mm512_set1_ps(id[3])};
-  const __m512i most = _mm512_set1_epi8(15);
-  const __m512i low = _mm512_min_epu8(bytes_q4_0(x, ids), most);
-  const __m512i high = _mm512_min_epu8(bytes_q4_0(x + 16, ids), most);
-  return _mm512_permutexvar_epi32(
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
-      _mm512_or_si512(low, _mm512_slli_epi16(high, 4)));
+/// Four blocks with their d. False if the largest magnitude may occur with both signs: the other
+/// sign's is at 16.5.
+inline bool encode4_q4_0(const float* x, const float* id, const f16* d, BlockQ4_0* y) {
+  const __m512i low01 = words_q4_0(x, id), low23 = words_q4_0(x + 2 * kBlock, id + 2);
+  const __m512i high01 = words_q4_0(x + 16, id), high23 = words_q4_0(x + 2 * kBlock + 16, id + 2);
+  const __m512i most =
+      _mm512_max_epi16(_mm512_max_epi16(low01, low23), _mm512_max_epi16(high01, high23));
+  // Packing saturates: 15 and all of the fraction. Each quarter has four bytes of every block.
+  const __m512i low = _mm512_packus_epi16(low01, low23);
+  const __m512i high = _mm512_packus_epi16(high01, high23);
+  // 0xd8: by the mask's bits high, else low
+  const __m512i bytes = _mm512_ternarylogic_epi32(_mm512_srli_epi16(low, 4), high,
+                                                  _mm512_set1_epi8(std::int8_t(0xf0)), 0xd8);
+  // 36 words: 9 of each block, d first.
+  const __m512i ds = _mm512_castsi128_si512(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(d)));
+  const __m512i words = _mm512_set_epi16(15, 14, 7, 6, 35, 29, 28, 21, 20, 13, 12, 5, 4, 34, 27, 26,
+                                         19, 18, 11, 10, 3, 2, 33, 25, 24, 17, 16, 9, 8, 1, 0, 32);
+  const __m512i last = _mm512_permutexvar_epi32(
+      _mm512_setr_epi32(11, 15, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), bytes);
+  _mm512_storeu_si512(y, _mm512_permutex2var_epi16(bytes, words, ds));
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(y[3].qs + 8), _mm512_castsi512_si128(last));
+  return _mm512_cmpgt_epi16_mask(most, _mm512_set1_epi16(263)) == 0;
 }
 
 /// A multiple of 16 blocks. kFar: as in in_two_passes.
 template <bool kFar>
 [[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
-  const auto put = [](std::uint8_t* qs, __m128i v) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(qs), v);
-  };
   alignas(64) f16 d[32];
   in_two_passes<kBlock, kFar>(
       x, blocks, extremes_of_4,
-      [&](std::size_t b, const Extremes(&four)[4], std::size_t) {
+      [&](std::size_t b, const __m512(&four)[4], std::size_t) {
         const FactorsQ4_0 factors(four, x + b * kBlock);
         put_scales(d + b % 32, factors.d, 16);
         return factors.id;
       },
       [&](std::size_t b, const float* id, const float* from) {
-        const __m512i bytes = encode4_q4_0(from, id);
-        for (std::size_t i = 0; i < 4; ++i) y[b + i].d = d[b % 32 + i];
-        put(y[b].qs, _mm512_castsi512_si128(bytes));
-        put(y[b + 1].qs, _mm512_extracti32x4_epi32(bytes, 1));
-        put(y[b + 2].qs, _mm512_extracti32x4_epi32(bytes, 2));
-        put(y[b + 3].qs, _mm512_extracti32x4_epi32(bytes, 3));
+        if (!encode4_q4_0(from, id, d + b % 32, y + b)) [[unlikely]]
+          for (std::size_t i = 0; i < 4; ++i) block_q4_0(from + i * kBlock, y + b + i);
       });
 }
 
@@ -493,9 +512,9 @@ void quantize_f16_s4_avx512(const f16* x, std::size_t groups, std::size_t len, s
     const float largest = absmax_of_1(x, len);
     inv[i] = half_inverse(largest, kMost);
     const float factor = widened(inv[i]);
-    const ThresholdTable table(len < kLongHalf ? 0 : narrowed(largest), factor);
+    const Windows table(len < kLongHalf ? 0 : narrowed(largest), factor);
     if (table.usable)
-      encode(x, len, Thresholds(table), factor, q);
+      encode(x, len, table, factor, q);
     else
       encode<false, ThroughF16>(x, len, factor, q);
   }
@@ -540,13 +559,7 @@ void quantize_f32_q4_0_avx512(const float* x, std::size_t blocks, BlockQ4_0* y) 
     blocks*(kBlock * sizeof(float) + sizeof(BlockQ4_0)) >= kStreamBytes
         ? quantize_q4_0<true>(x, done, y)
         : quantize_q4_0<false>(x, done, y);
-  if (done < blocks) {
-    float rest[16 * kBlock] = {};
-    BlockQ4_0 out[16];
-    __builtin_memcpy(rest, x + done * kBlock, (blocks - done) * kBlock * sizeof(float));
-    quantize_q4_0<false>(rest, 16, out);
-    __builtin_memcpy(y + done, out, (blocks - done) * sizeof(BlockQ4_0));
-  }
+  for (std::size_t i = done; i < blocks; ++i) block_q4_0(x + i * kBlock, y + i);
 }
 
 void dequantize_q4_0_f32_avx512(const BlockQ4_0* x, std::size_t blocks, float* y) {

@@ -2,10 +2,9 @@
 //
 // With inv given, the code of |x| is the number of thresholds T1..T7 at or below it, and on the
 // bits of binary16 that is integer arithmetic, a word an element: no conversion to f32, back for
-// the rounding, and to f32 again. With d = bits(|x|) - (T1 - 1), saturated at 0, all codes lie in
-// d < 4096 (T1 is less than four binades below absmax): sixteen windows of 256, each with at most
-// two thresholds inside (from 146 apart), so vpshufb by d's high byte looks up the code at the
-// window's start and the two low bytes to compare with.
+// the rounding, and to f32 again. T1 is less than four binades below absmax, so that all codes lie
+// in 4096 patterns, and the thresholds are at least 146 patterns apart (where absmax is not nearly
+// subnormal): few are in one of the windows that a shuffle's index can tell apart.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -21,47 +20,36 @@
 namespace qb::int4 {
 namespace {
 
-/// From this length on the table (some 400 cycles) pays.
-constexpr std::size_t kLongHalf = 4096;
+/// From this length on the table pays.
+constexpr std::size_t kLongHalf = 2048;
 
-struct ThresholdTable {
-  std::uint16_t offset = 0;  ///< T1 - 1
-  /// By window: the code at its start, and the low bytes, biased, above which it is one more.
-  alignas(16) std::int8_t start[16], first[16], second[16];
-  bool usable = false;
-
-  ThresholdTable(unsigned absmax_bits, float inv) {
-    if (absmax_bits == 0 || absmax_bits >= 0x7c00u) return;
-    const auto half = [](float v) {
-      return unsigned(_mm_extract_epi16(_mm_cvtps_ph(_mm_set_ss(v), _MM_FROUND_TO_NEAREST_INT), 0));
+/// The bits of the smallest binary16 of each code from 1 to 7; the first once more behind them.
+struct ThresholdBits {
+  alignas(32) unsigned bits[8];
+  explicit ThresholdBits(float inv) {
+    const __m256 each = _mm256_setr_ps(0, 1, 2, 3, 4, 5, 6, 0), factor = _mm256_set1_ps(inv);
+    const auto halves = [](__m256 v) { return _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT); };
+    __m256i at = _mm256_cvtepu16_epi32(
+        halves(_mm256_div_ps(_mm256_add_ps(each, _mm256_set1_ps(0.5f)), factor)));
+    const auto reached = [=](__m256i patterns) {
+      const __m128i x =
+          _mm_packus_epi32(_mm256_castsi256_si128(patterns), _mm256_extracti128_si256(patterns, 1));
+      const __m256 product = _mm256_cvtph_ps(halves(_mm256_mul_ps(_mm256_cvtph_ps(x), factor)));
+      return _mm256_cmpgt_epi32(_mm256_cvtps_epi32(product), _mm256_cvtps_epi32(each));
     };
-    const auto wide = [](unsigned bits) { return _cvtsh_ss(static_cast<unsigned short>(bits)); };
-    const auto code = [=](unsigned bits) {
-      return _mm_cvtss_si32(_mm_set_ss(wide(half(wide(bits) * inv))));
-    };
-    unsigned at[7];
-    for (int k = 0; k < 7; ++k) {
-      unsigned bits = half((float(k) + 0.5f) / inv);
-      while (bits > 0 && code(bits) > k) --bits;  // a step or two, as the roundings have it
-      while (code(bits) <= k) ++bits;
-      at[k] = bits;
+    // A step or two, as the roundings have it.
+    for (;;) {
+      const __m256i down = reached(at);
+      if (_mm256_testz_si256(down, down)) break;
+      at = _mm256_add_epi32(at, down);
     }
-    const unsigned below = at[0] - 1;
-    if (absmax_bits - below >= 4096 && absmax_bits > below) return;
-    for (int w = 0; w < 16; ++w) {
-      int codes = 0, inside = 0;
-      first[w] = second[w] = 127;  // nothing is greater
-      for (const unsigned threshold : at) {
-        const int d = int(threshold - below) - 256 * w;
-        if (d <= 0) ++codes;
-        if (d <= 0 || d > 255) continue;
-        if (inside == 2) return;
-        (inside++ ? second : first)[w] = std::int8_t(d - 1 - 128);
-      }
-      start[w] = std::int8_t(codes);
+    const __m256i all = _mm256_set1_epi32(-1);
+    for (;;) {
+      const __m256i up = _mm256_andnot_si256(reached(at), all);
+      if (_mm256_testz_si256(up, up)) break;
+      at = _mm256_sub_epi32(at, up);
     }
-    offset = std::uint16_t(below);
-    usable = true;
+    _mm256_store_si256(reinterpret_cast<__m256i*>(bits), at);
   }
 };
 

@@ -105,33 +105,35 @@ inline __m256i magnitude16(const f16* x) {
   return _cvtsh_ss(largest);
 }
 
-// ---- rounding to integers
+// ---- products rounded to integers
 
 struct HalfToEven {
-  static __m256i round(__m256 v) { return _mm256_cvtps_epi32(v); }
-  static int round(float v) { return _mm_cvtss_si32(_mm_set_ss(v)); }
+  static __m256i code(__m256 x, __m256 inv) { return _mm256_cvtps_epi32(_mm256_mul_ps(x, inv)); }
+  static int code(float x, float inv) { return _mm_cvtss_si32(_mm_set_ss(x * inv)); }
 };
 
-/// The notebook's: to f16 first. A sum with 2^13 times v's power of two keeps v's 11 leading bits,
-/// ties to even; below f16's normal numbers that is more than f16 keeps, and the code 0 either way.
-/// That product is exact, so the FMAs round only the sum: 3 instructions, against 4
-/// micro-operations of vcvtps2ph and vcvtph2ps on the two busiest ports.
+/// The notebook's, of f16 values: to f16 first. The product has 22 bits at most and is exact, 2^13
+/// times as large too. Their sum keeps the product's 11 leading bits, ties to even, for the large
+/// one's last bits are zeros. (If the sum carries into the next power of two it keeps ten; what is
+/// lost rounds to that power either way.) Below f16's normal numbers that is more than f16 keeps,
+/// and the code 0 either way.
 struct ThroughF16 {
-  static __m256i round(__m256 v) {
-    const __m256 power =
-        _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(std::int32_t(0xff800000u))));
-    const __m256 shift = _mm256_set1_ps(0x1p13f);
-    return _mm256_cvtps_epi32(_mm256_fnmadd_ps(power, shift, _mm256_fmadd_ps(power, shift, v)));
+  static __m256i code(__m256 x, __m256 inv) {
+    const __m256 large = _mm256_mul_ps(x, _mm256_mul_ps(inv, _mm256_set1_ps(0x1p13f)));
+    return _mm256_cvtps_epi32(_mm256_sub_ps(_mm256_fmadd_ps(x, inv, large), large));
   }
-  static int round(float v) { return HalfToEven::round(_cvtsh_ss(narrowed(v))); }
+  static int code(float x, float inv) {
+    return HalfToEven::code(_cvtsh_ss(narrowed(x * inv)), 1.0f);
+  }
 };
 
 /// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
 /// (the sum rounds) and nothing under them.
 struct HalfAway {
-  static __m256i round(__m256 v) {
+  static __m256i code(__m256 x, __m256 inv) {
     const __m256 half = _mm256_set1_ps(0x1.fffffep-2f),
                  minus_half = _mm256_set1_ps(-0x1.fffffep-2f);
+    const __m256 v = _mm256_mul_ps(x, inv);
     return _mm256_cvttps_epi32(_mm256_add_ps(v, _mm256_blendv_ps(half, minus_half, v)));
   }
 };
@@ -141,9 +143,7 @@ struct HalfAway {
 /// 32 codes in order. The packs work within halves and leave 4 bytes of a, b, c, d, then again.
 template <class Rounding, class T>
 inline __m256i codes32(const T* x, __m256 inv) {
-  const auto word = [=](std::size_t j) {
-    return Rounding::round(_mm256_mul_ps(load8(x + j), inv));
-  };
+  const auto word = [=](std::size_t j) { return Rounding::code(load8(x + j), inv); };
   const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(word(0), word(8)),
                                             _mm256_packs_epi32(word(16), word(24)));
   return _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
@@ -151,7 +151,7 @@ inline __m256i codes32(const T* x, __m256 inv) {
 
 template <class Rounding, class T>
 inline void codes8(const T* x, __m256 inv, std::int8_t* q) {
-  const __m256i words = Rounding::round(_mm256_mul_ps(load8(x), inv));
+  const __m256i words = Rounding::code(load8(x), inv);
   const __m128i pairs =
       _mm_packs_epi32(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
   _mm_storel_epi64(reinterpret_cast<__m128i*>(q), _mm_packs_epi16(pairs, pairs));
@@ -165,7 +165,7 @@ template <class Rounding, class T>
   std::size_t j = 0;
   if (len >= 32) {
     if (stream) {
-      for (; !aligned(q + j, 32); ++j) q[j] = std::int8_t(Rounding::round(load1(x + j) * factor));
+      for (; !aligned(q + j, 32); ++j) q[j] = std::int8_t(Rounding::code(load1(x + j), factor));
       for (; j + 32 <= len; j += 32) store<true>(q + j, codes32<Rounding>(x + j, inv));
     } else {
       for (; j + 32 <= len; j += 32) store<false>(q + j, codes32<Rounding>(x + j, inv));
@@ -175,7 +175,7 @@ template <class Rounding, class T>
     for (; j + 8 <= len; j += 8) codes8<Rounding>(x + j, inv, q + j);
     if (j < len) codes8<Rounding>(x + len - 8, inv, q + len - 8);
   } else {
-    for (; j < len; ++j) q[j] = std::int8_t(Rounding::round(load1(x + j) * factor));
+    for (; j < len; ++j) q[j] = std::int8_t(Rounding::code(load1(x + j), factor));
   }
 }
 
