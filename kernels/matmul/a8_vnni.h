@@ -48,13 +48,13 @@ inline void prefetch(const Byte* p) {
 // --- Formats -----------------------------------------------------------------------------------
 
 template <int bits_, bool per_block_>
-struct Kind {
+struct Kind : ByteCodes {
   static constexpr int bits = bits_;
   static constexpr bool per_block = per_block_;
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
 
   // As a8_x86.h asks.
-  static constexpr Byte kFlip = bits == 8 ? 0x80 : 0;
+  static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
   static constexpr size_t kDword = kLine, kHalf = kLine / 2;
   static constexpr size_t block(size_t b, size_t group_blocks) {
     return b * kBytes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
