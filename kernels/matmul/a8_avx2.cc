@@ -234,11 +234,11 @@ inline void store(const Call& call, std::size_t m, std::size_t n, __m256 v) {
   }
 }
 
-/// One row, all of K: y[m, n..n+8*C) from the panels of 16 outputs at `panel`.
-template <class L, int C>
+/// One row, all of K: panel[p] gives outputs n[p] and the 15 after it.
+template <class L, int panels>
 [[gnu::noinline]] void one_row(const Call& call, const std::uint8_t* const* panel,
-                               const std::uint8_t* x, std::size_t m, std::size_t n) {
-  constexpr int panels = C / 2;
+                               const std::uint8_t* x, const std::size_t* n) {
+  constexpr int C = 2 * panels;
   constexpr std::size_t block_bytes = kBlock * Codes<L::bits>::kCodeBytes;
   using P = Panel<L::bits>;
   using D = Dot<L::bits, 1, C>;
@@ -257,18 +257,20 @@ template <class L, int C>
   if constexpr (L::per_block) {
     QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
     for (std::size_t b = 0; b < call.blocks;) {
-      __m256 d[C];
-      QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
-          load_halves(w[c / 2] + P::scales(call.group_blocks) + c % 2 * (kVector * sizeof(f16)));
+      __m256 group[C];
+      QB_UNROLL for (int c = 0; c < C; ++c) group[c] = _mm256_setzero_ps();
       for (std::size_t i = 0; i < call.group_blocks;
            ++i, ++b, x += block_bytes, scale += 4, start += 4) {
         start_at<1, C>(start, 0, sum);
         D::template add<false>(w, x, 0, sum);
         const __m256 s = broadcast_float(scale);
-        QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_fmadd_ps(
-            _mm256_cvtepi32_ps(D::widened(sum[0][c])), _mm256_mul_ps(d[c], s), result[c]);
+        QB_UNROLL for (int c = 0; c < C; ++c) group[c] =
+            _mm256_fmadd_ps(_mm256_cvtepi32_ps(D::widened(sum[0][c])), s, group[c]);
         next_block();
       }
+      // The weights' scales last: the hardware follows a stream better that is read in order.
+      QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_fmadd_ps(
+          group[c], load_halves(w[c / 2] + c % 2 * (kVector * sizeof(f16))), result[c]);
       QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += kPanel * sizeof(f16);
     }
   } else {
@@ -290,7 +292,7 @@ template <class L, int C>
         _mm256_mul_ps(_mm256_cvtepi32_ps(total[0][c]),
                       _mm256_mul_ps(load_floats(w[c / 2] + c % 2 * (kVector * sizeof(float))), s));
   }
-  QB_UNROLL for (int c = 0; c < C; ++c) store(call, m, n + std::size_t(c) * kVector, result[c]);
+  QB_UNROLL for (int c = 0; c < C; ++c) store(call, 0, n[c / 2] + c % 2 * kVector, result[c]);
 }
 
 // --- Tiles -------------------------------------------------------------------------------------
@@ -427,12 +429,23 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const auto* const x = static_cast<const std::uint8_t*>(workspace);
   const auto* panel = static_cast<const std::uint8_t*>(packed) + n0 / kPanel * bytes;
   if (m == 1) {
-    std::size_t n = n0;
-    for (; n + kPanel < n1; n += 2 * kPanel, panel += 2 * bytes) {
-      const std::uint8_t* const two[] = {panel, panel + bytes};
-      one_row<L, 4>(call, two, x, 0, n);
+    // Two streams through the weights, an odd number of panels apart: a multiple of a large power
+    // of two apart they would contend for the same ways of a cache. What is left over last.
+    const std::size_t all = (n1 - n0 + kPanel - 1) / kPanel;
+    const std::size_t each = all < 2 ? 0 : (all / 2 - 1) | 1;
+    const auto two = [&](std::size_t i, std::size_t j) {
+      const std::uint8_t* const from[] = {panel + i * bytes, panel + j * bytes};
+      const std::size_t n[] = {n0 + i * kPanel, n0 + j * kPanel};
+      one_row<L, 2>(call, from, x, n);
+    };
+    std::size_t i = 0;
+    for (; i < each; ++i) two(i, each + i);
+    for (i = 2 * each; i + 1 < all; i += 2) two(i, i + 1);
+    if (i < all) {
+      const std::uint8_t* const from = panel + i * bytes;
+      const std::size_t n = n0 + i * kPanel;
+      one_row<L, 1>(call, &from, x, &n);
     }
-    if (n < n1) one_row<L, 2>(call, &panel, x, 0, n);
     return;
   }
   std::size_t most = least(kRowBytes / (call.x.stride + 1), kMostRows);  // no stride where k is 0
