@@ -23,8 +23,9 @@ struct RowLayout {
 };
 
 /// per_block: as q8_0, one scale per 32; otherwise one for the row.
-[[maybe_unused]] constexpr RowLayout row_layout(std::size_t k, bool per_block) {
-  const std::size_t codes = blocks_of(k) * kBlock;
+[[maybe_unused]] constexpr RowLayout row_layout(std::size_t k, bool per_block,
+                                                std::size_t code_bytes = 1) {
+  const std::size_t codes = blocks_of(k) * kBlock * code_bytes;
   const std::size_t scales = (per_block ? blocks_of(k) : 1) * sizeof(float);
   return {codes, codes + scales, (codes + 2 * scales + 63) / 64 * 64};
 }

@@ -156,6 +156,7 @@ struct Zmm {
   static constexpr size_t kLanes = 16;
   static constexpr size_t kFew = 6;     ///< rows that take the weights as they stream by
   static constexpr int kTileRows = 12;  ///< 24 sums
+  static constexpr bool kGroups = true;
   static constexpr bool kSixteenfold = true;
   static constexpr int vectors(int rows) { return rows <= 2 ? 4 : 2; }
   template <class K>

@@ -48,13 +48,13 @@ inline void prefetch(const Byte* p) {
 // --- Formats -----------------------------------------------------------------------------------
 
 template <int bits_, bool per_block_>
-struct Kind {
+struct Kind : ByteCodes {
   static constexpr int bits = bits_;
   static constexpr bool per_block = per_block_;
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
 
   // As a8_x86.h asks.
-  static constexpr Byte kFlip = bits == 8 ? 0x80 : 0;
+  static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
   static constexpr size_t kDword = kLine, kHalf = kLine / 2;
   static constexpr size_t block(size_t b, size_t group_blocks) {
     return b * kBytes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
@@ -276,6 +276,14 @@ struct Bits {
   static constexpr int value = bits;
 };
 
+/// What tiles multiply by the weights' scales: the sum of all of K, of every block, or of a group,
+/// which takes registers for a third set of sums.
+enum class Scaled { once, block, group };
+template <Scaled scaled>
+struct How {
+  static constexpr Scaled value = scaled;
+};
+
 /// A piece of K of the panels that a tile takes.
 template <class V>
 struct Piece {
@@ -307,11 +315,12 @@ inline void add_dword(const Byte* const* xs, size_t stride, int j,
 
 /// R rows of x, from the piece's first block on, and of y; partial: their sums between pieces.
 /// bits: of the piece's codes. Nibbles are left behind as bytes, for the tiles that follow.
-template <class V, int bits, bool per_block, int R>
+template <class V, int bits, Scaled scaled, int R>
 [[gnu::noinline]] void tile(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
                             Byte* partial, float* y) {
   using Int = typename V::Int;
   using Float = typename V::Float;
+  constexpr bool per_block = scaled != Scaled::once;
   constexpr int panels = Piece<V>::panels;
   constexpr size_t row_bytes = kWide * sizeof(Int);
   const size_t stride = call.x.stride, next_line = piece.next_line;
@@ -373,9 +382,12 @@ template <class V, int bits, bool per_block, int R>
     }
   };
   if constexpr (per_block) {
-    Float result[R][kWide];
-    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
-        V::zero_float();
+    Float result[R][kWide], group[R][kWide];
+    const auto clear = [](Float(&v)[R][kWide]) {
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) v[r][c] =
+          V::zero_float();
+    };
+    clear(result);
     if (!piece.first)
       QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
           V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
@@ -393,16 +405,25 @@ template <class V, int bits, bool per_block, int R>
         Float d[kWide];
         QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
             V::from_half(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+        if constexpr (scaled == Scaled::group) clear(group);
         for (size_t i = 0; i < call.group_blocks; ++i, ++b) {
           begin(sizeof(float));
           add_block();
           QB_UNROLL for (int r = 0; r < R; ++r) {
             const Float by = V::broadcast_float(row_of(ss, stride, r));
-            QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
-                V::fma(V::to_float(sum[r][c]), V::mul(d[c], by), result[r][c]);
+            QB_UNROLL for (int c = 0; c < kWide; ++c) {
+              const Float v = V::to_float(sum[r][c]);
+              if constexpr (scaled == Scaled::group)
+                group[r][c] = V::fma(v, by, group[r][c]);
+              else
+                result[r][c] = V::fma(v, V::mul(d[c], by), result[r][c]);
+            }
           }
           QB_UNROLL for (int i4 = 0; i4 < fours; ++i4) ss[i4] += 8;
         }
+        if constexpr (scaled == Scaled::group)
+          QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c)
+              result[r][c] = V::fma(group[r][c], d[c], result[r][c]);
         back += call.group_blocks * (size_t(bits) * kLine) - kLine / 2;
       }
     }
@@ -442,21 +463,23 @@ template <class V, int bits, bool per_block, int R>
 }
 
 /// A tile of `rows`, which is between least and R.
-template <class V, int bits, bool per_block, int R, int least_rows>
+template <class V, int bits, Scaled scaled, int R, int least_rows>
 inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
                      Byte* partial, float* y) {
   if constexpr (R > least_rows)
     if (rows != R)
-      return any_tile<V, bits, per_block, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
-  tile<V, bits, per_block, R>(call, piece, x, b0, partial, y);
+      return any_tile<V, bits, scaled, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
+  tile<V, bits, scaled, R>(call, piece, x, b0, partial, y);
 }
 
 /// Rows of x and y, all outputs from n0 on.
-template <class V, class K>
+template <class V, class K, Scaled scaled>
 inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0, size_t rows,
                   const Byte* x, float* y) {
   constexpr int panels = Piece<V>::panels;
-  constexpr int most = K::per_block ? V::kTileRows / 2 : V::kTileRows;
+  constexpr int most = V::kTileRows / (scaled == Scaled::once    ? 1
+                                       : scaled == Scaled::block ? 2
+                                                                 : 3);
   constexpr int fewest = int(V::kFew) < most / 2 ? int(V::kFew) + 1 : (most + 1) / 2;
   constexpr size_t piece_bytes = kDepth * 8 * kLine + (K::per_block ? kDepth / 2 * kLine : 0);
   alignas(64) Byte partial[kMostRows * kWide * sizeof(typename V::Int)];
@@ -484,7 +507,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       piece.next_line = kLine;
       const auto rows_from = [&](auto bits, size_t t) {
         const size_t r0 = rows * t / count, r1 = rows * (t + 1) / count;
-        any_tile<V, decltype(bits)::value, K::per_block, most, fewest>(
+        any_tile<V, decltype(bits)::value, scaled, most, fewest>(
             r1 - r0, call, piece, x + r0 * call.x.stride, b0,
             partial + r0 * (kWide * sizeof(typename V::Int)), y + r0 * call.n);
       };
@@ -520,7 +543,20 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const size_t chunks = (m + most - 1) / most;
   for (size_t i = 0; i < chunks; ++i) {
     const size_t m0 = m * i / chunks, m1 = m * (i + 1) / chunks;
-    tiles<V, K>(call, panels, bytes, n0, m1 - m0, x + m0 * call.x.stride, y + m0 * w.n);
+    const auto rows = [&](auto scaled) {
+      tiles<V, K, decltype(scaled)::value>(call, panels, bytes, n0, m1 - m0, x + m0 * call.x.stride,
+                                           y + m0 * w.n);
+    };
+    if constexpr (!K::per_block) {
+      rows(How<Scaled::once>{});
+    } else if constexpr (V::kGroups) {
+      if (call.group_blocks > 1)
+        rows(How<Scaled::group>{});
+      else
+        rows(How<Scaled::block>{});
+    } else {
+      rows(How<Scaled::block>{});
+    }
   }
 }
 

@@ -4,7 +4,7 @@
 //
 // A class L says how a panel is laid out:
 //
-//   kFlip                  what 8-bit codes are xor'ed with
+//   kFlip                  what neighbouring 8-bit codes are xor'ed with, the even one's byte low
 //   kDword                 bytes from dword to dword of K, for the same outputs
 //   kHalf                  bytes from outputs 0..7 of a block to outputs 8..15
 //   block(b, group_blocks) where block b's codes are, scales(g, group_blocks) group g's scales:
@@ -44,7 +44,7 @@ template <class L>
 inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
   __m256i a[8], b[8];
   for (int i = 0; i < 8; ++i)
-    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi8(static_cast<char>(L::kFlip)));
+    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kFlip)));
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
     b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
@@ -160,7 +160,7 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
                                column / kEight * L::kHalf + column % kEight * 4 + within % 4;
       std::int8_t code;
       if constexpr (F::bits == 8) {
-        code = static_cast<std::int8_t>(at[within / 4 * L::kDword] ^ L::kFlip);
+        code = static_cast<std::int8_t>(at[within / 4 * L::kDword] ^ (L::kFlip >> i % 2 * 8));
       } else {
         const int byte = at[within % 16 / 4 * L::kDword];
         code = static_cast<std::int8_t>((within < 16 ? byte & 15 : byte >> 4) - 8);
@@ -224,11 +224,20 @@ inline void load_block(const float* x, std::size_t count, __m256 (&v)[4]) {
   for (int i = 0; i < 4; ++i) v[i] = _mm256_loadu_ps(padded + 8 * i);
 }
 
-/// One scale for the row, and Start::of_row of the sum of its codes.
+/// How codes are kept: as bytes, in order. put() stores a block and returns its sums.
+struct ByteCodes {
+  static constexpr std::size_t kCodeBytes = 1;
+  static __m256i put(std::uint8_t* to, __m256i codes) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), codes);
+    return sums(codes);
+  }
+};
+
+/// One scale for the row, its codes as Start::put keeps them, and Start::of_row of their sum.
 template <class Start>
 void prepare_per_row(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
                      std::size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, false);
+  const RowLayout layout = row_layout(k, false, Start::kCodeBytes);
   for (std::size_t m = m0; m < m1; ++m) {
     const float* row = static_cast<const float*>(x) + m * k;
     auto* const out = static_cast<std::uint8_t*>(workspace) + m * layout.stride;
@@ -243,21 +252,20 @@ void prepare_per_row(const void* x, std::size_t, std::size_t k, std::size_t, std
     __m256i sum = _mm256_setzero_si256();
     for (std::size_t i = 0; i < k; i += kBlock) {
       load_block(row + i, k - i, v);
-      const __m256i codes = quantize_block<false>(v, scaling.inverse);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + i), codes);
-      sum = _mm256_add_epi32(sum, sums(codes));
+      sum = _mm256_add_epi32(
+          sum, Start::put(out + i * Start::kCodeBytes, quantize_block<false>(v, scaling.inverse)));
     }
     *reinterpret_cast<float*>(out + layout.scales) = scaling.scale;
     *reinterpret_cast<std::int32_t*>(out + layout.sums) = Start::of_row(reduce_add(sum));
   }
 }
 
-/// A scale for every block, and Start::of_block of the sum of its codes: scales in a row and then
-/// sums, or in pairs.
+/// A scale for every block, its codes as Start::put keeps them, and Start::of_block of their sum:
+/// scales in a row and then sums, or in pairs.
 template <class Start>
 void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
                        std::size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, true);
+  const RowLayout layout = row_layout(k, true, Start::kCodeBytes);
   for (std::size_t m = m0; m < m1; ++m) {
     const float* row = static_cast<const float*>(x) + m * k;
     auto* const out = static_cast<std::uint8_t*>(workspace) + m * layout.stride;
@@ -273,16 +281,15 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
                                                  _mm256_max_ps(magnitude(v[2]), magnitude(v[3])))));
       scales[b * step] = _mm_cvtss_f32(
           _mm_cvtph_ps(_mm_cvtps_ph(_mm_set_ss(scaling.scale), _MM_FROUND_TO_NEAREST_INT)));
-      const __m256i codes = quantize_block<true>(v, scaling.inverse);
-      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + b * kBlock), codes);
-      starts[b * step] = Start::of_block(reduce_add(sums(codes)));
+      starts[b * step] = Start::of_block(reduce_add(Start::put(
+          out + b * kBlock * Start::kCodeBytes, quantize_block<true>(v, scaling.inverse))));
     }
   }
 }
 
-template <bool per_block>
+template <bool per_block, std::size_t code_bytes = 1>
 std::size_t workspace_bytes(std::size_t m, std::size_t, std::size_t k, std::size_t) {
-  return m * row_layout(k, per_block).stride;
+  return m * row_layout(k, per_block, code_bytes).stride;
 }
 
 }  // namespace
