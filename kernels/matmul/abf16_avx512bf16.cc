@@ -37,7 +37,8 @@ constexpr size_t kVector = 64;               // bytes: eight of K of four output
 constexpr size_t kEight = kQuads * kVector;  // eight of K of a panel
 constexpr size_t kUnit = 4 * kEight;         // a block of K of a panel
 constexpr size_t kRows = 6;                  // of a tile
-constexpr size_t kDepth = 16;                // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kDecoded = 16;              // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kDepth = 128;               // that are read at a time of what is not decoded
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
@@ -57,6 +58,7 @@ constexpr size_t row_bytes(size_t k) { return (blocks_of(k) | 1) * kBlock * 2; }
 struct Floats {
   static constexpr bool decodes = false;
   static constexpr bool per_block = false;
+  static constexpr size_t unit = kUnit;
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
 
@@ -369,14 +371,24 @@ struct Accumulators {
   }
 };
 
+/// What is fetched meanwhile for what comes next: `step` more bytes at every eight of K.
+struct Next {
+  const Byte* p;
+  size_t step;
+};
+
 /// R rows at x, x_stride bytes apart, times `blocks` blocks of P panels' bf16 at p, p_stride apart.
 template <int R, int P = 1>
 [[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
-                            size_t x_stride, const Sums& sums) {
+                            size_t x_stride, const Sums& sums, Next next) {
   Accumulators<R, P, 1> acc;
   acc.clear();
   for (size_t b = 0; b < blocks; ++b, p += kUnit, x += kBlock * 2)
     QB_UNROLL for (size_t i = 0; i < 4; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
+      if constexpr (P == 1 && R > 3) {
+        _mm_prefetch(reinterpret_cast<const char*>(next.p), _MM_HINT_T1);
+        next.p += next.step;
+      }
       const Byte* const here = p + size_t(s) * p_stride + i * kEight;
       __m512i w[kQuads];
       QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
@@ -463,17 +475,17 @@ void first_rows(const Call& call, size_t rows, const Byte* panel, size_t b0, siz
         decode_and_multiply<C, R, false>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
                                          sums);
     } else {
-      tile<R>(panel + b0 * kUnit, 0, b1 - b0, x, call.x_stride, sums);
+      tile<R>(panel + b0 * kUnit, 0, b1 - b0, x, call.x_stride, sums, {});
     }
   }
 }
 
 template <int R>
-void more_rows(size_t rows, const Byte* decoded, size_t blocks, const Byte* x, size_t x_stride,
-               const Sums& sums) {
+void more_rows(size_t rows, const Byte* p, size_t blocks, const Byte* x, size_t x_stride,
+               const Sums& sums, Next next) {
   if constexpr (R > 0) {
-    if (rows < R) return more_rows<R - 1>(rows, decoded, blocks, x, x_stride, sums);
-    tile<R>(decoded, 0, blocks, x, x_stride, sums);
+    if (rows < R) return more_rows<R - 1>(rows, p, blocks, x, x_stride, sums, next);
+    tile<R>(p, 0, blocks, x, x_stride, sums, next);
   }
 }
 
@@ -496,38 +508,49 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
            n += panels * kPanel) {
         const auto streams = m == 1 ? tile<1, 4> : m == 2 ? tile<2, 2> : tile<3, 2>;
         streams(panel_of(n), call.panel, call.blocks, x, call.x_stride,
-                {nullptr, y + n, w.n, n1 - n});
+                {nullptr, y + n, w.n, n1 - n}, {});
       }
     for (; n < n1; n += kPanel)
       first_rows<C, kRows>(call, m, panel_of(n), 0, call.blocks, x, nullptr,
                            {nullptr, y + n, w.n, n1 - n});
     return;
   }
-  // Where all activations stay in L2 a panel can be read in one go, as it lies in memory.
-  const size_t outputs = m * call.x_stride <= kStaysInL2 ? kPanel : kBlockOutputs;
-  alignas(64) Byte decoded[C::decodes ? kDepth * kUnit : 64];
+  // A block of activations stays in L2 while its rows meet every output.
+  constexpr size_t depth = C::decodes ? kDecoded : kDepth;
+  const size_t fit = kStaysInL2 / (least(depth, call.blocks) * kBlock * 2 + 1);
+  const size_t parts = quotient_up(m, least(kBlockRows, fit / kRows * kRows));
+  const size_t outputs = call.blocks <= depth ? kPanel : kBlockOutputs;
+  alignas(64) Byte decoded[C::decodes ? kDecoded * kUnit : 64];
   alignas(64) float waiting[kBlockOutputs / kPanel][kBlockRows * kPanel];
-  for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {
-    const size_t m1 = least(m0 + kBlockRows, m);
+  for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
+    m1 = m0 + quotient_up(m - m0, parts - part);
+    const size_t tiles = quotient_up(m1 - m0, kRows);
     for (size_t from = n0; from < n1; from += outputs) {
+      const size_t to = least(from + outputs, n1);
       size_t b0 = 0;
       do {
-        const size_t b1 = least(b0 + kDepth, call.blocks);
-        for (size_t n = from; n < least(from + outputs, n1); n += kPanel) {
+        const size_t b1 = least(b0 + depth, call.blocks);
+        for (size_t n = from; n < to; n += kPanel) {
           float* const sums = waiting[(n - from) / kPanel];
-          const Byte* const weights = C::decodes ? decoded : panel_of(n) + b0 * kUnit;
+          const Byte* here = panel_of(n) + b0 * C::unit;
+          if constexpr (C::per_block) here += b0 / call.group * C::header;
+          Next next = {n + kPanel < n1 ? here + call.panel : here,
+                       least(kVector, quotient_up(C::unit / 4, tiles))};
           // In tiles as equal as can be: one of a row or two would wait for its own sums.
-          size_t tiles = quotient_up(m1 - m0, kRows);
-          for (size_t row = m0, rows; row < m1; row += rows, --tiles) {
-            rows = quotient_up(m1 - row, tiles);
-            const Byte* const here = x + row * call.x_stride + b0 * kBlock * 2;
+          size_t row = m0;
+          for (size_t t = 0; t < tiles; ++t) {
+            const size_t rows = quotient_up(m1 - row, tiles - t);
+            const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
             float* const sum = sums + (row - m0) * kPanel;
             Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             if (C::decodes && row == m0)
-              first_rows<C, kRows>(call, rows, panel_of(n), b0, b1, here, decoded, s);
+              first_rows<C, kRows>(call, rows, panel_of(n), b0, b1, xs, decoded, s);
             else
-              more_rows<kRows>(rows, weights, b1 - b0, here, call.x_stride, s);
+              more_rows<kRows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride, s,
+                               next);
+            next.p += (b1 - b0) * 4 * next.step;
+            row += rows;
           }
         }
         b0 = b1;
