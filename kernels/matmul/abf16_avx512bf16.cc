@@ -139,13 +139,17 @@ struct Widened {
                                          __m512i (&to)[count]) {
     __m512 v[2 * count];
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      const size_t at = 2 * i + j, shift = at % 4;
-      __m512i codes = load(p + at / 4 * 64);
-      if (shift == 0) codes = _mm512_slli_epi32(codes, 8);
-      if (shift > 1) codes = _mm512_srli_epi32(codes, static_cast<unsigned>(8 * (shift - 1)));
-      // 0xea: (codes & 0xff00) | 32768.0f
-      v[j] = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(codes, _mm512_set1_epi32(0xff00),
-                                                           _mm512_set1_epi32(0x47000000), 0xea));
+      const size_t at = 2 * i + j;
+      const __m512i codes = load(p + at / 4 * 64), spare = _mm512_set1_epi32(0x47000000);
+      constexpr __mmask64 second = 0x2222222222222222;
+      if (at % 4 == 1) {
+        v[j] = _mm512_castsi512_ps(_mm512_mask_blend_epi8(second, spare, codes));
+      } else {
+        const __m512i from = _mm512_broadcast_i32x4(
+            _mm_add_epi8(_mm_setr_epi8(0, 0, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 12, 0, 0),
+                         _mm_set1_epi8(static_cast<char>(at % 4))));
+        v[j] = _mm512_castsi512_ps(_mm512_mask_shuffle_epi8(spare, second, codes, from));
+      }
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
@@ -341,35 +345,17 @@ struct Sums {
   size_t outputs;  ///< that are there
 };
 
-/// Sums of R rows and P panels, in kTurns sets that take turns.
-template <int R, int P, int kTurns>
-struct Accumulators {
-  __m512 sum[kTurns][P][R][kQuads];
-
-  [[gnu::always_inline]] void clear() {
-    QB_UNROLL for (int t = 0; t < kTurns; ++t) QB_UNROLL for (int s = 0; s < P; ++s)
-        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t q = 0; q < kQuads; ++q)
-            sum[t][s][r][q] = _mm512_setzero_ps();
+/// R rows' sums of a panel's quads, `before` outputs behind the first of `sums`.
+template <int R>
+[[gnu::always_inline]] inline void write(const __m512 (&parts)[R][kQuads], size_t before,
+                                         const Sums& sums) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    __m512 y = joined(parts[r]);
+    if (sums.from) y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
+    _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride + before,
+                          static_cast<__mmask16>(first(sums.outputs - before)), y);
   }
-  /// The i'th eight of K of panel s, quad q, and of row r.
-  [[gnu::always_inline]] void add(size_t i, int s, int r, size_t q, __m512i weights, __m512i row) {
-    __m512& to = sum[i % kTurns][s][r][q];
-    to = dot(to, weights, row);
-  }
-  [[gnu::always_inline]] void write(const Sums& sums) {
-    QB_UNROLL for (int s = 0; s < P; ++s) QB_UNROLL for (int r = 0; r < R; ++r) {
-      if constexpr (kTurns > 1)
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[0][s][r][q] =
-            _mm512_add_ps(sum[0][s][r][q], sum[1][s][r][q]);
-      __m512 y = joined(sum[0][s][r]);
-      if (P == 1 && sums.from)
-        y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
-      const size_t before = size_t(s) * kPanel;
-      _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride + before,
-                            static_cast<__mmask16>(first(sums.outputs - before)), y);
-    }
-  }
-};
+}
 
 /// What is fetched meanwhile for what comes next: `step` more bytes at every eight of K.
 struct Next {
@@ -381,8 +367,9 @@ struct Next {
 template <int R, int P = 1>
 [[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
                             size_t x_stride, const Sums& sums, Next next) {
-  Accumulators<R, P, 1> acc;
-  acc.clear();
+  __m512 sum[P][R][kQuads];
+  QB_UNROLL for (int s = 0; s < P; ++s) QB_UNROLL for (int r = 0; r < R; ++r)
+      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[s][r][q] = _mm512_setzero_ps();
   for (size_t b = 0; b < blocks; ++b, p += kUnit, x += kBlock * 2)
     QB_UNROLL for (size_t i = 0; i < 4; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
       if constexpr (P == 1 && R > 3) {
@@ -398,10 +385,10 @@ template <int R, int P = 1>
       }
       QB_UNROLL for (int r = 0; r < R; ++r) {
         const __m512i row = repeated(x + size_t(r) * x_stride + 16 * i);
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) acc.add(i, s, r, q, w[q], row);
+        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[s][r][q] = dot(sum[s][r][q], w[q], row);
       }
     }
-  acc.write(sums);
+  QB_UNROLL for (int s = 0; s < P; ++s) write<R>(sum[s], size_t(s) * kPanel, sums);
 }
 
 /// The same with packed codes at p, behind their scales or, of one scale per output, with those at
@@ -410,8 +397,10 @@ template <class C, int R, bool kKeeps>
 [[gnu::noinline]] void decode_and_multiply(const Byte* p, const Byte* scales, size_t blocks,
                                            size_t group, const Byte* x, size_t x_stride, Byte* kept,
                                            const Sums& sums) {
-  Accumulators<R, 1, R <= 2 ? 2 : 1> acc;  // few rows wait for a product's latency
-  acc.clear();
+  constexpr int turns = R <= 2 ? 2 : 1;  // few rows wait for a product's latency
+  __m512 sum[turns][R][kQuads];
+  QB_UNROLL for (int t = 0; t < turns; ++t) QB_UNROLL for (int r = 0; r < R; ++r)
+      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[t][r][q] = _mm512_setzero_ps();
   alignas(64) float scale[kPanel];
   __m512i factors[kQuads][C::kFactors];
   const auto spread = [&](__m512 v) __attribute__((always_inline)) {
@@ -429,27 +418,46 @@ template <class C, int R, bool kKeeps>
     }
     for (const size_t end = C::per_block ? b + group : blocks; b < end;
          ++b, p += C::unit, x += kBlock * 2) {
-      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
-        const Byte* const codes = p + q * C::quad;
-        QB_UNROLL for (size_t line = 0; line < C::quad; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(codes + line + ahead(R)), _MM_HINT_T0);
-        if constexpr (R > 1) forget(x);
-        // All four at a time where registers allow: one chain behind the other fills the scheduler
-        // with what waits.
-        constexpr size_t kTogether = R <= 2 ? 4 : 1;
-        QB_UNROLL for (size_t i = 0; i < 4; i += kTogether) {
-          __m512i w[kTogether];
-          C::template get<kTogether>(codes, i, factors[q], w);
-          QB_UNROLL for (size_t j = 0; j < kTogether; ++j) {
-            if constexpr (kKeeps) store(kept + b * kUnit + (i + j) * kEight + q * kVector, w[j]);
-            QB_UNROLL for (int r = 0; r < R; ++r)
-                acc.add(i + j, 0, r, q, w[j], repeated(x + size_t(r) * x_stride + 16 * (i + j)));
+      QB_UNROLL for (size_t line = 0; line < C::unit; line += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(p + line + ahead(R)), _MM_HINT_T0);
+      if constexpr (R <= 2) {
+        // All that come from a vector of codes: one chain behind the other fills the scheduler with
+        // what waits.
+        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
+          __m512i w[4];
+          C::template get<4>(p + q * C::quad, 0, factors[q], w);
+          QB_UNROLL for (size_t i = 0; i < 4; ++i) QB_UNROLL for (int r = 0; r < R; ++r) {
+            __m512& to = sum[i % turns][r][q];
+            to = dot(to, w[i], repeated(x + size_t(r) * x_stride + 16 * i));
+          }
+        }
+      } else {
+        // What a load repeats costs a shuffle, and so serves all quads.
+        QB_UNROLL for (size_t i = 0; i < 4; ++i) {
+          __m512i w[kQuads];
+          // The sums need the registers: factors are read where they are used.
+          const auto* in_memory = factors;
+          asm("" : "+r"(in_memory) : "m"(factors));
+          QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
+            forget(p);
+            __m512i one[1];
+            C::template get<1>(p + q * C::quad, i, in_memory[q], one);
+            w[q] = one[0];
+            if constexpr (kKeeps) store(kept + b * kUnit + i * kEight + q * kVector, w[q]);
+          }
+          QB_UNROLL for (int r = 0; r < R; ++r) {
+            const __m512i row = repeated(x + size_t(r) * x_stride + 16 * i);
+            QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[0][r][q] =
+                dot(sum[0][r][q], w[q], row);
           }
         }
       }
     }
   }
-  acc.write(sums);
+  if constexpr (turns > 1)
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t q = 0; q < kQuads; ++q)
+        sum[0][r][q] = _mm512_add_ps(sum[0][r][q], sum[1][r][q]);
+  write<R>(sum[0], 0, sums);
 }
 
 /// What the products of one call have in common.
@@ -460,23 +468,26 @@ struct Call {
   size_t x_stride;  ///< bytes from row to row of the workspace
 };
 
-/// Blocks [b0,b1) of a panel, for `rows` rows, at most R.
+/// A whole panel, for `rows` rows, at most R.
 template <class C, int R>
-void first_rows(const Call& call, size_t rows, const Byte* panel, size_t b0, size_t b1,
-                const Byte* x, Byte* kept, const Sums& sums) {
+void few_rows(const Call& call, size_t rows, const Byte* panel, const Byte* x, const Sums& sums) {
   if constexpr (R > 0) {
-    if (rows < R) return first_rows<C, R - 1>(call, rows, panel, b0, b1, x, kept, sums);
-    if constexpr (C::decodes) {
-      const Byte* p = panel + b0 * C::unit + (C::per_block ? b0 / call.group : 1) * C::header;
-      if (kept)
-        decode_and_multiply<C, R, true>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
-                                        sums);
-      else
-        decode_and_multiply<C, R, false>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
-                                         sums);
-    } else {
-      tile<R>(panel + b0 * kUnit, 0, b1 - b0, x, call.x_stride, sums, {});
-    }
+    if (rows < R) return few_rows<C, R - 1>(call, rows, panel, x, sums);
+    if constexpr (C::decodes)
+      decode_and_multiply<C, R, false>(panel + (C::per_block ? 0 : C::header), panel, call.blocks,
+                                       call.group, x, call.x_stride, nullptr, sums);
+    else
+      tile<R>(panel, 0, call.blocks, x, call.x_stride, sums, {});
+  }
+}
+
+/// The first of more rows: what is decoded for them is kept.
+template <class C, int R>
+void first_rows(const Call& call, size_t rows, const Byte* p, const Byte* scales, size_t blocks,
+                const Byte* x, Byte* kept, const Sums& sums) {
+  if constexpr (C::decodes && R > kRows / 2) {
+    if (rows < R) return first_rows<C, R - 1>(call, rows, p, scales, blocks, x, kept, sums);
+    decode_and_multiply<C, R, true>(p, scales, blocks, call.group, x, call.x_stride, kept, sums);
   }
 }
 
@@ -511,8 +522,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
                 {nullptr, y + n, w.n, n1 - n}, {});
       }
     for (; n < n1; n += kPanel)
-      first_rows<C, kRows>(call, m, panel_of(n), 0, call.blocks, x, nullptr,
-                           {nullptr, y + n, w.n, n1 - n});
+      few_rows<C, kRows>(call, m, panel_of(n), x, {nullptr, y + n, w.n, n1 - n});
     return;
   }
   // A block of activations stays in L2 while its rows meet every output.
@@ -533,7 +543,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
         for (size_t n = from; n < to; n += kPanel) {
           float* const sums = waiting[(n - from) / kPanel];
           const Byte* here = panel_of(n) + b0 * C::unit;
-          if constexpr (C::per_block) here += b0 / call.group * C::header;
+          if constexpr (C::decodes) here += (C::per_block ? b0 / call.group : 1) * C::header;
           Next next = {n + kPanel < n1 ? here + call.panel : here,
                        least(kVector, quotient_up(C::unit / 4, tiles))};
           // In tiles as equal as can be: one of a row or two would wait for its own sums.
@@ -545,7 +555,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             if (C::decodes && row == m0)
-              first_rows<C, kRows>(call, rows, panel_of(n), b0, b1, xs, decoded, s);
+              first_rows<C, kRows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
             else
               more_rows<kRows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride, s,
                                next);
