@@ -165,6 +165,7 @@ template <bool per_block>
 struct Widened {
   using Layout = Fours;
   static constexpr size_t unit = kBlock * kPanel;
+  static constexpr size_t slack = 2;  ///< bytes behind the last panel that are read
   static constexpr size_t kFactors = per_block ? 8 : 4;
   static constexpr float kSpare = 32768 + 128;
   /// Scales of the quarters; of f16 scales also what is to spare.
@@ -181,19 +182,13 @@ struct Widened {
   template <size_t count>
   [[gnu::always_inline]] static void get(const Byte* p, size_t i, size_t from, const __m512i* f,
                                          __m512i (&to)[count]) {
-    const __m512i codes = load(p + i * 64), spare = _mm512_set1_epi32(0x47000000);
     __m512 v[2 * count];
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      constexpr __mmask64 second = 0x2222222222222222;
-      const size_t q = 2 * from + j;
-      if (q == 1) {
-        v[j] = _mm512_castsi512_ps(_mm512_mask_blend_epi8(second, spare, codes));
-      } else {
-        const __m512i which = _mm512_broadcast_i32x4(
-            _mm_add_epi8(_mm_setr_epi8(0, 0, 0, 0, 0, 4, 0, 0, 0, 8, 0, 0, 0, 12, 0, 0),
-                         _mm_set1_epi8(static_cast<char>(q))));
-        v[j] = _mm512_castsi512_ps(_mm512_mask_shuffle_epi8(spare, second, codes, which));
-      }
+      // Loads that start up to two bytes before or after bring a byte to the second's place, where
+      // any pipe blends; shifts and shuffles share theirs with products and conversions.
+      const __m512i codes = load(p + i * 64 + 2 * from + j - 1);
+      v[j] = _mm512_castsi512_ps(_mm512_mask_blend_epi8(0x2222222222222222,
+                                                        _mm512_set1_epi32(0x47000000), codes));
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
@@ -236,6 +231,7 @@ struct Widened {
 struct LookedUp {
   using Layout = Eights;
   static constexpr size_t unit = kBlock * kPanel / 2;
+  static constexpr size_t slack = 0;
   static constexpr size_t kFactors = 8;
   /// Of each vector the products of outputs in lanes 0 and 1, and in 2 and 3, 16 each.
   [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
@@ -307,7 +303,8 @@ struct Codes : HowTo<F::bits, F::per_block> {
   }
 
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
-    return quotient_up(n, kPanel) * panel(k, group);
+    const size_t panels = quotient_up(n, kPanel) * panel(k, group);
+    return panels ? panels + How::slack : 0;
   }
 
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
@@ -335,6 +332,9 @@ struct Codes : HowTo<F::bits, F::per_block> {
         How::put(codes, out);
       }
     }
+    if (n1 >= w.n && packed_bytes(w.n, w.k, w.group))
+      for (size_t i = 0; i < How::slack; ++i)
+        static_cast<Byte*>(packed)[packed_bytes(w.n, w.k, w.group) - How::slack + i] = 0;
   }
 
   static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
