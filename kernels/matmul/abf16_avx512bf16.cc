@@ -31,13 +31,11 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kPanel = 16;                // outputs
-constexpr size_t kQuads = 4;                 // vectors of them: outputs q, 4+q, 8+q and 12+q
-constexpr size_t kVector = 64;               // bytes: eight of K of four outputs, bf16
-constexpr size_t kEight = kQuads * kVector;  // eight of K of a panel
-constexpr size_t kUnit = 4 * kEight;         // a block of K of a panel
-constexpr size_t kRows = 6;                  // of a tile
-constexpr size_t kDepth = 16;                // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kPanel = 16;         // outputs
+constexpr size_t kVector = 64;        // bytes
+constexpr size_t kUnit = 16 * 64;     // a block of K of a panel, bf16
+constexpr size_t kDecoded = 16;       // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kDepth = 128;        // that are read at a time of what is not decoded
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
@@ -50,13 +48,69 @@ constexpr size_t blocks_of(size_t k) { return quotient_up(k, kBlock); }
 // Bytes of a row of the workspace: an odd number of lines, so that rows share no set of L1.
 constexpr size_t row_bytes(size_t k) { return (blocks_of(k) | 1) * kBlock * 2; }
 
+// --- Layouts -----------------------------------------------------------------------------------
+
+// A step of a panel: so many vectors, `depth` of K of all outputs. place: of an output's k in a
+// block, in bytes. output: which one's k's are lane l of the q'th quarter of a step.
+
+/// Eight of K of four outputs: q, 4+q, 8+q and 12+q in vector q.
+struct Eights {
+  static constexpr size_t vectors = 4, depth = 8;
+  static constexpr int rows = 6;  ///< of a tile
+  static constexpr size_t output(size_t q, size_t l) { return 4 * l + q; }
+  static constexpr size_t place(size_t c, size_t k) {
+    return k / 8 * 256 + c % 4 * 64 + c / 4 * 16 + k % 8 * 2;
+  }
+  /// A load that shuffles as well.
+  static __m512i repeated(const Byte* x) {
+    return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
+  }
+  /// Sums in four parts each to those of 16 outputs in order.
+  static __m512 joined(const __m512 (&sum)[vectors]) {
+    const auto halved = [](__m512 a, __m512 b) {
+      return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    };
+    const __m512d a = _mm512_castps_pd(halved(sum[0], sum[1]));
+    const __m512d b = _mm512_castps_pd(halved(sum[2], sum[3]));
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
+                         _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
+  }
+};
+
+/// Four of K of eight outputs: 0, 1, 4, 5, 8, 9, 12 and 13 in vector 0.
+struct Fours {
+  static constexpr size_t vectors = 2, depth = 4;
+  static constexpr int rows = 12;
+  static constexpr size_t output(size_t q, size_t l) {
+    return q % 2 * 8 + q / 2 * 2 + l / 2 * 4 + l % 2;
+  }
+  static constexpr size_t place(size_t c, size_t k) {
+    return k / 4 * 128 + c / 2 % 2 * 64 + (c / 4 * 2 + c % 2) * 8 + k % 4 * 2;
+  }
+  /// A mere load.
+  static __m512i repeated(const Byte* x) {
+    long long four;
+    __builtin_memcpy(&four, x, sizeof four);
+    return _mm512_set1_epi64(four);
+  }
+  static __m512 joined(const __m512 (&sum)[vectors]) {
+    return _mm512_add_ps(_mm512_shuffle_ps(sum[0], sum[1], 0x88),
+                         _mm512_shuffle_ps(sum[0], sum[1], 0xdd));
+  }
+};
+
+template <class L>
+constexpr size_t kSteps = kBlock / L::depth;
+
 // --- f32 weights, and what was decoded -----------------------------------------------------------
 
-// Packed: for each eight of K the quads; of each its four outputs.
+// Packed: blocks of bf16 as they are laid out.
 
 struct Floats {
+  using Layout = Eights;
   static constexpr bool decodes = false;
   static constexpr bool per_block = false;
+  static constexpr size_t unit = kUnit;
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
 
@@ -69,12 +123,10 @@ struct Floats {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
       for (size_t k = 0; k < w.k; k += kBlock, out += kUnit)
         for (size_t c = 0; c < kPanel; ++c) {
-          const __m512i v = bf16_of(w, n + c, k);
-          Byte eights[kVector];
-          store(eights, v);
-          for (size_t i = 0; i < 4; ++i)
-            __builtin_memcpy(out + i * kEight + c % kQuads * kVector + c / kQuads * 16,
-                             eights + i * 16, 16);
+          Byte block[kVector];
+          store(block, bf16_of(w, n + c, k));
+          for (size_t i = 0; i < kBlock; i += Layout::depth)
+            __builtin_memcpy(out + Layout::place(c, i), block + 2 * i, 2 * Layout::depth);
         }
     }
   }
@@ -83,9 +135,8 @@ struct Floats {
                      void* values) {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
-        const size_t c = n % kPanel;
         const Byte* const at = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                               i / 8 * kEight + c % kQuads * kVector + c / kQuads * 16 + i % 8 * 2;
+                               i / kBlock * kUnit + Layout::place(n % kPanel, i % kBlock);
         std::uint16_t half;
         __builtin_memcpy(&half, at, sizeof half);
         static_cast<float*>(values)[n * k + i] =
@@ -107,120 +158,126 @@ template <class V, size_t count>
           "+v"(v[7]));
 }
 
-/// Output 4l+q's scale in the eight floats of lane l, for lanes l and l+1.
-inline __m512i of_lanes(const float* scales, size_t q, size_t l) {
-  const __m512 both = _mm512_set1_ps(scales[4 * l + q]);
-  return _mm512_castps_si512(
-      _mm512_mask_broadcastss_ps(both, 0xff00, _mm_load_ss(scales + 4 * l + 4 + q)));
-}
-
-/// Eight of K of four outputs, two of them in a vector of floats: byte v%4 of dword j of the v/4'th
-/// register is j of vector v, stored +128. As the second byte of 32768 it is a float with 32768 to
-/// spare.
+/// Four of K of all outputs, a quarter of them in a vector of floats: byte q of dword 4l+j of a
+/// step's register is j of the output in lane l of vector q, stored +128. As the second byte of
+/// 32768 it is a float with 32768 to spare.
 template <bool per_block>
 struct Widened {
-  static constexpr size_t quad = 2 * 64;
-  static constexpr size_t kFactors = per_block ? 4 : 2;
+  using Layout = Fours;
+  static constexpr size_t unit = kBlock * kPanel;
+  static constexpr size_t slack = 2;  ///< bytes behind the last panel that are read
+  static constexpr size_t kFactors = per_block ? 8 : 4;
   static constexpr float kSpare = 32768 + 128;
-  /// Scales of outputs in lanes 0 and 1, and in 2 and 3; of f16 scales also what is to spare.
-  static void factors(const float* scales, size_t q, __m512i (&f)[kFactors]) {
-    QB_UNROLL for (size_t half = 0; half < 2; ++half) {
-      f[half] = of_lanes(scales, q, 2 * half);
+  /// Scales of the quarters; of f16 scales also what is to spare.
+  [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
+    const __m512 quarter[] = {_mm512_permute_ps(scales, 0), _mm512_permute_ps(scales, 0x55),
+                              _mm512_permute_ps(scales, 0xaa), _mm512_permute_ps(scales, 0xff)};
+    QB_UNROLL for (size_t q = 0; q < 4; ++q) {
+      f[q] = _mm512_castps_si512(quarter[q]);
       if constexpr (per_block)
-        f[2 + half] = _mm512_castps_si512(
-            _mm512_mul_ps(_mm512_castsi512_ps(f[half]), _mm512_set1_ps(-kSpare)));
+        f[4 + q] = _mm512_castps_si512(_mm512_mul_ps(quarter[q], _mm512_set1_ps(-kSpare)));
     }
   }
-  /// The count eights of K from the i'th on.
+  /// Vectors of step i from the `from`th on.
   template <size_t count>
-  [[gnu::always_inline]] static void get(const Byte* p, size_t i, const __m512i (&f)[kFactors],
+  [[gnu::always_inline]] static void get(const Byte* p, size_t i, size_t from, const __m512i* f,
                                          __m512i (&to)[count]) {
     __m512 v[2 * count];
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      const size_t at = 2 * i + j, shift = at % 4;
-      __m512i codes = load(p + at / 4 * 64);
-      if (shift == 0) codes = _mm512_slli_epi32(codes, 8);
-      if (shift > 1) codes = _mm512_srli_epi32(codes, static_cast<unsigned>(8 * (shift - 1)));
-      // 0xea: (codes & 0xff00) | 32768.0f
-      v[j] = _mm512_castsi512_ps(_mm512_ternarylogic_epi32(codes, _mm512_set1_epi32(0xff00),
-                                                           _mm512_set1_epi32(0x47000000), 0xea));
+      // Loads that start up to two bytes before or after bring a byte to the second's place, where
+      // any pipe blends; shifts and shuffles share theirs with products and conversions.
+      const __m512i codes = load(p + i * 64 + 2 * from + j - 1);
+      v[j] = _mm512_castsi512_ps(_mm512_mask_blend_epi8(0x2222222222222222,
+                                                        _mm512_set1_epi32(0x47000000), codes));
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      const __m512 scale = _mm512_castsi512_ps(f[j % 2]);
+      const __m512 scale = _mm512_castsi512_ps(f[2 * from + j]);
       // Of an f16 scale all products are exact, and so is their difference.
       if constexpr (per_block)
-        v[j] = _mm512_fmadd_ps(v[j], scale, _mm512_castsi512_ps(f[2 + j % 2]));
+        v[j] = _mm512_fmadd_ps(v[j], scale, _mm512_castsi512_ps(f[4 + 2 * from + j]));
       else
         v[j] = _mm512_mul_ps(_mm512_sub_ps(v[j], _mm512_set1_ps(kSpare)), scale);
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < count; ++j) to[j] = rounded(v[2 * j], v[2 * j + 1]);
-    stage(to);
   }
-  static constexpr size_t place(size_t c, size_t k) {
-    const size_t lane = c / kQuads, v = k / 8 * 2 + lane / 2;
-    return c % kQuads * quad + v / 4 * 64 + (lane % 2 * 8 + k % 8) * 4 + v % 4;
-  }
-  /// K 0-31 of a quad's outputs, a byte each, to their places.
-  static void put(const __m256i (&codes)[4], Byte* to) {
-    const __m256i sign = _mm256_set1_epi8(-128);
-    for (size_t l = 0; l < 2; ++l) {
-      const __m256i a = _mm256_xor_si256(codes[l], sign), b = _mm256_xor_si256(codes[2 + l], sign);
-      const __m256i low = _mm256_unpacklo_epi8(a, b), high = _mm256_unpackhi_epi8(a, b);
-      const __m256i four[2] = {_mm256_unpacklo_epi16(low, high), _mm256_unpackhi_epi16(low, high)};
-      for (size_t j = 0; j < 2; ++j) {
-        auto* const at = reinterpret_cast<__m128i*>(to + l * 32 + j * 16);
-        _mm_storeu_si128(at, _mm256_castsi256_si128(four[j]));
-        _mm_storeu_si128(at + 4, _mm256_extracti128_si256(four[j], 1));
+  /// K 0-31 of all outputs, a byte each, to their places.
+  static void put(const __m256i (&codes)[kPanel], Byte* to) {
+    for (size_t l = 0; l < 4; ++l) {
+      const auto at = [&](size_t q) {
+        return _mm256_xor_si256(codes[Layout::output(q, l)], _mm256_set1_epi8(-128));
+      };
+      const __m256i a = at(0), b = at(1), c = at(2), d = at(3);
+      const __m256i low[] = {_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d)};
+      const __m256i high[] = {_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d)};
+      const __m256i steps[] = {
+          _mm256_unpacklo_epi16(low[0], low[1]), _mm256_unpackhi_epi16(low[0], low[1]),
+          _mm256_unpacklo_epi16(high[0], high[1]), _mm256_unpackhi_epi16(high[0], high[1])};
+      for (size_t i = 0; i < 4; ++i) {
+        auto* const lane = reinterpret_cast<__m128i*>(to + i * 64 + l * 16);
+        _mm_storeu_si128(lane, _mm256_castsi256_si128(steps[i]));
+        _mm_storeu_si128(lane + 16, _mm256_extracti128_si256(steps[i], 1));
       }
     }
   }
-  static int code(const Byte* unit, size_t c, size_t k) { return unit[place(c, k)] - 128; }
+  static int code(const Byte* block, size_t c, size_t k) {
+    const size_t q = c / 8 + c / 2 % 2 * 2, l = c / 4 % 2 * 2 + c % 2;
+    return block[k / 4 * 64 + l * 16 + k % 4 * 4 + q] - 128;
+  }
 };
 
 /// Word j of an output holds K j, 8+j, 16+j and 24+j, stored +8.
 struct LookedUp {
-  static constexpr size_t quad = 64;
-  static constexpr size_t kFactors = 2;
-  /// The products of outputs in lanes 0 and 1, and in 2 and 3, 16 each.
-  static void factors(const float* scales, size_t q, __m512i (&f)[2]) {
+  using Layout = Eights;
+  static constexpr size_t unit = kBlock * kPanel / 2;
+  static constexpr size_t slack = 0;
+  static constexpr size_t kFactors = 8;
+  /// Of each vector the products of outputs in lanes 0 and 1, and in 2 and 3, 16 each.
+  [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
+    // From memory, where a load repeats them: the compiler would rather permute.
+    alignas(64) float scale[kPanel];
+    _mm512_store_ps(scale, scales);
+    const float* from = scale;
+    asm("" : "+r"(from) : "m"(scale));
     const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
-    const auto products = [&](size_t lane) {
-      return _mm512_mul_ps(codes, _mm512_set1_ps(scales[4 * lane + q]));
-    };
-    f[0] = rounded(products(0), products(1));
-    f[1] = rounded(products(2), products(3));
+    QB_UNROLL for (size_t q = 0; q < 4; ++q) {
+      __m512 product[4];
+      QB_UNROLL for (size_t l = 0; l < 4; ++l) product[l] =
+          _mm512_mul_ps(codes, _mm512_set1_ps(from[4 * l + q]));
+      f[2 * q] = rounded(product[0], product[1]);
+      f[2 * q + 1] = rounded(product[2], product[3]);
+    }
   }
-  /// The count eights of K from the i'th on.
+  /// Vectors of step i from the `from`th on.
   template <size_t count>
-  [[gnu::always_inline]] static void get(const Byte* p, size_t i, const __m512i (&f)[kFactors],
+  [[gnu::always_inline]] static void get(const Byte* p, size_t i, size_t from, const __m512i* f,
                                          __m512i (&to)[count]) {
     const __m512i lane =
         _mm512_setr_epi64(0, 0, 0x0010001000100010, 0x0010001000100010, 0x0020002000200020,
                           0x0020002000200020, 0x0030003000300030, 0x0030003000300030);
     QB_UNROLL for (size_t j = 0; j < count; ++j) {
-      __m512i v = load(p);
-      if (i + j > 0) v = _mm512_srli_epi16(v, static_cast<unsigned>(4 * (i + j)));
+      __m512i v = load(p + (from + j) * 64);
+      if (i > 0) v = _mm512_srli_epi16(v, static_cast<unsigned>(4 * i));
       // 0xea: (v & 15) | lane
       to[j] = _mm512_ternarylogic_epi32(v, _mm512_set1_epi16(15), lane, 0xea);
     }
     stage(to);
     QB_UNROLL for (size_t j = 0; j < count; ++j) to[j] =
-        _mm512_permutex2var_epi16(f[0], to[j], f[1]);
+        _mm512_permutex2var_epi16(f[2 * (from + j)], to[j], f[2 * (from + j) + 1]);
     stage(to);
   }
-  static void put(const __m256i (&codes)[4], Byte* to) {
-    for (size_t l = 0; l < 4; ++l) {
-      const __m256i v = _mm256_add_epi8(codes[l], _mm256_set1_epi8(8));
+  static void put(const __m256i (&codes)[kPanel], Byte* to) {
+    for (size_t c = 0; c < kPanel; ++c) {
+      const __m256i v = _mm256_add_epi8(codes[c], _mm256_set1_epi8(8));
       const __m256i pairs = _mm256_or_si256(v, _mm256_slli_epi16(_mm256_srli_si256(v, 8), 4));
       _mm_storeu_si128(
-          reinterpret_cast<__m128i*>(to) + l,
+          reinterpret_cast<__m128i*>(to + c % 4 * 64) + c / 4,
           _mm_unpacklo_epi8(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
     }
   }
-  static int code(const Byte* unit, size_t c, size_t k) {
-    const int byte = unit[c % kQuads * quad + c / kQuads * 16 + k % 8 * 2 + k / 16];
+  static int code(const Byte* block, size_t c, size_t k) {
+    const int byte = block[c % 4 * 64 + c / 4 * 16 + k % 8 * 2 + k / 16];
     return (k / 8 % 2 ? byte >> 4 : byte & 15) - 8;
   }
 };
@@ -231,13 +288,14 @@ template <bool per_block>
 struct HowTo<8, per_block> : Widened<per_block> {};
 
 /// Panel: for each group 16 f16 scales, then its blocks; for one scale per output 16 f32 scales,
-/// then all blocks. A block: its quads.
+/// then all blocks. Scales stand lane by lane, four quarters in each.
 template <class F>
 struct Codes : HowTo<F::bits, F::per_block> {
   using How = HowTo<F::bits, F::per_block>;
+  using How::unit;
   static constexpr bool decodes = true;
   static constexpr bool per_block = F::per_block;
-  static constexpr size_t unit = kQuads * How::quad;
+  using Layout = typename How::Layout;
   static constexpr size_t header = kPanel * (per_block ? sizeof(f16) : sizeof(float));
 
   static size_t panel(size_t k, size_t group) {
@@ -245,14 +303,16 @@ struct Codes : HowTo<F::bits, F::per_block> {
   }
 
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
-    return quotient_up(n, kPanel) * panel(k, group);
+    const size_t panels = quotient_up(n, kPanel) * panel(k, group);
+    return panels ? panels + How::slack : 0;
   }
 
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
       if constexpr (!per_block) {
-        for (size_t c = 0; c < kPanel; ++c, out += sizeof(float)) {
+        for (size_t i = 0; i < kPanel; ++i, out += sizeof(float)) {
+          const size_t c = Layout::output(i % 4, i / 4);
           const float d = n + c < w.n ? static_cast<const float*>(w.scales)[n + c] : 0.0f;
           __builtin_memcpy(out, &d, sizeof d);
         }
@@ -260,19 +320,21 @@ struct Codes : HowTo<F::bits, F::per_block> {
       for (size_t k = 0; k < w.k; k += kBlock, out += unit) {
         if constexpr (per_block) {
           if (k % w.group == 0)
-            for (size_t c = 0; c < kPanel; ++c, out += sizeof(f16)) {
+            for (size_t i = 0; i < kPanel; ++i, out += sizeof(f16)) {
+              const size_t c = Layout::output(i % 4, i / 4);
               const f16 d = n + c < w.n ? F::scale(w, n + c, k / w.group) : f16{};
               __builtin_memcpy(out, &d, sizeof d);
             }
         }
-        for (size_t q = 0; q < kQuads; ++q) {
-          __m256i codes[4];
-          for (size_t l = 0; l < 4; ++l)
-            codes[l] = _mm512_castsi512_si256(codes_of<F>(w, n + 4 * l + q, k, kBlock));
-          How::put(codes, out + q * How::quad);
-        }
+        __m256i codes[kPanel];
+        for (size_t c = 0; c < kPanel; ++c)
+          codes[c] = _mm512_castsi512_si256(codes_of<F>(w, n + c, k, kBlock));
+        How::put(codes, out);
       }
     }
+    if (n1 >= w.n && packed_bytes(w.n, w.k, w.group))
+      for (size_t i = 0; i < How::slack; ++i)
+        static_cast<Byte*>(packed)[packed_bytes(w.n, w.k, w.group) - How::slack + i] = 0;
   }
 
   static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
@@ -311,24 +373,8 @@ size_t workspace_bytes(size_t m, size_t, size_t k, size_t) { return m * row_byte
 /// Keeps the compiler from holding what it read at p: there are no registers to hold it in.
 inline void forget(const Byte*& p) { asm("" : "+r"(p)); }
 
-/// Eight of K of a row, for each of four outputs.
-inline __m512i repeated(const Byte* x) {
-  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
-}
-
 inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
   return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, a), __builtin_bit_cast(__m512bh, b));
-}
-
-/// Four quads' sums, in four parts each, to those of 16 outputs in order.
-inline __m512 joined(const __m512 (&quad)[kQuads]) {
-  const auto halved = [](__m512 a, __m512 b) {
-    return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
-  };
-  const __m512d a = _mm512_castps_pd(halved(quad[0], quad[1]));
-  const __m512d b = _mm512_castps_pd(halved(quad[2], quad[3]));
-  return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
-                       _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
 }
 
 /// Where the sums of panels side by side come from (null: from nothing) and go to, a row each.
@@ -339,57 +385,76 @@ struct Sums {
   size_t outputs;  ///< that are there
 };
 
-/// Sums of R rows and P panels, in kTurns sets that take turns.
-template <int R, int P, int kTurns>
-struct Accumulators {
-  __m512 sum[kTurns][P][R][kQuads];
+template <class L, int R>
+[[gnu::always_inline]] inline void clear(__m512 (&sum)[R][L::vectors]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t v = 0; v < L::vectors; ++v)
+      sum[r][v] = _mm512_setzero_ps();
+}
 
-  [[gnu::always_inline]] void clear() {
-    QB_UNROLL for (int t = 0; t < kTurns; ++t) QB_UNROLL for (int s = 0; s < P; ++s)
-        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t q = 0; q < kQuads; ++q)
-            sum[t][s][r][q] = _mm512_setzero_ps();
+/// A panel's sums, `before` outputs behind the first of `sums`.
+template <class L, int R>
+[[gnu::always_inline]] inline void write(const __m512 (&sum)[R][L::vectors], size_t before,
+                                         const Sums& sums) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    __m512 y = L::joined(sum[r]);
+    if (sums.from) y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
+    _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride + before,
+                          static_cast<__mmask16>(first(sums.outputs - before)), y);
   }
-  /// The i'th eight of K of panel s, quad q, and of row r.
-  [[gnu::always_inline]] void add(size_t i, int s, int r, size_t q, __m512i weights, __m512i row) {
-    __m512& to = sum[i % kTurns][s][r][q];
-    to = dot(to, weights, row);
+}
+
+/// R rows of the workspace. Of every third a pointer is kept: an address adds the stride once or
+/// twice.
+template <int R>
+struct Rows {
+  const Byte* third[(R + 2) / 3];
+  size_t stride;
+  Rows(const Byte* x, size_t x_stride) : stride(x_stride) {
+    QB_UNROLL for (int r = 0; r < R; r += 3) third[r / 3] = x + size_t(r) * x_stride;
   }
-  [[gnu::always_inline]] void write(const Sums& sums) {
-    QB_UNROLL for (int s = 0; s < P; ++s) QB_UNROLL for (int r = 0; r < R; ++r) {
-      if constexpr (kTurns > 1)
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) sum[0][s][r][q] =
-            _mm512_add_ps(sum[0][s][r][q], sum[1][s][r][q]);
-      __m512 y = joined(sum[0][s][r]);
-      if (P == 1 && sums.from)
-        y = _mm512_add_ps(y, _mm512_loadu_ps(sums.from + size_t(r) * kPanel));
-      const size_t before = size_t(s) * kPanel;
-      _mm512_mask_storeu_ps(sums.to + size_t(r) * sums.stride + before,
-                            static_cast<__mmask16>(first(sums.outputs - before)), y);
+  [[gnu::always_inline]] const Byte* operator[](int r) const {
+    return third[r / 3] + size_t(r % 3) * stride;
+  }
+  [[gnu::always_inline]] void advance(size_t bytes) {
+    QB_UNROLL for (int r = 0; r < R; r += 3) {
+      third[r / 3] += bytes;
+      forget(third[r / 3]);
     }
   }
 };
 
+/// What is fetched meanwhile for what comes next: `bytes` more at every step.
+struct Next {
+  const Byte* p;
+  size_t bytes;
+};
+
 /// R rows at x, x_stride bytes apart, times `blocks` blocks of P panels' bf16 at p, p_stride apart.
-template <int R, int P = 1>
+template <class L, int R, int P = 1>
 [[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
-                            size_t x_stride, const Sums& sums) {
-  Accumulators<R, P, 1> acc;
-  acc.clear();
-  for (size_t b = 0; b < blocks; ++b, p += kUnit, x += kBlock * 2)
-    QB_UNROLL for (size_t i = 0; i < 4; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
-      const Byte* const here = p + size_t(s) * p_stride + i * kEight;
-      __m512i w[kQuads];
-      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
-        w[q] = load(here + q * kVector);
-        _mm_prefetch(reinterpret_cast<const char*>(here + q * kVector + 4 * ahead(R) / P),
+                            size_t x_stride, const Sums& sums, Next next) {
+  __m512 sum[P][R][L::vectors];
+  QB_UNROLL for (int s = 0; s < P; ++s) clear<L, R>(sum[s]);
+  Rows<R> row(x, x_stride);
+  for (size_t b = 0; b < blocks; ++b, p += kUnit, row.advance(kBlock * 2))
+    QB_UNROLL for (size_t i = 0; i < kSteps<L>; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
+      if constexpr (P == 1 && R > L::rows / 2) {
+        _mm_prefetch(reinterpret_cast<const char*>(next.p), _MM_HINT_T1);
+        next.p += next.bytes;
+      }
+      const Byte* const here = p + size_t(s) * p_stride + i * L::vectors * kVector;
+      __m512i w[L::vectors];
+      QB_UNROLL for (size_t v = 0; v < L::vectors; ++v) {
+        w[v] = load(here + v * kVector);
+        _mm_prefetch(reinterpret_cast<const char*>(here + v * kVector + 4 * ahead(R) / P),
                      _MM_HINT_T0);
       }
       QB_UNROLL for (int r = 0; r < R; ++r) {
-        const __m512i row = repeated(x + size_t(r) * x_stride + 16 * i);
-        QB_UNROLL for (size_t q = 0; q < kQuads; ++q) acc.add(i, s, r, q, w[q], row);
+        const __m512i xs = L::repeated(row[r] + i * L::depth * 2);
+        QB_UNROLL for (size_t v = 0; v < L::vectors; ++v) sum[s][r][v] = dot(sum[s][r][v], w[v], xs);
       }
     }
-  acc.write(sums);
+  QB_UNROLL for (int s = 0; s < P; ++s) write<L, R>(sum[s], size_t(s) * kPanel, sums);
 }
 
 /// The same with packed codes at p, behind their scales or, of one scale per output, with those at
@@ -398,46 +463,48 @@ template <class C, int R, bool kKeeps>
 [[gnu::noinline]] void decode_and_multiply(const Byte* p, const Byte* scales, size_t blocks,
                                            size_t group, const Byte* x, size_t x_stride, Byte* kept,
                                            const Sums& sums) {
-  Accumulators<R, 1, R <= 2 ? 2 : 1> acc;  // few rows wait for a product's latency
-  acc.clear();
-  alignas(64) float scale[kPanel];
-  __m512i factors[kQuads][C::kFactors];
-  const auto spread = [&](__m512 v) __attribute__((always_inline)) {
-    // From memory, where a load repeats them: the compiler would rather permute.
-    _mm512_store_ps(scale, v);
-    const float* from = scale;
-    asm("" : "+r"(from) : "m"(scale));
-    QB_UNROLL for (size_t q = 0; q < kQuads; ++q) C::factors(from, q, factors[q]);
-  };
-  if constexpr (!C::per_block) spread(_mm512_loadu_ps(scales));
+  using L = typename C::Layout;
+  constexpr size_t vectors = L::vectors;
+  __m512 sum[R][vectors];
+  clear<L, R>(sum);
+  __m512i factors[C::kFactors];
+  if constexpr (!C::per_block) C::factors(_mm512_loadu_ps(scales), factors);
+  Rows<R> row(x, x_stride);
   for (size_t b = 0; b < blocks;) {
     if constexpr (C::per_block) {
-      spread(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+      C::factors(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), factors);
       p += C::header;
     }
     for (const size_t end = C::per_block ? b + group : blocks; b < end;
-         ++b, p += C::unit, x += kBlock * 2) {
-      QB_UNROLL for (size_t q = 0; q < kQuads; ++q) {
-        const Byte* const codes = p + q * C::quad;
-        QB_UNROLL for (size_t line = 0; line < C::quad; line += 64)
-            _mm_prefetch(reinterpret_cast<const char*>(codes + line + ahead(R)), _MM_HINT_T0);
-        if constexpr (R > 1) forget(x);
-        // All four at a time where registers allow: one chain behind the other fills the scheduler
-        // with what waits.
-        constexpr size_t kTogether = R <= 2 ? 4 : 1;
-        QB_UNROLL for (size_t i = 0; i < 4; i += kTogether) {
-          __m512i w[kTogether];
-          C::template get<kTogether>(codes, i, factors[q], w);
-          QB_UNROLL for (size_t j = 0; j < kTogether; ++j) {
-            if constexpr (kKeeps) store(kept + b * kUnit + (i + j) * kEight + q * kVector, w[j]);
-            QB_UNROLL for (int r = 0; r < R; ++r)
-                acc.add(i + j, 0, r, q, w[j], repeated(x + size_t(r) * x_stride + 16 * (i + j)));
+         ++b, p += C::unit, row.advance(kBlock * 2)) {
+      QB_UNROLL for (size_t line = 0; line < C::unit; line += 64)
+          _mm_prefetch(reinterpret_cast<const char*>(p + line + ahead(R)), _MM_HINT_T0);
+      QB_UNROLL for (size_t i = 0; i < kSteps<L>; ++i) {
+        __m512i w[vectors];
+        if constexpr (R <= L::rows / 3) {
+          C::template get<vectors>(p, i, 0, factors, w);
+        } else {
+          // The sums need the registers: factors are read where they are used.
+          const __m512i* in_memory = factors;
+          asm("" : "+r"(in_memory) : "m"(factors));
+          QB_UNROLL for (size_t v = 0; v < vectors; ++v) {
+            forget(p);
+            __m512i one[1];
+            C::template get<1>(p, i, v, in_memory, one);
+            w[v] = one[0];
           }
+        }
+        if constexpr (kKeeps)
+          QB_UNROLL for (size_t v = 0; v < vectors; ++v)
+              store(kept + b * kUnit + (i * vectors + v) * kVector, w[v]);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const __m512i xs = L::repeated(row[r] + i * L::depth * 2);
+          QB_UNROLL for (size_t v = 0; v < vectors; ++v) sum[r][v] = dot(sum[r][v], w[v], xs);
         }
       }
     }
   }
-  acc.write(sums);
+  write<L, R>(sum, 0, sums);
 }
 
 /// What the products of one call have in common.
@@ -448,38 +515,43 @@ struct Call {
   size_t x_stride;  ///< bytes from row to row of the workspace
 };
 
-/// Blocks [b0,b1) of a panel, for `rows` rows, at most R.
+/// A whole panel, for `rows` rows, at most R.
 template <class C, int R>
-void first_rows(const Call& call, size_t rows, const Byte* panel, size_t b0, size_t b1,
-                const Byte* x, Byte* kept, const Sums& sums) {
+void few_rows(const Call& call, size_t rows, const Byte* panel, const Byte* x, const Sums& sums) {
   if constexpr (R > 0) {
-    if (rows < R) return first_rows<C, R - 1>(call, rows, panel, b0, b1, x, kept, sums);
-    if constexpr (C::decodes) {
-      const Byte* p = panel + b0 * C::unit + (C::per_block ? b0 / call.group : 1) * C::header;
-      if (kept)
-        decode_and_multiply<C, R, true>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
-                                        sums);
-      else
-        decode_and_multiply<C, R, false>(p, panel, b1 - b0, call.group, x, call.x_stride, kept,
-                                         sums);
-    } else {
-      tile<R>(panel + b0 * kUnit, 0, b1 - b0, x, call.x_stride, sums);
-    }
+    if (rows < R) return few_rows<C, R - 1>(call, rows, panel, x, sums);
+    if constexpr (C::decodes)
+      decode_and_multiply<C, R, false>(panel + (C::per_block ? 0 : C::header), panel, call.blocks,
+                                       call.group, x, call.x_stride, nullptr, sums);
+    else
+      tile<typename C::Layout, R>(panel, 0, call.blocks, x, call.x_stride, sums, {});
   }
 }
 
-template <int R>
-void more_rows(size_t rows, const Byte* decoded, size_t blocks, const Byte* x, size_t x_stride,
-               const Sums& sums) {
+/// The first of more rows: what is decoded for them is kept.
+template <class C, int R>
+void first_rows(const Call& call, size_t rows, const Byte* p, const Byte* scales, size_t blocks,
+                const Byte* x, Byte* kept, const Sums& sums) {
+  if constexpr (C::decodes && R > C::Layout::rows / 2) {
+    if (rows < R) return first_rows<C, R - 1>(call, rows, p, scales, blocks, x, kept, sums);
+    decode_and_multiply<C, R, true>(p, scales, blocks, call.group, x, call.x_stride, kept, sums);
+  }
+}
+
+template <class L, int R>
+void more_rows(size_t rows, const Byte* p, size_t blocks, const Byte* x, size_t x_stride,
+               const Sums& sums, Next next) {
   if constexpr (R > 0) {
-    if (rows < R) return more_rows<R - 1>(rows, decoded, blocks, x, x_stride, sums);
-    tile<R>(decoded, 0, blocks, x, x_stride, sums);
+    if (rows < R) return more_rows<L, R - 1>(rows, p, blocks, x, x_stride, sums, next);
+    tile<L, R>(p, 0, blocks, x, x_stride, sums, next);
   }
 }
 
 template <class C>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
          size_t n0, size_t n1, void* out) {
+  using L = typename C::Layout;
+  constexpr size_t rows_of_tile = L::rows;
   const Call call = {blocks_of(w.k), C::per_block ? w.group / kBlock : 1, C::panel(w.k, w.group),
                      row_bytes(w.k)};
   const auto* const x = static_cast<const Byte*>(workspace);
@@ -488,46 +560,56 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     return static_cast<const Byte*>(packed) + n / kPanel * call.panel;
   };
   if (m == 0) return;
-  if (m <= kRows) {
+  if (m <= rows_of_tile) {
     size_t n = n0;
     // Memory binds what is not decoded, and several streams arrive faster than one.
     if constexpr (!C::decodes)
       for (const size_t panels = m == 1 ? 4 : 2; m <= 3 && n + (panels - 1) * kPanel < n1;
            n += panels * kPanel) {
-        const auto streams = m == 1 ? tile<1, 4> : m == 2 ? tile<2, 2> : tile<3, 2>;
+        const auto streams = m == 1 ? tile<L, 1, 4> : m == 2 ? tile<L, 2, 2> : tile<L, 3, 2>;
         streams(panel_of(n), call.panel, call.blocks, x, call.x_stride,
-                {nullptr, y + n, w.n, n1 - n});
+                {nullptr, y + n, w.n, n1 - n}, {});
       }
     for (; n < n1; n += kPanel)
-      first_rows<C, kRows>(call, m, panel_of(n), 0, call.blocks, x, nullptr,
-                           {nullptr, y + n, w.n, n1 - n});
+      few_rows<C, L::rows>(call, m, panel_of(n), x, {nullptr, y + n, w.n, n1 - n});
     return;
   }
-  // Where all activations stay in L2 a panel can be read in one go, as it lies in memory.
-  const size_t outputs = m * call.x_stride <= kStaysInL2 ? kPanel : kBlockOutputs;
-  alignas(64) Byte decoded[C::decodes ? kDepth * kUnit : 64];
+  // A block of activations stays in L2 while its rows meet every output.
+  constexpr size_t depth = C::decodes ? kDecoded : kDepth;
+  const size_t fit = kStaysInL2 / (least(depth, call.blocks) * kBlock * 2 + 1);
+  const size_t parts = quotient_up(m, least(kBlockRows, fit / rows_of_tile * rows_of_tile));
+  const size_t outputs = call.blocks <= depth ? kPanel : kBlockOutputs;
+  alignas(64) Byte decoded[C::decodes ? kDecoded * kUnit : 64];
   alignas(64) float waiting[kBlockOutputs / kPanel][kBlockRows * kPanel];
-  for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {
-    const size_t m1 = least(m0 + kBlockRows, m);
+  for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
+    m1 = m0 + quotient_up(m - m0, parts - part);
+    const size_t tiles = quotient_up(m1 - m0, rows_of_tile);
     for (size_t from = n0; from < n1; from += outputs) {
+      const size_t to = least(from + outputs, n1);
       size_t b0 = 0;
       do {
-        const size_t b1 = least(b0 + kDepth, call.blocks);
-        for (size_t n = from; n < least(from + outputs, n1); n += kPanel) {
+        const size_t b1 = least(b0 + depth, call.blocks);
+        for (size_t n = from; n < to; n += kPanel) {
           float* const sums = waiting[(n - from) / kPanel];
-          const Byte* const weights = C::decodes ? decoded : panel_of(n) + b0 * kUnit;
+          const Byte* here = panel_of(n) + b0 * C::unit;
+          if constexpr (C::decodes) here += (C::per_block ? b0 / call.group : 1) * C::header;
+          Next next = {n + kPanel < n1 ? here + call.panel : here,
+                       least(kVector, quotient_up(C::unit / kSteps<L>, tiles))};
           // In tiles as equal as can be: one of a row or two would wait for its own sums.
-          size_t tiles = quotient_up(m1 - m0, kRows);
-          for (size_t row = m0, rows; row < m1; row += rows, --tiles) {
-            rows = quotient_up(m1 - row, tiles);
-            const Byte* const here = x + row * call.x_stride + b0 * kBlock * 2;
+          size_t row = m0;
+          for (size_t t = 0; t < tiles; ++t) {
+            const size_t rows = quotient_up(m1 - row, tiles - t);
+            const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
             float* const sum = sums + (row - m0) * kPanel;
             Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             if (C::decodes && row == m0)
-              first_rows<C, kRows>(call, rows, panel_of(n), b0, b1, here, decoded, s);
+              first_rows<C, L::rows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
             else
-              more_rows<kRows>(rows, weights, b1 - b0, here, call.x_stride, s);
+              more_rows<L, L::rows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride, s,
+                               next);
+            next.p += (b1 - b0) * kSteps<L> * next.bytes;
+            row += rows;
           }
         }
         b0 = b1;
