@@ -97,6 +97,9 @@ has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
 
 has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
+# Of Python's side of it nothing is needed, nor of what that depends on.
+has 'onnxruntime-*.dist-info' || try 'ONNX Runtime' pip install --no-deps 'onnxruntime>=1.22'
+
 # Its sources: the wheel exports nothing but a Python module.
 numkong() {
   pip download --no-deps --no-binary numkong -d "$venv/src" numkong==7.8.6 &&

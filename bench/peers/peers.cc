@@ -49,6 +49,8 @@ const Found& found() {
         "pip install onednn-devel-cpu-gomp in .venv-peers, or scripts/install-peers.sh "
         "--onednn-sycl",
         {QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn)});
+    add("onnxruntime", "pip install --no-deps onnxruntime in .venv-peers",
+        {QB_IF_FOUND(QB_PEER_ONNXRUNTIME, add_onnxruntime)});
     add("mkl", "scripts/install-peers.sh --mkl", {QB_IF_FOUND(QB_PEER_MKL, add_mkl)});
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
         {QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas)});

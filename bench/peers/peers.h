@@ -85,6 +85,7 @@ QB_EXPORT std::string add_fp16(std::vector<Peer>& peers);
 std::string add_mkl(std::vector<Peer>& peers);
 std::string add_numkong(std::vector<Peer>& peers);
 std::string add_onednn(std::vector<Peer>& peers);
+std::string add_onnxruntime(std::vector<Peer>& peers);
 std::string add_openblas(std::vector<Peer>& peers);
 std::string add_xnnpack(std::vector<Peer>& peers);
 
