@@ -40,6 +40,7 @@ const Found& found() {
 #define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_EIGEN, add_eigen_##level)),
     add("eigen", "package libeigen3-dev", {QB_HEADER_LEVELS});
 #undef QB_LEVEL
+    add("fbgemm", "scripts/install-peers.sh --fbgemm", {QB_IF_FOUND(QB_PEER_FBGEMM, add_fbgemm)});
 #define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_FP16, add_fp16_##level)),
     add("fp16", "package libfp16-dev", {QB_HEADER_LEVELS});
 #undef QB_LEVEL
