@@ -3,11 +3,13 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--wheel|--native] [--mkl] [--onednn-sycl]
+#   scripts/install-peers.sh [--wheel|--native] [--fbgemm] [--mkl] [--onednn-sycl]
 #     --wheel        take ggml's wheel, which is built for AVX2, FMA and F16C, and keep to it. Otherwise
 #                    ggml is built for this very CPU (a minute or so), and the wheel is taken if that
 #                    fails
 #     --native       build it, after --wheel or a failure
+#     --fbgemm       PyTorch's library, for FBGEMM within it (0.55 GB to download, 0.7 GB on disk; x86-64
+#                    only)
 #     --mkl          Intel's MKL as well (220 MB to download, 0.7 GB on disk; x86-64 only)
 #     --onednn-sycl  replace oneDNN 3.2, the last of PyPI's that calls its code at once, by the current
 #                    one (0.6 GB to download, 1.6 GB on disk; x86-64 only), and keep to it. It multiplies
@@ -17,11 +19,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ggml=
+fbgemm=
 onednn=
 mkl=
 for option in "$@"; do
   case "$option" in
     --wheel|--native) ggml=${option#--} ;;
+    --fbgemm) fbgemm=1 ;;
     --mkl) mkl=1 ;;
     --onednn-sycl) onednn=sycl ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -75,6 +79,14 @@ if [[ $ggml == wheel && $built_for != wheel ]]; then
   echo wheel >"$mark"
 fi
 
+# Of what PyTorch depends on only the two libraries without which its own can't be loaded, and of its
+# own not those for a GPU and for Python.
+fbgemm() {
+  pip install --no-deps torch==2.15.0 nvidia-cuda-runtime==13.2.86 nvidia-cuda-cupti==13.2.86 &&
+    rm -f "$venv"/lib/python3*/site-packages/torch/lib/libtorch_{cuda,cuda_linalg,nvshmem,python}.so
+}
+[[ ! $fbgemm ]] || has 'torch-*.dist-info' || try FBGEMM fbgemm
+
 # The two builds of oneDNN have files in common.
 openmp=(onednn-devel-cpu-gomp onednn-cpu-gomp)
 sycl=(onednn-devel==2026.1.0 onednn==2026.1.0 tbb-devel tbb tcmlib umf intel-sycl-rt intel-opencl-rt
@@ -96,6 +108,9 @@ has 'onednn_devel-*.dist-info' || has 'onednn_devel_cpu_gomp-*.dist-info' ||
   try MKL pip install --no-deps mkl==2026.2.0 mkl-include==2026.2.0
 
 has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
+
+# Of Python's side of it nothing is needed, nor of what that depends on.
+has 'onnxruntime-*.dist-info' || try 'ONNX Runtime' pip install --no-deps 'onnxruntime>=1.22'
 
 # Its sources: the wheel exports nothing but a Python module.
 numkong() {

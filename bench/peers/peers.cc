@@ -40,6 +40,7 @@ const Found& found() {
 #define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_EIGEN, add_eigen_##level)),
     add("eigen", "package libeigen3-dev", {QB_HEADER_LEVELS});
 #undef QB_LEVEL
+    add("fbgemm", "scripts/install-peers.sh --fbgemm", {QB_IF_FOUND(QB_PEER_FBGEMM, add_fbgemm)});
 #define QB_LEVEL(level) if_able(isa::level, QB_IF_FOUND(QB_PEER_FP16, add_fp16_##level)),
     add("fp16", "package libfp16-dev", {QB_HEADER_LEVELS});
 #undef QB_LEVEL
@@ -49,6 +50,8 @@ const Found& found() {
         "pip install onednn-devel-cpu-gomp in .venv-peers, or scripts/install-peers.sh "
         "--onednn-sycl",
         {QB_IF_FOUND(QB_PEER_ONEDNN, add_onednn)});
+    add("onnxruntime", "pip install --no-deps onnxruntime in .venv-peers",
+        {QB_IF_FOUND(QB_PEER_ONNXRUNTIME, add_onnxruntime)});
     add("mkl", "scripts/install-peers.sh --mkl", {QB_IF_FOUND(QB_PEER_MKL, add_mkl)});
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
         {QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas)});

@@ -82,9 +82,11 @@ std::string add_ggml(std::vector<Peer>& peers);
 #define QB_EXPORT __attribute__((visibility("default")))
 QB_EXPORT std::string add_eigen(std::vector<Peer>& peers);
 QB_EXPORT std::string add_fp16(std::vector<Peer>& peers);
+std::string add_fbgemm(std::vector<Peer>& peers);
 std::string add_mkl(std::vector<Peer>& peers);
 std::string add_numkong(std::vector<Peer>& peers);
 std::string add_onednn(std::vector<Peer>& peers);
+std::string add_onnxruntime(std::vector<Peer>& peers);
 std::string add_openblas(std::vector<Peer>& peers);
 std::string add_xnnpack(std::vector<Peer>& peers);
 
