@@ -99,10 +99,10 @@ TEXT
 (cd "$run" && xorriso -as mkisofs -quiet -o boot.iso -b isolinux.bin -c boot.cat -no-emul-boot \
   -boot-load-size 4 -boot-info-table disc 2>"$run/xorriso.log") || fail "$(cat "$run/xorriso.log")"
 
-firmware=$(dirname "$(dpkg -L bochsbios 2>/dev/null | grep -m1 BIOS-bochs-latest)")
+firmware=$(dpkg -L bochsbios 2>/dev/null | grep -m1 BIOS-bochs-latest)
 cat >"$run/bochsrc" <<TEXT
-romimage: file=$firmware/BIOS-bochs-latest
-vgaromimage: file=$firmware/VGABIOS-lgpl-latest
+romimage: file=$firmware
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
 cpu: model=$cpu, count=1, ips=50000000
 memory: guest=2048, host=2048
 boot: cdrom
