@@ -143,7 +143,7 @@ size_t workspace_bytes_rows(size_t m, size_t, size_t k, size_t) {
 template <int bits>
 struct DenseWalk {
   using Products = Int8;
-  static constexpr bool kDecodes = bits == 4;
+  static constexpr bool kTurned = false, kDecodes = bits == 4;
   static constexpr size_t kUnit = kTile * bits / 8;
 
   struct Panel {
@@ -163,9 +163,10 @@ struct DenseWalk {
     const float* rows;     ///< scales of the activations
     const float* outputs;  ///< scales of the weights
 
+    static constexpr size_t pieces(size_t count) { return count; }
+
     template <bool split>
     [[gnu::always_inline]] void store(const std::int32_t* sums, size_t row) const {
-      __m512 y[2];
       // Scales first: codes times a scale may be too large for a float that the output isn't.
       const __m512 scale = _mm512_set1_ps(rows[row]);
       QB_UNROLL for (size_t c = 0; c < 2; ++c) {
@@ -173,10 +174,10 @@ struct DenseWalk {
         if constexpr (split)
           sum = _mm512_add_epi32(sum, load(sums + (kRows + row) * kPanel + c * kStrip));
         if constexpr (bits == 4) sum = _mm512_srai_epi32(sum, 4);
-        y[c] = _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
-                             _mm512_mul_ps(_mm512_loadu_ps(outputs + c * kStrip), scale));
+        columns.store(row, c,
+                      _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
+                                    _mm512_mul_ps(_mm512_loadu_ps(outputs + c * kStrip), scale)));
       }
-      columns.store(row, y[0], y[1]);
     }
   };
 };
@@ -462,8 +463,7 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
   const size_t blocks = w.k / kBlock, bytes = G::strip(w.k, w.group);
   const size_t parts = blocks ? quotient_up(blocks, kBlocks) : 1;
   const bool stream = streams(w, G::packed_bytes(w.n, w.k, w.group), m, out);
-  size_t chunk = kActivationBytes / (blocks * kRowBlock / kRows + 1) / kRows * kRows;
-  chunk = chunk < kRows ? kRows : least(chunk, kBlockRows);
+  const size_t chunk = chunk_of(m, kRows, blocks * kRowBlock / kRows);
   for (size_t m0 = 0; m0 < m; m0 += chunk) {
     const size_t rows = least(chunk, m - m0), tiles = quotient_up(rows, kRows);
     const size_t left = rows - (tiles - 1) * kRows,
