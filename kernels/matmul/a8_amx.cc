@@ -10,11 +10,12 @@
 // (127*128*K); a shift takes the 16 away.
 //
 // Scales per group: every block of 32 is a product of its own, whose sums leave the tile by way of
-// L1 to be converted, scaled and added: 48 uops of the two vector ports for 16 rows of 16 outputs,
-// 24 cycles at best for 16384 operations. That binds, so nothing else may stand in its way: the 16
-// rows' totals stay in registers, the product and the store belong to later blocks, and the two
-// buffers they pass through neither alias nor are read right after they are written. (llvm-mca
-// counts one port for all 48, but this CPU has two.)
+// L1 to be converted, scaled and added. For 16 rows of 16 outputs, 16384 operations: 48 uops of the
+// two vector ports, 24 cycles, and 57 loads (24 rows of tiles, 16 of sums, 17 scales), 28 at two a
+// cycle. That binds, so nothing else may stand in its way: the 16 rows' totals stay in registers,
+// the product and the store belong to later blocks, and the two buffers they pass through neither
+// alias nor are read right after they are written. (llvm-mca counts one port for all 48, but this
+// CPU has two.) Of 12 rows or fewer reading the weights from the third cache takes longer.
 //
 // Few rows take tiles of as many rows: the unit's time, and what the sums cost, goes by them, so
 // that one row is bound by reading (4-bit: and decoding) the weights.
