@@ -10,11 +10,12 @@
 // (127*128*K); a shift takes the 16 away.
 //
 // Scales per group: every block of 32 is a product of its own, whose sums leave the tile by way of
-// L1 to be converted, scaled and added: 48 uops of the two vector ports for 16 rows of 16 outputs,
-// 24 cycles at best for 16384 operations. That binds, so nothing else may stand in its way: the 16
-// rows' totals stay in registers, the product and the store belong to later blocks, and the two
-// buffers they pass through neither alias nor are read right after they are written. (llvm-mca
-// counts one port for all 48, but this CPU has two.)
+// L1 to be converted, scaled and added. For 16 rows of 16 outputs, 16384 operations: 48 uops of the
+// two vector ports, 24 cycles, and 57 loads (24 rows of tiles, 16 of sums, 17 scales), 28 at two a
+// cycle. That binds, so nothing else may stand in its way: the 16 rows' totals stay in registers,
+// the product and the store belong to later blocks, and the two buffers they pass through neither
+// alias nor are read right after they are written. (llvm-mca counts one port for all 48, but this
+// CPU has two.) Of 12 rows or fewer reading the weights from the third cache takes longer.
 //
 // Few rows take tiles of as many rows: the unit's time, and what the sums cost, goes by them, so
 // that one row is bound by reading (4-bit: and decoding) the weights.
@@ -143,7 +144,7 @@ size_t workspace_bytes_rows(size_t m, size_t, size_t k, size_t) {
 template <int bits>
 struct DenseWalk {
   using Products = Int8;
-  static constexpr bool kDecodes = bits == 4;
+  static constexpr bool kTurned = false, kDecodes = bits == 4;
   static constexpr size_t kUnit = kTile * bits / 8;
 
   struct Panel {
@@ -163,9 +164,10 @@ struct DenseWalk {
     const float* rows;     ///< scales of the activations
     const float* outputs;  ///< scales of the weights
 
+    static constexpr size_t pieces(size_t count) { return count; }
+
     template <bool split>
     [[gnu::always_inline]] void store(const std::int32_t* sums, size_t row) const {
-      __m512 y[2];
       // Scales first: codes times a scale may be too large for a float that the output isn't.
       const __m512 scale = _mm512_set1_ps(rows[row]);
       QB_UNROLL for (size_t c = 0; c < 2; ++c) {
@@ -173,10 +175,10 @@ struct DenseWalk {
         if constexpr (split)
           sum = _mm512_add_epi32(sum, load(sums + (kRows + row) * kPanel + c * kStrip));
         if constexpr (bits == 4) sum = _mm512_srai_epi32(sum, 4);
-        y[c] = _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
-                             _mm512_mul_ps(_mm512_loadu_ps(outputs + c * kStrip), scale));
+        columns.store(row, c,
+                      _mm512_mul_ps(_mm512_cvtepi32_ps(sum),
+                                    _mm512_mul_ps(_mm512_loadu_ps(outputs + c * kStrip), scale)));
       }
-      columns.store(row, y[0], y[1]);
     }
   };
 };
@@ -462,8 +464,7 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
   const size_t blocks = w.k / kBlock, bytes = G::strip(w.k, w.group);
   const size_t parts = blocks ? quotient_up(blocks, kBlocks) : 1;
   const bool stream = streams(w, G::packed_bytes(w.n, w.k, w.group), m, out);
-  size_t chunk = kActivationBytes / (blocks * kRowBlock / kRows + 1) / kRows * kRows;
-  chunk = chunk < kRows ? kRows : least(chunk, kBlockRows);
+  const size_t chunk = chunk_of(m, kRows, blocks * kRowBlock / kRows);
   for (size_t m0 = 0; m0 < m; m0 += chunk) {
     const size_t rows = least(chunk, m - m0), tiles = quotient_up(rows, kRows);
     const size_t left = rows - (tiles - 1) * kRows,

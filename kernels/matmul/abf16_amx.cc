@@ -5,14 +5,23 @@
 // the sum, each rounded to nearest with subnormals taken for zero: no more roundings than products,
 // and so within the contract's bound and floor.
 //
-// f32 weights are packed as rounded tiles. Quantized ones are dequantized in f32, rounded by
-// vcvtne2ps2bf16 and kept in L1 as tiles, a block of a panel at a time, while the last block is
-// multiplied: for 32 weights two shifts and two permutes that look the nibbles up (8-bit: two
-// widening loads and two conversions), two multiplications and the rounding's four, 10 uops of the
-// two vector ports. Codes lie so that the registers that are rounded hold pairs of K, and nothing
-// has to be interleaved. A tile of 512 weights takes 80 cycles at best (llvm-mca: 93, with more on
-// one port than on the other), and 32 rows multiply it in 32: below some 90 rows decoding binds,
-// one row or many, and beyond them the tiles.
+// Weights are the first factor: a row of a tile is 32 of K of one output. So an output's 16 values
+// of 4-bit codes fit a register twice over, products of code and scale that are rounded to bf16 but
+// once for each group, and vpermw looks 32 weights up at a time, without arithmetic. The sums come
+// with outputs by rows and are turned when a square is finished, in the shadow of products. f32
+// weights are packed as rounded tiles; all others are decoded a block of a panel at a time, into
+// L1, while the last block is multiplied. Uops of the two vector ports for a tile of 512 weights:
+//
+//   4-bit, table there     12 shifts, 16 look-ups of two              44    (llvm-mca: 28 cycles)
+//   4-bit, groups of 32    and 16 products, 8 roundings of four       92    (62)
+//   8-bit                  32 each to widen, convert and multiply,
+//                          16 roundings of four                      160    (93)
+//
+// (llvm-mca gives one port what this CPU can do on both.) A step is two such tiles, and takes the
+// unit 32 cycles for 16 rows, 64 for 32: 4-bit weights with long groups leave the unit, or the
+// memory, to bind at any number of rows; groups of 32 take 92 cycles, the unit's time at 46 rows;
+// 8-bit codes 160, at 80 rows. In a step of 32 rows the ports that load have the tiles' 32 cycles
+// and 12 for each tile that is decoded, and the one that stores 32.
 #include "matmul/amx_tiles.h"
 
 #if !(defined(__AMX_BF16__) || defined(__AMXBF16__)) || !defined(__AVX512BF16__)  // clang 14's
@@ -22,7 +31,9 @@
 namespace qb::matmul {
 namespace {
 
-QB_TILE_PRODUCTS(Bf16, _tile_dpbf16ps)
+/// Weights first.
+#define QB_TURNED(sums, activations, weights) _tile_dpbf16ps(sums, weights, activations)
+QB_TILE_PRODUCTS(Bf16, QB_TURNED)
 
 constexpr size_t kDeep = 32;  // of K in a step
 
@@ -30,8 +41,7 @@ constexpr size_t steps_of(size_t k) { return quotient_up(k, kDeep); }
 
 // --- f32 weights -------------------------------------------------------------------------------
 
-// Panel: for each step the tiles of outputs 0-15 and 16-31. A tile: rows of two bf16 of each
-// output.
+// Panel: for each step the tiles of outputs 0-15 and 16-31. A tile: a row of bf16 for each output.
 
 struct Floats {
   static size_t panel(size_t k, size_t) { return steps_of(k) * 2 * kTile; }
@@ -44,12 +54,7 @@ struct Floats {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
       for (size_t k = 0; k < w.k; k += kDeep)
-        for (size_t strip = n; strip < n + kPanel; strip += kStrip, out += kTile) {
-          __m512i v[16];
-          for (size_t c = 0; c < kStrip; ++c) v[c] = bf16_of(w, strip + c, k);
-          transpose(v);
-          for (size_t j = 0; j < 16; ++j) store(out + j * kLine, v[j]);
-        }
+        for (size_t c = 0; c < kPanel; ++c, out += kLine) store(out, bf16_of(w, n + c, k));
     }
   }
 
@@ -57,10 +62,10 @@ struct Floats {
                      void* values) {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
-        const Byte* const tile = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                                 (i / kDeep * 2 + n % kPanel / kStrip) * kTile;
+        const Byte* const step =
+            static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) + i / kDeep * 2 * kTile;
         std::uint16_t half;
-        __builtin_memcpy(&half, tile + i % kDeep / 2 * kLine + n % kStrip * 4 + i % 2 * 2, 2);
+        __builtin_memcpy(&half, step + n % kPanel * kLine + i % kDeep * 2, 2);
         static_cast<float*>(values)[n * k + i] =
             __builtin_bit_cast(float, static_cast<std::uint32_t>(half) << 16);
       }
@@ -70,10 +75,10 @@ struct Floats {
 // --- Quantized weights -------------------------------------------------------------------------
 
 // Panel: for each group 32 f16 scales, then its steps; for one scale per output 32 f32 scales, then
-// all steps. A step: outputs 0-15, then 16-31. 16 outputs' codes are in the order in which their
-// tile will have them: pairs of K, for each the outputs in turn. 8-bit: as bytes. 4-bit: stored +8;
-// for K+0..15 and K+16..31 apart outputs 0-7 and 8-15 apart, in 16 dwords (two of K for each
-// output), whose j'th nibbles are the j'th pair's.
+// all steps. A step: outputs 0-15, then 16-31. 8-bit: each output's 32 codes. 4-bit, stored +8: of
+// each four outputs 32 words, whose j'th nibbles are the j'th output's.
+
+constexpr size_t kTableBytes = 16 * sizeof(std::uint16_t);  // an output's bf16 by its code
 
 template <class F>
 struct Codes {
@@ -107,55 +112,39 @@ struct Codes {
               __builtin_memcpy(out, &d, sizeof d);
             }
         }
-        for (size_t strip = n; strip < n + kPanel; strip += kStrip, out += unit)
-          pack_strip(w, strip, k, out);
+        for (size_t c = 0; c < kPanel; c += 4, out += 4 * kDeep * bits / 8)
+          pack_four(w, n + c, k, out);
       }
     }
   }
 
-  static void pack_strip(const Weights& w, size_t n, size_t k, Byte* out) {
-    __m512i v[16];
-    for (size_t c = 0; c < kStrip; ++c) v[c] = codes_of<F>(w, n + c, k, kDeep);
-    transpose(v);
-    __m256i pair[16];
-    for (int j = 0; j < 8; ++j) {
-      pair[2 * j] = _mm512_cvtepi32_epi16(v[j]);
-      pair[2 * j + 1] = _mm512_cvtepi32_epi16(_mm512_srli_epi32(v[j], 16));
+  static void pack_four(const Weights& w, size_t n, size_t k, Byte* out) {
+    __m512i words = _mm512_setzero_si512();
+    for (unsigned j = 0; j < 4; ++j) {
+      const __m256i codes = _mm512_castsi512_si256(codes_of<F>(w, n + j, k, kDeep));
+      if constexpr (bits == 8)
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out) + j, codes);
+      else
+        words = _mm512_or_si512(
+            words, _mm512_slli_epi16(
+                       _mm512_cvtepu8_epi16(_mm256_add_epi8(codes, _mm256_set1_epi8(8))), 4 * j));
     }
-    if constexpr (bits == 8) {
-      for (int j = 0; j < 16; ++j)
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out) + j, pair[j]);
-    } else {
-      for (int half = 0; half < 2; ++half) {
-        __m512i low = _mm512_setzero_si512(), high = low;
-        for (unsigned j = 0; j < 8; ++j) {
-          const __m256i p = _mm256_add_epi8(pair[8 * half + j], _mm256_set1_epi8(8));
-          low = _mm512_or_si512(
-              low, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm256_castsi256_si128(p)), 4 * j));
-          high = _mm512_or_si512(
-              high, _mm512_slli_epi32(_mm512_cvtepu8_epi32(_mm256_extracti128_si256(p, 1)), 4 * j));
-        }
-        store(out + 2 * half * kLine, low);
-        store(out + (2 * half + 1) * kLine, high);
-      }
-    }
+    if constexpr (bits == 4) store(out, words);
   }
 
   static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
                      void* codes) {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
-        const Byte* const strip = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                                  (per_block ? i / group + 1 : 1) * scales +
-                                  (i / kDeep * 2 + n % kPanel / kStrip) * unit;
-        const size_t pair = i % kDeep / 2, place = n % kStrip * 2 + i % 2;
+        const Byte* const step = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
+                                 (per_block ? i / group + 1 : 1) * scales + i / kDeep * 2 * unit;
+        const size_t output = n % kPanel, at = i % kDeep;
         int code;
         if constexpr (bits == 8) {
-          code = static_cast<std::int8_t>(strip[pair * kStrip * 2 + place]);
+          code = static_cast<std::int8_t>(step[output * kDeep + at]);
         } else {
-          const int byte =
-              strip[(pair / 8 * 2 + place / 16) * kLine + place % 16 * 4 + pair % 8 / 2];
-          code = (pair % 2 ? byte >> 4 : byte & 15) - 8;
+          const int byte = step[output / 4 * kLine + at * 2 + output % 4 / 2];
+          code = (output % 2 ? byte >> 4 : byte & 15) - 8;
         }
         static_cast<std::int8_t*>(codes)[n * k + i] = static_cast<std::int8_t>(code);
       }
@@ -164,20 +153,23 @@ struct Codes {
 
 // --- Activations -------------------------------------------------------------------------------
 
+/// A tile: for each pair of K the 16 rows' two bf16; zeros for rows that there aren't.
 void prepare(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1, void* workspace) {
   const size_t steps = steps_of(k);
-  Byte* const tiles = static_cast<Byte*>(workspace);
-  for (size_t row = m0; row < m1; ++row) {
-    const float* from = static_cast<const float*>(x) + row * k;
-    Byte* to = tiles + row / kRows * row_tiles(steps) + row % kRows * kLine;
-    size_t i = 0;
-    for (; i + kDeep <= k; i += kDeep, to += kTile)
-      store(to, rounded(_mm512_loadu_ps(from + i), _mm512_loadu_ps(from + i + 16)));
-    if (i < k)
-      store(to, rounded(load_some(from + i, first(k - i)),
-                        load_some(from + i + 16, first(k - i) >> 16)));
+  for (size_t row = m0; row < m1; row += kRows) {
+    const float* const from = static_cast<const float*>(x) + row * k;
+    Byte* to = static_cast<Byte*>(workspace) + row / kRows * row_tiles(steps);
+    for (size_t i = 0; i < k; i += kDeep, to += kTile) {
+      const std::uint64_t mask = first(k - i);
+      __m512i v[16];
+      for (size_t r = 0; r < kRows; ++r)
+        v[r] = row + r < m ? rounded(load_some(from + r * k + i, mask),
+                                     load_some(from + r * k + i + 16, mask >> 16))
+                           : _mm512_setzero_si512();
+      transpose(v);
+      for (size_t j = 0; j < 16; ++j) store(to + j * kLine, v[j]);
+    }
   }
-  if (m1 == m) clear_missing_rows(tiles, m, steps);
 }
 
 size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
@@ -188,16 +180,31 @@ size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
 
 struct Sums {
   Columns columns;
+  size_t rows;
+
+  /// Of 16 rows the panel's two strips each.
+  static constexpr size_t pieces(size_t count) { return 2 * quotient_up(count, kRows); }
 
   template <bool split>
-  [[gnu::always_inline]] void store(const std::int32_t* sums, size_t row) const {
-    __m512 y[2];
-    QB_UNROLL for (size_t c = 0; c < 2; ++c) {
-      y[c] = _mm512_loadu_ps(sums + row * kPanel + c * kStrip);
+  [[gnu::always_inline]] void store(const std::int32_t* sums, size_t piece) const {
+    turn<split>(*this, sums, piece);
+  }
+
+  /// Not inline, so that the steps' loop stays small.
+  template <bool split>
+  [[gnu::noinline]] static void turn(const Sums out, const std::int32_t* sums, size_t piece) {
+    const size_t row0 = piece / 2 * kRows, strip = piece % 2;
+    const std::int32_t* const from = sums + row0 * kPanel + strip * kStrip;
+    __m512i v[16];
+    QB_UNROLL for (size_t output = 0; output < kStrip; ++output) {
+      v[output] = load(from + output * kPanel);
       if constexpr (split)
-        y[c] = _mm512_add_ps(y[c], _mm512_loadu_ps(sums + (kRows + row) * kPanel + c * kStrip));
+        v[output] = _mm512_castps_si512(_mm512_add_ps(
+            _mm512_castsi512_ps(v[output]), _mm512_loadu_ps(from + (kRows + output) * kPanel)));
     }
-    columns.store(row, y[0], y[1]);
+    transpose(v);
+    QB_UNROLL for (size_t r = 0; r < kRows; ++r) if (row0 + r < out.rows)
+        out.columns.store(row0 + r, strip, _mm512_castsi512_ps(v[r]));
   }
 };
 
@@ -208,14 +215,14 @@ template <>
 struct Walk<Floats> {
   using Products = Bf16;
   using Output = Sums;
-  static constexpr bool kDecodes = false;
+  static constexpr bool kTurned = true, kDecodes = false;
   static constexpr size_t kUnit = kTile;
 
   struct Panel {
     const Byte* tiles;
     const Byte* tile(size_t u) const { return tiles + u * kUnit; }
   };
-  static Panel panel(const Byte* packed, size_t) { return {packed}; }
+  static Panel panel(const Byte* packed, size_t, Byte*) { return {packed}; }
 };
 
 template <class F>
@@ -223,55 +230,71 @@ struct Walk<Codes<F>> {
   using Products = Bf16;
   using Output = Sums;
   using C = Codes<F>;
-  static constexpr bool kDecodes = true;
+  static constexpr bool kTurned = true, kDecodes = true;
   static constexpr size_t kUnit = C::unit;
 
   struct Panel {
     const Byte* packed;
     unsigned group_shift;  ///< steps to groups
+    Byte* tables;          ///< of the panel's outputs, for the group that is being decoded
 
-    /// 16 rows of 16 outputs' pairs of K.
+    /// 16 rows of 32 of K, of an output each.
     [[gnu::always_inline]] void decode(size_t u, Byte* to) const {
-      const size_t group = C::per_block ? u / 2 >> group_shift : 0, strip = u % 2;
+      const size_t step = u / 2, strip = u % 2, group = C::per_block ? step >> group_shift : 0;
       const Byte* const header =
           packed + group * (C::scales + (C::per_block ? 2 * kUnit << group_shift : 0)) +
           strip * kStrip * C::scale;
       const Byte* const from = packed + (group + 1) * C::scales + u * kUnit;
       for (size_t line = 0; line < kUnit; line += kLine)
         _mm_prefetch(reinterpret_cast<const char*>(from + 2 * kDepth * kUnit + line), _MM_HINT_T0);
-      __m512 d;
-      if constexpr (C::per_block)
-        d = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(header)));
-      else
-        d = _mm512_loadu_ps(header);
-      const __m512i twice = _mm512_setr_epi32(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
-      const __m512 d0 = _mm512_permutexvar_ps(twice, d);
-      const __m512 d1 = _mm512_permutexvar_ps(_mm512_add_epi32(twice, _mm512_set1_epi32(8)), d);
       if constexpr (C::bits == 8) {
-        const auto widened = [&](size_t at) {
-          return _mm512_cvtepi32_ps(
-              _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at))));
-        };
-        QB_UNROLL for (size_t j = 0; j < 16; ++j) store(
-            to + j * kLine,
-            rounded(_mm512_mul_ps(widened(32 * j), d0), _mm512_mul_ps(widened(32 * j + 16), d1)));
+        alignas(64) float d[kStrip];
+        scales_of(header, d);
+        QB_UNROLL for (size_t c = 0; c < kStrip; ++c) {
+          const auto dequantized = [&](size_t at) {
+            const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+            return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
+                                 _mm512_set1_ps(d[c]));
+          };
+          store(to + c * kLine, rounded(dequantized(kDeep * c), dequantized(kDeep * c + 16)));
+        }
       } else {
-        const __m512 table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
-        QB_UNROLL for (size_t half = 0; half < 2; ++half) {
-          const __m512i low = load(from + 2 * half * kLine);
-          const __m512i high = load(from + (2 * half + 1) * kLine);
-          QB_UNROLL for (unsigned j = 0; j < 8; ++j) {
-            const __m512 f0 = _mm512_permutexvar_ps(_mm512_srli_epi32(low, 4 * j), table);
-            const __m512 f1 = _mm512_permutexvar_ps(_mm512_srli_epi32(high, 4 * j), table);
-            store(to + (8 * half + j) * kLine,
-                  rounded(_mm512_mul_ps(f0, d0), _mm512_mul_ps(f1, d1)));
+        Byte* const table = tables + strip * kStrip * kTableBytes;
+        if (C::per_block ? (step & ((size_t{1} << group_shift) - 1)) == 0 : step == 0)
+          tabulate(header, table);
+        QB_UNROLL for (size_t four = 0; four < kStrip; four += 4) {
+          const __m512i words = load(from + four / 4 * kLine);
+          QB_UNROLL for (unsigned j = 0; j < 4; ++j) {
+            // Twice over: the nibble next to the index is in its way.
+            const __m512i values = _mm512_broadcast_i64x4(_mm256_loadu_si256(
+                reinterpret_cast<const __m256i*>(table + (four + j) * kTableBytes)));
+            store(to + (four + j) * kLine,
+                  _mm512_permutexvar_epi16(_mm512_srli_epi16(words, 4 * j), values));
           }
         }
       }
     }
+
+    /// Through memory, from where they are broadcast for nothing.
+    static void scales_of(const Byte* header, float* d) {
+      _mm512_storeu_ps(
+          d, C::per_block
+                 ? _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(header)))
+                 : _mm512_loadu_ps(header));
+      stored(d);
+    }
+    /// The 16 values of each of 16 outputs.
+    static void tabulate(const Byte* header, Byte* table) {
+      alignas(64) float d[kStrip];
+      scales_of(header, d);
+      const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+      QB_UNROLL for (size_t c = 0; c < kStrip; c += 2)
+          store(table + c * kTableBytes, rounded(_mm512_mul_ps(codes, _mm512_set1_ps(d[c])),
+                                                 _mm512_mul_ps(codes, _mm512_set1_ps(d[c + 1]))));
+    }
   };
-  static Panel panel(const Byte* packed, size_t group) {
-    return {packed, group >= 4 * kDeep ? 2u : group >= 2 * kDeep ? 1u : 0u};
+  static Panel panel(const Byte* packed, size_t group, Byte* tables) {
+    return {packed, group >= 4 * kDeep ? 2u : group >= 2 * kDeep ? 1u : 0u, tables};
   }
 };
 
@@ -281,14 +304,15 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   using W = Walk<P>;
   const size_t bytes = P::panel(w.k, w.group);
   float* const y = static_cast<float*>(out);
+  alignas(64) Byte tables[kPanel * kTableBytes];
   const bool stream = streams(w, P::packed_bytes(w.n, w.k, w.group), m, y);
   walk<W>(
       static_cast<const Byte*>(workspace), m, steps_of(w.k), n0, n1,
       [&](size_t n) {
-        return W::panel(static_cast<const Byte*>(packed) + n / kPanel * bytes, w.group);
+        return W::panel(static_cast<const Byte*>(packed) + n / kPanel * bytes, w.group, tables);
       },
       [&](size_t row, size_t n, size_t columns) {
-        return Sums{Columns(y + row * w.n + n, w.n, columns, stream)};
+        return Sums{Columns(y + row * w.n + n, w.n, columns, stream), least(m - row, 2 * kRows)};
       });
   if (stream) _mm_sfence();
 }

@@ -2,16 +2,22 @@
 // ask for.
 //
 // A tile is 16 rows of 64 bytes. A step is 64 bytes of K (64 codes, or 32 bf16): for 16 rows of
-// activations one tile, A; for 16 outputs one tile, B, whose rows hold four bytes of K for each
-// output. A product of two takes the unit 16 cycles and a load 8, so that a 2x2 square of sums (32
-// rows, a panel of 32 outputs) loads four tiles in 32 cycles while it multiplies for 64. One row of
-// tiles would wait for its own sums (52 cycles for 32 of work), so there odd steps have sums of
-// their own, added at the end.
+// activations one tile, for 16 outputs another. A product's first factor has K along its rows, the
+// second four bytes of K of each of its 16; either can be the weights. A product takes the unit 16
+// cycles and a load 8, so that a 2x2 square of sums (32 rows, a panel of 32 outputs) loads four
+// tiles in 32 cycles while it multiplies for 64. One row of tiles would wait for its own sums (52
+// cycles for 32 of work), so there odd steps have sums of their own, added at the end.
 //
 // Activations are stored tile by tile, and as many rows are taken at a time as stay in L2. A block
-// of kDepth steps of a panel (16 KiB of B in L1) meets all of them before the next one does; sums
-// wait in between. What else is to do is spread over the steps, in the shadow of the products:
+// of kDepth steps of a panel (16 KiB of weights in L1) meets all of them before the next one does;
+// sums wait in between. What else is to do is spread over the steps, in the shadow of the products:
 // decoding, or fetching, the next block's weights, and turning the last square's sums into output.
+//
+// What a step of a square moves in its 64 cycles, then: 2 KiB of weights from L1, 2 KiB of
+// activations from L2, and with more than one square 1 KiB of sums to L2 and back, 48 bytes a cycle
+// of the 64 that L2 could give. Longer blocks would move fewer sums, but not stay in L1 (48 KiB)
+// beside as many activations. Weights come from farther off once for every chunk of rows: 32 bytes
+// a cycle (packed as they are multiplied) for 32 rows, 4 for 256.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -45,6 +51,11 @@ struct alignas(64) TileConfig {
 /// reads.
 inline void stored(const void* p) { asm volatile("" : : "r"(p) : "memory"); }
 
+inline void load_config(const TileConfig& config) {
+  stored(&config);
+  _tile_loadconfig(&config);
+}
+
 /// Tiles of `upper` and `lower` rows of activations; `k_bytes` of K in each of them.
 inline void configure(size_t upper, size_t lower, size_t k_bytes) {
   TileConfig config = {};
@@ -56,12 +67,24 @@ inline void configure(size_t upper, size_t lower, size_t k_bytes) {
                                                                  : lower);
   }
   config.row_bytes[4] = config.row_bytes[5] = static_cast<std::uint16_t>(k_bytes);
-  stored(&config);
-  _tile_loadconfig(&config);
+  load_config(config);
 }
 
-/// The products of a 2x2 square by one instruction. The registers of gcc's tile intrinsics must be
-/// literals.
+/// The same for weights as the first factor: sums and activations have a column for each row of
+/// activations.
+[[maybe_unused]] inline void configure_turned(size_t upper, size_t lower) {
+  TileConfig config = {};
+  config.palette = 1;
+  for (int t = 0; t < 8; ++t) {
+    config.row_bytes[t] =
+        static_cast<std::uint16_t>(t >= 6 ? kLine : 4 * (t == 4 || t < 2 ? upper : lower));
+    config.rows[t] = kStrip;
+  }
+  load_config(config);
+}
+
+/// The products of a 2x2 square by one instruction: of sums, activations and weights. The registers
+/// of gcc's tile intrinsics must be literals.
 #define QB_TILE_PRODUCTS(Name, product)             \
   struct Name {                                     \
     static void upper_left() { product(0, 4, 6); }  \
@@ -107,7 +130,7 @@ template <class Products, class Meanwhile>
     Products::lower_right();
     meanwhile.step();
   }
-  meanwhile.rest_of_rows();
+  meanwhile.rest_of_pieces();
   shared = meanwhile;
 }
 
@@ -131,7 +154,7 @@ template <class Products, class Meanwhile>
     Products::lower_right();
     meanwhile.step();
   }
-  meanwhile.rest_of_rows();
+  meanwhile.rest_of_pieces();
   shared = meanwhile;
 }
 
@@ -182,14 +205,15 @@ inline void transpose(__m512i (&v)[16]) {
 // A class W says what the weights are and what becomes of the sums:
 //
 //   Products                     QB_TILE_PRODUCTS
+//   kTurned                      whether weights are the first factor, sums outputs by rows
 //   kDecodes                     whether tiles must be made of the packed weights
 //   kUnit                        bytes of a packed tile
 //   Panel                        of a panel, given its packed bytes: tile(u), the u'th tile as
 //                                packed (even: outputs 0-15), and decode(u, to)
-//   Output                       store<split>(sums, row): one row of a finished square
+//   Output                       pieces(rows) of a finished square, store<split>(sums, piece)
 
-/// What is done while tiles multiply: units of the next block's weights, and rows of the last
-/// square.
+/// What is done while tiles multiply: units of the next block's weights, and pieces of the last
+/// square's output.
 template <class W>
 struct Meanwhile {
   typename W::Panel panel = {};  ///< of the next block
@@ -199,7 +223,7 @@ struct Meanwhile {
 
   typename W::Output output = {};
   const std::int32_t* sums = nullptr;
-  size_t row = 0, rows = 0, rows_a_step = 0;
+  size_t piece = 0, pieces = 0, pieces_a_step = 0;
   bool split = false;
 
   /// [begin, end): tiles of the panel; over the next `steps` steps.
@@ -213,12 +237,11 @@ struct Meanwhile {
     of = steps;
     share = end - begin;
   }
-  void finish(const std::int32_t* square, const typename W::Output& out, size_t count,
-              bool in_two) {
+  void finish(const std::int32_t* square, const typename W::Output& out, size_t rows, bool in_two) {
     output = out;
     sums = square;
-    row = 0;
-    rows = count;
+    piece = 0;
+    pieces = W::Output::pieces(rows);
     split = in_two;
   }
 
@@ -233,24 +256,32 @@ struct Meanwhile {
     }
     ++unit;
   }
-  [[gnu::always_inline]] void next_row() {
+  [[gnu::always_inline]] void next_piece() {
     if (split)
-      output.template store<true>(sums, row);
+      output.template store<true>(sums, piece);
     else
-      output.template store<false>(sums, row);
-    ++row;
+      output.template store<false>(sums, piece);
+    ++piece;
   }
   [[gnu::always_inline]] void step() {
     for (due += share; due >= of && unit < units; due -= of) next_unit();
-    for (size_t i = 0; i < rows_a_step && row < rows; ++i) next_row();
+    for (size_t i = 0; i < pieces_a_step && piece < pieces; ++i) next_piece();
   }
-  void rest_of_rows() {
-    while (row < rows) next_row();
+  void rest_of_pieces() {
+    while (piece < pieces) next_piece();
   }
   void rest_of_units() {
     while (unit < units) next_unit();
   }
 };
+
+/// Rows of activations to take at a time, a multiple of `step`: as many as stay in L2, and about
+/// the same number each time, since few of them leave the unit waiting for weights.
+inline size_t chunk_of(size_t m, size_t step, size_t row_bytes) {
+  const size_t most = row_bytes ? kActivationBytes / row_bytes : kBlockRows;
+  const size_t chunks = quotient_up(m, most < step ? step : least(most / step * step, kBlockRows));
+  return quotient_up(quotient_up(m, chunks), step) * step;
+}
 
 /// y[0..m, n0..n1). `steps` of K, activations in tiles. panel(n): the Panel of outputs [n, n+32);
 /// output(m, n, columns): the Output of the square at row m and output n, with so many columns.
@@ -261,24 +292,28 @@ void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
   alignas(64) Byte decoded[2][W::kDecodes ? kDepth * 2 * kTile : kLine];
   alignas(64) std::int32_t sums[kBlockRows / square][kSums];
   if (m == 0 || n0 >= n1) return;
-  const size_t blocks = steps ? quotient_up(steps, kDepth) : 1;
-  size_t chunk = kActivationBytes / (steps * kLine + 1) / square * square;
-  chunk = chunk < square ? square : least(chunk, kBlockRows);
+  const size_t chunk = chunk_of(m, square, steps * kLine);
   for (size_t m0 = 0; m0 < m; m0 += chunk) {
     const size_t rows = least(chunk, m - m0), squares = quotient_up(rows, square);
+    // Of one square, whose sums stay where they are, shorter blocks cost nothing, and two of them
+    // decoded and the activations stay in L1.
+    const size_t depth = W::kDecodes && squares == 1 ? kDepth / 2 : kDepth;
+    const size_t blocks = steps ? quotient_up(steps, depth) : 1;
     const Byte* const a0 = activations + m0 / kRows * row_tiles(steps);
     // What one square has no rows for costs nothing.
-    if (rows <= kRows)
-      configure(rows, rows, kLine);
+    const size_t upper = least(rows, kRows);
+    const size_t lower = squares > 1 ? kRows : rows > kRows ? rows - kRows : rows;
+    if constexpr (W::kTurned)
+      configure_turned(upper, lower);
     else
-      configure(kRows, squares == 1 ? rows - kRows : kRows, kLine);
+      configure(upper, lower, kLine);
     Meanwhile<W> meanwhile;
     int buffer = 0;
-    meanwhile.prepare(panel_of(n0), 0, 2 * least(steps, kDepth), decoded[0], 1);
+    meanwhile.prepare(panel_of(n0), 0, 2 * least(steps, depth), decoded[0], 1);
     meanwhile.rest_of_units();
     for (size_t n = n0; n < n1; n += kPanel)
       for (size_t b = 0; b < blocks; ++b) {
-        const size_t s0 = b * kDepth, count = least(kDepth, steps - s0);
+        const size_t s0 = b * depth, count = least(depth, steps - s0);
         const bool fresh = b == 0, last = b + 1 == blocks;
         const typename W::Panel here = panel_of(n);
         const Byte* weights;
@@ -290,18 +325,17 @@ void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
         }
         buffer ^= 1;
         if (!last)
-          meanwhile.prepare(here, 2 * (s0 + kDepth), 2 * least(steps, s0 + 2 * kDepth),
+          meanwhile.prepare(here, 2 * (s0 + depth), 2 * least(steps, s0 + 2 * depth),
                             decoded[buffer], squares * count);
         else if (n + kPanel < n1)
-          meanwhile.prepare(panel_of(n + kPanel), 0, 2 * least(steps, kDepth), decoded[buffer],
+          meanwhile.prepare(panel_of(n + kPanel), 0, 2 * least(steps, depth), decoded[buffer],
                             squares * count);
         else
           meanwhile.prepare(here, 0, 0, nullptr, 1);
-        meanwhile.rows_a_step = count ? quotient_up(square, count) : 0;
+        meanwhile.pieces_a_step = count ? quotient_up(W::Output::pieces(square), count) : 0;
         for (size_t q = 0; q < squares; ++q) {
           const size_t left = rows - q * square;
           const Byte* const a = a0 + 2 * q * row_tiles(steps) + s0 * kTile;
-          // A single square's sums stay where they are.
           if (fresh)
             zero_sums();
           else if (squares > 1)
@@ -317,7 +351,7 @@ void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
         }
         meanwhile.rest_of_units();
       }
-    meanwhile.rest_of_rows();
+    meanwhile.rest_of_pieces();
   }
   _tile_release();
 }
@@ -337,15 +371,12 @@ struct Columns {
              static_cast<__mmask16>(columns > kStrip ? first(columns - kStrip) : 0)},
         stream(streams && columns == kPanel) {}
 
-  [[gnu::always_inline]] void store(size_t row, __m512 left, __m512 right) const {
-    float* const to = y + row * n;
-    if (stream) {
-      _mm512_stream_ps(to, left);
-      _mm512_stream_ps(to + kStrip, right);
-    } else {
-      _mm512_mask_storeu_ps(to, mask[0], left);
-      _mm512_mask_storeu_ps(to + kStrip, mask[1], right);
-    }
+  [[gnu::always_inline]] void store(size_t row, size_t strip, __m512 v) const {
+    float* const to = y + row * n + strip * kStrip;
+    if (stream)
+      _mm512_stream_ps(to, v);
+    else
+      _mm512_mask_storeu_ps(to, mask[strip], v);
   }
 };
 
