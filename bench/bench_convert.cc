@@ -72,12 +72,17 @@ class ConvertInstance : public Instance {
     Error error;
     const Array<Out>& expected = problem_->expected;
     if (std::memcmp(y_.data(), expected.data(), y_.size() * sizeof(Out)) == 0) return error;
+    double square_error = 0, square = 0;
     for (std::size_t i = 0; i < y_.size(); ++i) {
+      const double got = value(y_[i]), want = value(expected[i]);
+      square += want * want;
       if (std::memcmp(&y_[i], &expected[i], sizeof(Out)) == 0) continue;
+      square_error += (got - want) * (got - want);
       if (error.mismatches++ == 0)
-        error.first = "y[" + std::to_string(i) + "] is " + std::to_string(value(y_[i])) +
-                      ", expected " + std::to_string(value(expected[i]));
+        error.first = "y[" + std::to_string(i) + "] is " + std::to_string(got) + ", expected " +
+                      std::to_string(want);
     }
+    error.nmse = square > 0 ? square_error / square : square_error;
     return error;
   }
 

@@ -154,8 +154,9 @@ std::string add(std::vector<Peer>& peers) {
   peers.push_back(array_peer("convert_f32_f16", "peer:fbgemm", f32_to_f16, "FloatToFloat16_simd"));
   peers.push_back(
       array_peer("convert_bf16_f32", "peer:fbgemm", bf16_to_f32, "Bfloat16ToFloat_simd"));
-  peers.push_back(
-      array_peer("convert_f32_bf16", "peer:fbgemm", f32_to_bf16, "FloatToBfloat16_simd"));
+  constexpr double kTies = 1e-8;
+  peers.push_back(array_peer("convert_f32_bf16", "peer:fbgemm", f32_to_bf16,
+                             "FloatToBfloat16_simd, which rounds ties away from zero", kTies));
   peers.push_back(array_peer("absmax_f32", "peer:fbgemm", absmax,
                              "FindMinMax, whose larger end it is; a NaN is not always passed on"));
   peers.push_back(
