@@ -1,7 +1,9 @@
 // quantbench: verifies, then times, then says how near to the machine's limit it came.
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <regex>
 #include <set>
@@ -30,6 +32,15 @@ std::size_t count_selected(const Suite& suite, std::string filter,
         std::regex_search(c.name(), pattern) != negative)
       ++count;
   return count;
+}
+
+/// Our arrays and packed weights lie in huge pages, which one row of activations gains by (as much
+/// as 1.6 times for some libraries). Other projects' come from malloc, and glibc asks for huge
+/// pages only if told so when the program starts: so it starts once more.
+void give_peers_huge_pages(char** argv) {
+  if (!QB_PEERS || std::getenv("GLIBC_TUNABLES")) return;
+  setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
+  execv("/proc/self/exe", argv);  // where that can't be, this process goes on
 }
 
 int run(int argc, char** argv) {
@@ -109,6 +120,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  give_peers_huge_pages(argv);
   try {
     return run(argc, argv);
   } catch (const UsageError& e) {
