@@ -132,6 +132,8 @@ inline void add(const Byte* const* w, const Byte* x, size_t stride,
       }
     } else {
       QB_UNROLL for (int c = 0; c < C; c += 2) {
+        // Once: gcc would load for the low nibbles and again for the high ones.
+        QB_UNROLL for (int i = 0; i < 2; ++i) v[c + i] = V::keep(v[c + i]);
         Int half[2] = {V::low(v[c]), V::low(v[c + 1])};
         V::together(half);
         QB_UNROLL for (int r = 0; r < R; ++r) {
