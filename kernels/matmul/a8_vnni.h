@@ -162,9 +162,10 @@ template <class V, class K, int R, int C>
   using Float = typename V::Float;
   constexpr int panels = panels_of<V>(C);
   constexpr bool grouped = V::kGroups && R <= 4;
-  // One row has registers to spare: two sets make the chains of one scale per output half as long,
-  // and save the high nibbles their shifts.
-  constexpr int sets = R == 1 && (!K::per_block || (K::bits == 4 && V::kSixteenfold)) ? 2 : 1;
+  // Few rows have registers to spare: two sets make the chains of one scale per output half as
+  // long, and save the high nibbles their shifts.
+  constexpr int sets =
+      (R <= 3 && !K::per_block) || (R == 1 && K::bits == 4 && V::kSixteenfold) ? 2 : 1;
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
   const Byte* w[panels];
