@@ -3,11 +3,10 @@
 // Sixteen outputs make a panel; a vector holds 4 of K for 8 outputs, so that four activations,
 // broadcast by a load, meet all of them and no sum is ever taken across lanes:
 //
-//   4-bit weights  stored +8, as 0..15, times bytes (vpmaddubsw): a pair is at most 2*15*127 =
-//   3810,
-//                  so the eight products of a block of 32 add up in int16 (30480) and one vpmaddwd
-//                  widens them. The -8 comes out as -8 times the sum of the activations, which
-//                  prepare() takes.
+//   4-bit weights  stored +8, as 0..15, times bytes (vpmaddubsw): a pair is at most 3810, so the
+//                  eight products of a block of 32 add up in int16 (30480) and one vpmaddwd widens
+//                  them. The -8 comes out as -8 times the sum of the activations, which prepare()
+//                  takes.
 //   8-bit weights  products of bytes would saturate (2*128*127), so words are multiplied
 //                  (vpmaddwd). A word of two weights a and b, a stored +128, is 256 b + a; shifted
 //                  right by 8 it is b. So (256 b + a) x + b (y - 256 x) = a x + b y: the weights'
@@ -17,12 +16,13 @@
 //                  activations the weights' signs (vpsignb) takes a third instruction from the
 //                  pipes that multiply.
 //
-// Either is bound by instructions: two multiplications (2 a cycle) and two additions (any of a
-// Zen's four pipes, those that multiply too) for each 32 bytes of 8-bit codes or 16 of 4-bit ones.
-// Alone, in tiles of 4 rows, a Zen 4 does 8 of each in 5 cycles, 80 % of the peak, whatever their
-// order; at the time of writing tiles reached 73 % with one scale per output, and with one for each
-// block 64 % (8 bits) and 53 % (4 bits), where converting and scaling leave 72 and 57. One row is
-// bound by these instructions up to 20 bytes a cycle, and beyond that by the third cache.
+// Either is bound by instructions: for each 32 bytes of codes and each row two multiplications (2
+// a cycle) and two additions (any of a Zen's four pipes, those that multiply too). In tiles of 4
+// rows a Zen 4 does 8 of each in 5 cycles, whatever their order: 80 % of the peak. At the time of
+// writing tiles reached 73 % with one scale per output, and with one for each block, where the
+// multiplications of converting and scaling leave 86 (8 bits) and 73 (4 bits), 64 and 53 %. One row
+// of 8-bit codes takes 20 bytes a cycle, of 4-bit codes 16 for their masks; from the third cache
+// nearly as many, in two streams, the scales of groups read in order with the codes.
 //
 // Panel: for each group the codes of its blocks of 32, then 16 f16 scales; for one scale per output
 // the codes of all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit:

@@ -6,6 +6,7 @@
 //   one row, s4    and + vpdpbusd for each nibble: 32 bytes a cycle; q4_0 and its scales 25
 //   tiles, s8 s4   12 rows x 2 panels: 24 vpdpbusd for 14 loads, nothing else on their ports
 //   tiles, blocks  6 x 2: for each 8 vpdpbusd a convert, a multiply and an FMA: 72 % of the peak
+//   tiles, groups  4 x 2: a convert and an FMA, and for a group one more: 78 % with groups of 128
 //
 // so that one row waits for the third cache (8 bytes a cycle there) or memory. llvm-mca
 // (sapphirerapids, whose model has one port for vpdpbusd of this width) gives a dword's products
@@ -15,11 +16,13 @@
 // Zen 4 has half of that: a vpdpbusd, a multiply or an FMA of this width a cycle, from the same two
 // halves, beside two other vector operations; vpmaddubsw and vpmulld would take turns with them
 // too. So tiles with a scale for each block can reach 8 of 10, 80 % of the peak of vpdpbusd
-// (converting is free there), and one row of q4_0 272 bytes in 10 cycles, the third cache's speed.
+// (converting is free there), with one for each group of 128 8 of 9.25, 86 %, and one row of q4_0
+// 272 bytes in 10 cycles, the third cache's speed. It loads one vector of this width a cycle, or
+// two narrower things: one row of 4-bit codes waits for loads unless each vector is loaded once.
 // On a Zen 4 at the time of writing, one thread: one row 89 to 103 % of the limit at n = k = 4096
 // (a prefetch 768 bytes ahead had cost a third of it; s4.g128 was at 52 % while its streams
 // contended for the same ways of a cache); tiles of s8 and s4 90 to 95 % of the peak, with a scale
-// for each block 70 to 76 %.
+// for each block 70 to 76 %, for each group of 128 79 to 82 %.
 //
 // Activations are quantized 16 blocks at a time, their maxima and sums turned across the registers
 // rather than folded one by one: about 10 cycles a block there, where AVX2's way takes 27.

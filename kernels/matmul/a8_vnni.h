@@ -132,6 +132,8 @@ inline void add(const Byte* const* w, const Byte* x, size_t stride,
       }
     } else {
       QB_UNROLL for (int c = 0; c < C; c += 2) {
+        // Once: gcc would load for the low nibbles and again for the high ones.
+        QB_UNROLL for (int i = 0; i < 2; ++i) v[c + i] = V::keep(v[c + i]);
         Int half[2] = {V::low(v[c]), V::low(v[c + 1])};
         V::together(half);
         QB_UNROLL for (int r = 0; r < R; ++r) {
@@ -159,9 +161,11 @@ template <class V, class K, int R, int C>
   using Int = typename V::Int;
   using Float = typename V::Float;
   constexpr int panels = panels_of<V>(C);
-  // One row has registers to spare: two sets make the chains of one scale per output half as long,
-  // and save the high nibbles their shifts.
-  constexpr int sets = R == 1 && (!K::per_block || (K::bits == 4 && V::kSixteenfold)) ? 2 : 1;
+  constexpr bool grouped = V::kGroups && R <= 4;
+  // Few rows have registers to spare: two sets make the chains of one scale per output half as
+  // long, and save the high nibbles their shifts.
+  constexpr int sets =
+      (R <= 3 && !K::per_block) || (R == 1 && K::bits == 4 && V::kSixteenfold) ? 2 : 1;
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
   const Byte* w[panels];
@@ -195,19 +199,28 @@ template <class V, class K, int R, int C>
       }
       size_t back = kLine;  // from the codes to their scales
       for (int half = 0; half < 2 && b < call.blocks; ++half) {
-        Float d[C];
+        Float d[C], group[R][C];
         QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
             V::from_half(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) group[r][c] =
+            V::zero_float();
         for (size_t i = 0; i < call.group_blocks; ++i, ++b, x += kBlock, s += 8) {
           begin(s + sizeof(float));
           add<V, K, R, C, sets>(w, x, stride, sum);
           QB_UNROLL for (int r = 0; r < R; ++r) {
             const Float by = V::broadcast_float(s + size_t(r) * stride);
-            QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
-                V::fma(total(r, c), V::mul(d[c], by), result[r][c]);
+            QB_UNROLL for (int c = 0; c < C; ++c) {
+              if constexpr (grouped)
+                group[r][c] = V::fma(total(r, c), by, group[r][c]);
+              else
+                result[r][c] = V::fma(total(r, c), V::mul(d[c], by), result[r][c]);
+            }
           }
           QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
         }
+        if constexpr (grouped)
+          QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
+              V::fma(group[r][c], d[c], result[r][c]);
         back += call.group_blocks * K::kBytes - kLine / 2;
       }
     }
