@@ -49,9 +49,14 @@ constexpr size_t kStep = 8;         // k's that are decoded together
 constexpr size_t kBlockRows = 192;  // a multiple of every kRows
 constexpr size_t kBlockOutputs = 128;
 /// Bytes that the few-row kernels fetch ahead: the hardware's own prefetching stops at every page.
-/// Weights that need no decoding, fewer than kFar bytes and so likely in cache, are faster left to
-/// it.
-constexpr size_t kAhead = 1024, kFar = size_t{16} << 20;
+/// For one row, which memory binds, what is asked for much earlier costs bandwidth on a Zen 4
+/// (docs/decisions/0006); f32 is read so fast that less than 512 comes too late.
+constexpr size_t ahead_of(size_t bits, int rows) {
+  return rows > 1 ? 1024 : bits == 32 ? 512 : 256;
+}
+/// Weights that need no decoding, fewer than so many bytes and so likely in cache, are faster left
+/// to the hardware.
+constexpr size_t kFar = size_t{16} << 20;
 
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
@@ -510,7 +515,7 @@ void fused_range(const Weights& w, const Byte* packed, const float* x, size_t n0
   using L = Layout<S, C>;
   const size_t bytes = L::panel_bytes(w.k, w.group);
   const bool left_alone = C::kBits >= 16 && L::packed_bytes(w.n, w.k, w.group) < kFar;
-  const size_t ahead = left_alone ? 0 : kAhead;
+  const size_t ahead = left_alone ? 0 : ahead_of(C::kBits, R);
   size_t n = n0;
   if constexpr (P > 1)
     for (; n + (P - 1) * L::kPanel < n1; n += P * L::kPanel)

@@ -4,24 +4,30 @@
 // contract's bound and floor. On a Zen 4 it is one zmm a cycle, as f32's FMA is, and so twice its
 // products.
 //
-// A vector of weights holds eight of K of four outputs, and meets eight of K of a row of
-// activations, repeated four times by its load; so a sum comes in four parts, which are added at
-// the end. Eight bf16 that lie together are what rounding gives without any interleaving, and four
-// outputs are what a table can serve: of 4-bit codes the 16 products of code and scale are rounded
-// once for each output (or its group), and vpermi2w, which takes 6 bits of index, two of them for
-// the output, looks 32 up: a shift for three in four, a mask, the look-up, the product. Of 8-bit
-// codes 32 take twice a shift, a mask and an FMA (with f32 scales a subtraction and a product), and
-// a rounding.
+// A vector of weights holds eight of K of four outputs, or four of eight, and meets as many of a
+// row of activations, repeated; so a sum comes in four parts or two, which are added at the end.
+// Values that lie together are what rounding gives without any interleaving.
 //
-// Up to six rows meet the weights as they are decoded. Of more, the first six do, so that decoding
-// fills the pipes that their products leave idle, and 512 of K of a panel stay in L1 for the rest:
-// tiles of 6 rows x 16 outputs, 24 products for 4 loads and 6 repeated ones.
+// Four outputs are what a table can serve: of 4-bit codes the 16 products of code and scale are
+// rounded once for each output (or its group), and vpermi2w, which takes 6 bits of index, two of
+// them for the output, looks 32 up: a shift for three in four, a mask, the look-up, the product.
+// Their rows are repeated by a load that on a Zen 4 shuffles as well, which must serve all four
+// vectors. Of 8-bit codes 32 take twice a blend and an FMA (with f32 scales a subtraction and a
+// product), and a rounding: a load at another byte spares the shift, since shifts, shuffles and
+// roundings share pipes with products and conversions there, and blends do not. With eight outputs
+// to a vector a quarter of the scales needs one shuffle, and rows are repeated by a mere load.
 //
-// On a Zen 4 (one thread, results/amd-epyc-ecc6ab80) 12 x 4096 x 512 reaches 95 % of the products'
-// peak with f32 weights, 71 % with 4-bit codes and 60 % with 8-bit ones, 32 x 1024 x 4096 91, 84
-// and 78 %: 1.5 to 2.1 times what AVX-512's f32 products do. One row of codes is bound by decoding:
-// 2.4 cycles for 32 weights of 4 bits, 4 where groups of 32 need tables of their own, 6 to 6.5 of 8
-// bits; of f32 weights by memory.
+// What is decoded meets up to 6 rows, or 12 of 8-bit codes, at once: 24 sums, so that factors come
+// from memory. Of more rows the first do, so that decoding fills the pipes that their products
+// leave idle, and 512 of K of a panel stay in L1 for the rest. f32 weights are not decoded: tiles
+// go through 4096 of K at once, for as many rows as stay in L2 meanwhile, and each fetches its part
+// of the panel that comes next, which so arrives from memory while products bind.
+//
+// Seen on a Zen 4, one thread (README.md has the figures of a whole run): with f32 weights 94 to 97
+// % of the products' peak from 12 rows on, out of any cache; with 4-bit codes 88 % (groups of 32:
+// 74) at 12 x 4096 x 512 and 91 (85) at 32 x 1024 x 4096, with 8-bit ones 74 and 85. One row of
+// codes is bound by decoding: 2.4 cycles for 32 weights of 4 bits, 4 where groups of 32 need tables
+// of their own, 4.5 to 5 of 8 bits; of f32 weights by memory.
 #include "matmul/row_codes.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__)
@@ -31,11 +37,11 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kPanel = 16;         // outputs
-constexpr size_t kVector = 64;        // bytes
-constexpr size_t kUnit = 16 * 64;     // a block of K of a panel, bf16
-constexpr size_t kDecoded = 16;       // blocks of K that are decoded at a time: 16 KiB
-constexpr size_t kDepth = 128;        // that are read at a time of what is not decoded
+constexpr size_t kPanel = 16;      // outputs
+constexpr size_t kVector = 64;     // bytes
+constexpr size_t kUnit = 16 * 64;  // a block of K of a panel, bf16
+constexpr size_t kDecoded = 16;    // blocks of K that are decoded at a time: 16 KiB
+constexpr size_t kDepth = 128;     // that are read at a time of what is not decoded
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
@@ -187,8 +193,8 @@ struct Widened {
       // Loads that start up to two bytes before or after bring a byte to the second's place, where
       // any pipe blends; shifts and shuffles share theirs with products and conversions.
       const __m512i codes = load(p + i * 64 + 2 * from + j - 1);
-      v[j] = _mm512_castsi512_ps(_mm512_mask_blend_epi8(0x2222222222222222,
-                                                        _mm512_set1_epi32(0x47000000), codes));
+      v[j] = _mm512_castsi512_ps(
+          _mm512_mask_blend_epi8(0x2222222222222222, _mm512_set1_epi32(0x47000000), codes));
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
@@ -451,7 +457,8 @@ template <class L, int R, int P = 1>
       }
       QB_UNROLL for (int r = 0; r < R; ++r) {
         const __m512i xs = L::repeated(row[r] + i * L::depth * 2);
-        QB_UNROLL for (size_t v = 0; v < L::vectors; ++v) sum[s][r][v] = dot(sum[s][r][v], w[v], xs);
+        QB_UNROLL for (size_t v = 0; v < L::vectors; ++v) sum[s][r][v] =
+            dot(sum[s][r][v], w[v], xs);
       }
     }
   QB_UNROLL for (int s = 0; s < P; ++s) write<L, R>(sum[s], size_t(s) * kPanel, sums);
@@ -606,8 +613,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             if (C::decodes && row == m0)
               first_rows<C, L::rows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
             else
-              more_rows<L, L::rows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride, s,
-                               next);
+              more_rows<L, L::rows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride,
+                                    s, next);
             next.p += (b1 - b0) * kSteps<L> * next.bytes;
             row += rows;
           }
