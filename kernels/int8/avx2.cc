@@ -274,6 +274,13 @@ template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(16) std::uint16_t d[16];
+  // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
+  const auto flush = [&](BlockQ8_0* to) {
+    for (std::size_t j = 0; j < sizeof staged; j += 32)
+      store<true>(reinterpret_cast<char*>(to) + j,
+                  _mm256_load_si256(
+                      reinterpret_cast<const __m256i*>(reinterpret_cast<const char*>(staged) + j)));
+  };
   in_two_passes<kBlock, kStream>(
       x, blocks, absmax_of_4<kBlock>,
       [&](std::size_t b, __m256i low, __m256i high, std::size_t) {
@@ -283,15 +290,12 @@ template <bool kStream>
         return finite_or_zero(_mm256_div_ps(_mm256_set1_ps(1.0f), scale));
       },
       [&](std::size_t b, const float* id, const float* from) {
+        if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
         for (std::size_t i = 0; i < 4; ++i, from += kBlock)
           block(from, to + i, d[b % 16 + i], _mm256_broadcast_ss(id + i));
-        if (kStream && b % 32 == 28)
-          for (std::size_t j = 0; j < sizeof staged; j += 32)
-            store<true>(reinterpret_cast<char*>(y + b - 28) + j,
-                        _mm256_load_si256(reinterpret_cast<const __m256i*>(
-                            reinterpret_cast<const char*>(staged) + j)));
       });
+  if (kStream && blocks != 0) flush(y + blocks - 32);
 }
 
 // ---- back

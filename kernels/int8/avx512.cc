@@ -131,6 +131,12 @@ template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(64) f16 d[32];
+  // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
+  const auto flush = [&](BlockQ8_0* to) {
+    for (std::size_t j = 0; j < sizeof staged; j += kLineBytes)
+      store<true>(reinterpret_cast<char*>(to) + j,
+                  _mm512_load_si512(reinterpret_cast<const char*>(staged) + j));
+  };
   in_two_passes<kBlock, kStream>(
       x, blocks, absmax_of_4<kBlock>,
       [&](std::size_t b, const __m512(&four)[4], std::size_t n) {
@@ -141,6 +147,7 @@ template <bool kStream>
         return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(id, infinity, _CMP_LT_OQ), id);
       },
       [&](std::size_t b, const float* id, const float* from) {
+        if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
 #pragma GCC unroll 2
         for (std::size_t i = 0; i < 4; i += 2) {
@@ -152,11 +159,8 @@ template <bool kStream>
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to[i + 1].qs),
                               _mm512_extracti64x4_epi64(both, 1));
         }
-        if (kStream && b % 32 == 28)
-          for (std::size_t j = 0; j < sizeof staged; j += kLineBytes)
-            store<true>(reinterpret_cast<char*>(y + b - 28) + j,
-                        _mm512_load_si512(reinterpret_cast<const char*>(staged) + j));
       });
+  if (kStream && blocks != 0) flush(y + blocks - 32);
 }
 
 inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
