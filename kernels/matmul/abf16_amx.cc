@@ -15,7 +15,7 @@
 //   4-bit, table there     12 shifts, 16 look-ups of two              44    (llvm-mca: 28 cycles)
 //   4-bit, groups of 32    and 16 products, 8 roundings of four       92    (62)
 //   8-bit                  32 each to widen, convert and multiply,
-//                          16 roundings of four                      160    (93)
+//                          16 roundings of four                      160    (97)
 //
 // (llvm-mca gives one port what this CPU can do on both.) A step is two such tiles, and takes the
 // unit 32 cycles for 16 rows, 64 for 32: 4-bit weights with long groups leave the unit, or the
