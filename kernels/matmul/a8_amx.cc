@@ -77,9 +77,11 @@ struct Dense {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k);
       for (size_t k = 0; k < w.k; k += kCodes)
         for (size_t strip = n; strip < n + kPanel; strip += kStrip, out += unit) {
+          Byte rows[kTile];
+          for (size_t c = 0; c < kStrip; ++c)
+            store(rows + c * kLine, codes_of<F>(w, strip + c, k, kCodes));
           __m512i v[16];
-          for (size_t c = 0; c < kStrip; ++c) v[c] = codes_of<F>(w, strip + c, k, kCodes);
-          transpose(v);
+          transpose(rows, kLine, v);
           for (size_t j = 0; j < (F::bits == 8 ? 16 : 8); ++j)
             store(out + j * kLine, F::bits == 8 ? v[j] : encode_nibbles(v[j], v[(8 + j) % 16]));
         }
@@ -241,9 +243,11 @@ struct Grouped {
     for (size_t n = n0; n < n1; n += kStrip) {
       Byte* out = static_cast<Byte*>(packed) + n / kStrip * strip(w.k, w.group);
       for (size_t k = 0; k < w.k; k += kBlock, out += unit) {
+        Byte rows[kTile];
+        for (size_t c = 0; c < kStrip; ++c)
+          store(rows + c * kLine, codes_of<F>(w, n + c, k, kBlock));
         __m512i v[16];
-        for (size_t c = 0; c < kStrip; ++c) v[c] = codes_of<F>(w, n + c, k, kBlock);
-        transpose(v);
+        transpose(rows, kLine, v);
         for (size_t j = 0; j < (F::bits == 8 ? 8 : 4); ++j)
           store(out + j * kLine, F::bits == 8 ? v[j] : encode_nibbles(v[j], v[4 + j]));
       }

@@ -15,7 +15,7 @@
 //   4-bit, table there     12 shifts, 16 look-ups of two              44    (llvm-mca: 28 cycles)
 //   4-bit, groups of 32    and 16 products, 8 roundings of four       92    (62)
 //   8-bit                  32 each to widen, convert and multiply,
-//                          16 roundings of four                      160    (93)
+//                          16 roundings of four                      160    (97)
 //
 // (llvm-mca gives one port what this CPU can do on both.) A step is two such tiles, and takes the
 // unit 32 cycles for 16 rows, 64 for 32: 4-bit weights with long groups leave the unit, or the
@@ -161,12 +161,13 @@ void prepare(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1, vo
     Byte* to = static_cast<Byte*>(workspace) + row / kRows * row_tiles(steps);
     for (size_t i = 0; i < k; i += kDeep, to += kTile) {
       const std::uint64_t mask = first(k - i);
-      __m512i v[16];
+      alignas(64) Byte rows[kTile];
       for (size_t r = 0; r < kRows; ++r)
-        v[r] = row + r < m ? rounded(load_some(from + r * k + i, mask),
-                                     load_some(from + r * k + i + 16, mask >> 16))
-                           : _mm512_setzero_si512();
-      transpose(v);
+        store(rows + r * kLine, row + r < m ? rounded(load_some(from + r * k + i, mask),
+                                                      load_some(from + r * k + i + 16, mask >> 16))
+                                            : _mm512_setzero_si512());
+      __m512i v[16];
+      transpose(rows, kLine, v);
       for (size_t j = 0; j < 16; ++j) store(to + j * kLine, v[j]);
     }
   }
@@ -196,13 +197,16 @@ struct Sums {
     const size_t row0 = piece / 2 * kRows, strip = piece % 2;
     const std::int32_t* const from = sums + row0 * kPanel + strip * kStrip;
     __m512i v[16];
-    QB_UNROLL for (size_t output = 0; output < kStrip; ++output) {
-      v[output] = load(from + output * kPanel);
-      if constexpr (split)
-        v[output] = _mm512_castps_si512(_mm512_add_ps(
-            _mm512_castsi512_ps(v[output]), _mm512_loadu_ps(from + (kRows + output) * kPanel)));
+    if constexpr (split) {
+      alignas(64) float both[kStrip * kRows];
+      for (size_t output = 0; output < kStrip; ++output)
+        _mm512_storeu_ps(both + output * kRows,
+                         _mm512_add_ps(_mm512_loadu_ps(from + output * kPanel),
+                                       _mm512_loadu_ps(from + (kRows + output) * kPanel)));
+      transpose(both, kLine, v);
+    } else {
+      transpose(from, kPanel * sizeof(float), v);
     }
-    transpose(v);
     QB_UNROLL for (size_t r = 0; r < kRows; ++r) if (row0 + r < out.rows)
         out.columns.store(row0 + r, strip, _mm512_castsi512_ps(v[r]));
   }

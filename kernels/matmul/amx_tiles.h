@@ -175,29 +175,31 @@ inline void clear_missing_rows(Byte* tiles, size_t m, size_t steps) {
             _mm512_setzero_si512());
 }
 
-/// 16 registers of 16 dwords, turned: dword i of register j goes to dword j of register i.
-inline void transpose(__m512i (&v)[16]) {
-  __m512i t[16];
-  QB_UNROLL for (int i = 0; i < 16; i += 2) {
-    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
-    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+/// 16 lines of 16 dwords at `rows`, turned: dword i of line j goes to dword j of register i. Lanes
+/// are gathered by loads, which any vector port merges, where shuffles would wait for one.
+inline void transpose(const void* rows, size_t stride, __m512i (&v)[16]) {
+  stored(rows);  // or the compiler takes lanes out of the registers that were stored
+  const auto lane = [&](size_t row, size_t quarter) {
+    return _mm_loadu_si128(reinterpret_cast<const __m128i*>(static_cast<const Byte*>(rows) +
+                                                            row * stride + quarter * 16));
+  };
+  QB_UNROLL for (size_t c = 0; c < 4; ++c) {
+    __m512i q[4];  // q[j]: dwords 4c..4c+3 of lines j, 4+j, 8+j and 12+j
+    QB_UNROLL for (size_t j = 0; j < 4; ++j) {
+      q[j] = _mm512_castsi128_si512(lane(j, c));
+      q[j] = _mm512_mask_broadcast_i32x4(q[j], 0x00f0, lane(4 + j, c));
+      q[j] = _mm512_mask_broadcast_i32x4(q[j], 0x0f00, lane(8 + j, c));
+      q[j] = _mm512_mask_broadcast_i32x4(q[j], 0xf000, lane(12 + j, c));
+    }
+    const __m512i low01 = _mm512_unpacklo_epi32(q[0], q[1]);
+    const __m512i high01 = _mm512_unpackhi_epi32(q[0], q[1]);
+    const __m512i low23 = _mm512_unpacklo_epi32(q[2], q[3]);
+    const __m512i high23 = _mm512_unpackhi_epi32(q[2], q[3]);
+    v[4 * c] = _mm512_unpacklo_epi64(low01, low23);
+    v[4 * c + 1] = _mm512_unpackhi_epi64(low01, low23);
+    v[4 * c + 2] = _mm512_unpacklo_epi64(high01, high23);
+    v[4 * c + 3] = _mm512_unpackhi_epi64(high01, high23);
   }
-  QB_UNROLL for (int i = 0; i < 16; i += 4) QB_UNROLL for (int j = 0; j < 2; ++j) {
-    v[i + 2 * j] = _mm512_unpacklo_epi64(t[i + j], t[i + j + 2]);
-    v[i + 2 * j + 1] = _mm512_unpackhi_epi64(t[i + j], t[i + j + 2]);
-  }
-  // v[4 q + j]: dword 4 l + j of registers 4 q to 4 q + 3 in 128-bit lane l.
-  QB_UNROLL for (int j = 0; j < 4; ++j) {
-    const __m512i low01 = _mm512_shuffle_i32x4(v[j], v[4 + j], 0x44);
-    const __m512i high01 = _mm512_shuffle_i32x4(v[j], v[4 + j], 0xee);
-    const __m512i low23 = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0x44);
-    const __m512i high23 = _mm512_shuffle_i32x4(v[8 + j], v[12 + j], 0xee);
-    t[j] = _mm512_shuffle_i32x4(low01, low23, 0x88);
-    t[4 + j] = _mm512_shuffle_i32x4(low01, low23, 0xdd);
-    t[8 + j] = _mm512_shuffle_i32x4(high01, high23, 0x88);
-    t[12 + j] = _mm512_shuffle_i32x4(high01, high23, 0xdd);
-  }
-  QB_UNROLL for (int i = 0; i < 16; ++i) v[i] = t[i];
 }
 
 // --- The walk ----------------------------------------------------------------------------------
