@@ -17,8 +17,8 @@ struct Ymm {
   using Int = __m256i;
   using Float = __m256;
   static constexpr size_t kLanes = 8;
-  static constexpr size_t kFew = 2;            ///< rows that take the weights as they stream by
-  static constexpr int kTileRows = 6;          ///< 12 sums
+  static constexpr size_t kFew = 2;    ///< rows that take the weights as they stream by
+  static constexpr int kTileRows = 6;  ///< 12 sums
   static constexpr bool kGroups = false;
   static constexpr bool kSixteenfold = false;  ///< too few registers, and a third port that ands
   static constexpr int vectors(int rows) { return rows == 1 ? 4 : 2; }
