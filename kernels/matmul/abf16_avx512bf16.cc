@@ -151,8 +151,7 @@ struct Floats {
   }
 };
 
-// --- Quantized weights
-// -----------------------------------------------------------------------------
+// --- Quantized weights ---------------------------------------------------------------------------
 
 /// What is in v is done before what needs it begins.
 template <class V, size_t count>
