@@ -45,6 +45,8 @@ constexpr size_t kDepth = 128;     // that are read at a time of what is not dec
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
+/// Weights of fewer bytes are likely in cache, and asking for them early costs more than it brings.
+constexpr size_t kFar = size_t{16} << 20;
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockOutputs = 128;
 constexpr size_t kStaysInL2 = 512 * 1024;  // bytes of activations
@@ -431,12 +433,12 @@ struct Rows {
 
 /// What is fetched meanwhile for what comes next: `bytes` more at every step.
 struct Next {
-  const Byte* p;
-  size_t bytes;
+  const Byte* p = nullptr;
+  size_t bytes = 0;
 };
 
 /// R rows at x, x_stride bytes apart, times `blocks` blocks of P panels' bf16 at p, p_stride apart.
-template <class L, int R, int P = 1>
+template <class L, int R, int P = 1, bool kFetches = false>
 [[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
                             size_t x_stride, const Sums& sums, Next next) {
   __m512 sum[P][R][L::vectors];
@@ -444,7 +446,7 @@ template <class L, int R, int P = 1>
   Rows<R> row(x, x_stride);
   for (size_t b = 0; b < blocks; ++b, p += kUnit, row.advance(kBlock * 2))
     QB_UNROLL for (size_t i = 0; i < kSteps<L>; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
-      if constexpr (P == 1 && R > L::rows / 2) {
+      if constexpr (kFetches) {
         _mm_prefetch(reinterpret_cast<const char*>(next.p), _MM_HINT_T1);
         next.p += next.bytes;
       }
@@ -545,12 +547,12 @@ void first_rows(const Call& call, size_t rows, const Byte* p, const Byte* scales
   }
 }
 
-template <class L, int R>
+template <class L, int R, bool kFetches>
 void more_rows(size_t rows, const Byte* p, size_t blocks, const Byte* x, size_t x_stride,
                const Sums& sums, Next next) {
   if constexpr (R > 0) {
-    if (rows < R) return more_rows<L, R - 1>(rows, p, blocks, x, x_stride, sums, next);
-    tile<L, R>(p, 0, blocks, x, x_stride, sums, next);
+    if (rows < R) return more_rows<L, R - 1, kFetches>(rows, p, blocks, x, x_stride, sums, next);
+    tile<L, R, 1, kFetches>(p, 0, blocks, x, x_stride, sums, next);
   }
 }
 
@@ -586,6 +588,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const size_t fit = kStaysInL2 / (least(depth, call.blocks) * kBlock * 2 + 1);
   const size_t parts = quotient_up(m, least(kBlockRows, fit / rows_of_tile * rows_of_tile));
   const size_t outputs = call.blocks <= depth ? kPanel : kBlockOutputs;
+  const bool far = C::packed_bytes(w.n, w.k, w.group) >= kFar;
   alignas(64) Byte decoded[C::decodes ? kDecoded * kUnit : 64];
   alignas(64) float waiting[kBlockOutputs / kPanel][kBlockRows * kPanel];
   for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
@@ -610,11 +613,14 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             float* const sum = sums + (row - m0) * kPanel;
             Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
+            const Byte* const weights = C::decodes ? decoded : here;
             if (C::decodes && row == m0)
               first_rows<C, L::rows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
+            else if (!C::decodes && far)
+              more_rows<L, L::rows, !C::decodes>(rows, weights, b1 - b0, xs, call.x_stride, s,
+                                                 next);
             else
-              more_rows<L, L::rows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride,
-                                    s, next);
+              more_rows<L, L::rows, false>(rows, weights, b1 - b0, xs, call.x_stride, s, next);
             next.p += (b1 - b0) * kSteps<L> * next.bytes;
             row += rows;
           }
