@@ -20,8 +20,9 @@
 // What is decoded meets up to 6 rows, or 12 of 8-bit codes, at once: 24 sums, so that factors come
 // from memory. Of more rows the first do, so that decoding fills the pipes that their products
 // leave idle, and 512 of K of a panel stay in L1 for the rest. f32 weights are not decoded: tiles
-// go through 4096 of K at once, for as many rows as stay in L2 meanwhile, and each fetches its part
-// of the panel that comes next, which so arrives from memory while products bind.
+// go through 4096 of K at once, for as many rows as stay in L2 meanwhile. Of weights that only
+// memory holds each tile also fetches its part of the panel that comes next, which so arrives while
+// products bind; in cache that instruction alone would cost 2 %.
 //
 // Seen on a Zen 4, one thread (README.md has the figures of a whole run): with f32 weights 94 to 97
 // % of the products' peak from 12 rows on, out of any cache; with 4-bit codes 88 % (groups of 32:
