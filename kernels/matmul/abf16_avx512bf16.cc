@@ -24,11 +24,12 @@
 // memory holds each tile also fetches its part of the panel that comes next, which so arrives while
 // products bind; in cache that instruction alone would cost 2 %.
 //
-// Seen on a Zen 4, one thread (README.md has the figures of a whole run): with f32 weights 94 to 97
-// % of the products' peak from 12 rows on, out of any cache; with 4-bit codes 88 % (groups of 32:
-// 74) at 12 x 4096 x 512 and 91 (85) at 32 x 1024 x 4096, with 8-bit ones 74 and 85. One row of
-// codes is bound by decoding: 2.4 cycles for 32 weights of 4 bits, 4 where groups of 32 need tables
-// of their own, 4.5 to 5 of 8 bits; of f32 weights by memory.
+// Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
+// with f32 weights 92 to 97 % of the products' peak from 12 rows on, in cache or out of it. At
+// 12 x 4096 x 512 and 32 x 1024 x 4096 with 4-bit codes 88 and 91 (groups of 32: 74 and 85), with
+// 8-bit ones 74 and 83 (70 and 82). One row of codes is bound by decoding: 2.4 cycles for 32
+// weights of 4 bits, 4 where groups of 32 need tables of their own, 4.6 to 5.1 of 8 bits; of f32
+// weights by memory.
 #include "matmul/row_codes.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__)
