@@ -20,14 +20,16 @@
 // What is decoded meets up to 6 rows, or 12 of 8-bit codes, at once: 24 sums, so that factors come
 // from memory. Of more rows the first do, so that decoding fills the pipes that their products
 // leave idle, and 512 of K of a panel stay in L1 for the rest. f32 weights are not decoded: tiles
-// go through 4096 of K at once, for as many rows as stay in L2 meanwhile, and each fetches its part
-// of the panel that comes next, which so arrives from memory while products bind.
+// go through 4096 of K at once, for as many rows as stay in L2 meanwhile. Of weights that only
+// memory holds each tile also fetches its part of the panel that comes next, which so arrives while
+// products bind; in cache that instruction alone would cost 2 %.
 //
-// Seen on a Zen 4, one thread (README.md has the figures of a whole run): with f32 weights 94 to 97
-// % of the products' peak from 12 rows on, out of any cache; with 4-bit codes 88 % (groups of 32:
-// 74) at 12 x 4096 x 512 and 91 (85) at 32 x 1024 x 4096, with 8-bit ones 74 and 85. One row of
-// codes is bound by decoding: 2.4 cycles for 32 weights of 4 bits, 4 where groups of 32 need tables
-// of their own, 4.5 to 5 of 8 bits; of f32 weights by memory.
+// Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
+// with f32 weights 92 to 97 % of the products' peak from 12 rows on, in cache or out of it. At
+// 12 x 4096 x 512 and 32 x 1024 x 4096 with 4-bit codes 88 and 91 (groups of 32: 74 and 85), with
+// 8-bit ones 74 and 83 (70 and 82). One row of codes is bound by decoding: 2.4 cycles for 32
+// weights of 4 bits, 4 where groups of 32 need tables of their own, 4.6 to 5.1 of 8 bits; of f32
+// weights by memory.
 #include "matmul/row_codes.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__)
@@ -45,6 +47,8 @@ constexpr size_t kDepth = 128;     // that are read at a time of what is not dec
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
+/// Weights of fewer bytes are likely in cache, and asking for them early costs more than it brings.
+constexpr size_t kFar = size_t{16} << 20;
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockOutputs = 128;
 constexpr size_t kStaysInL2 = 512 * 1024;  // bytes of activations
@@ -430,12 +434,12 @@ struct Rows {
 
 /// What is fetched meanwhile for what comes next: `bytes` more at every step.
 struct Next {
-  const Byte* p;
-  size_t bytes;
+  const Byte* p = nullptr;
+  size_t bytes = 0;
 };
 
 /// R rows at x, x_stride bytes apart, times `blocks` blocks of P panels' bf16 at p, p_stride apart.
-template <class L, int R, int P = 1>
+template <class L, int R, int P = 1, bool kFetches = false>
 [[gnu::noinline]] void tile(const Byte* p, size_t p_stride, size_t blocks, const Byte* x,
                             size_t x_stride, const Sums& sums, Next next) {
   __m512 sum[P][R][L::vectors];
@@ -443,7 +447,7 @@ template <class L, int R, int P = 1>
   Rows<R> row(x, x_stride);
   for (size_t b = 0; b < blocks; ++b, p += kUnit, row.advance(kBlock * 2))
     QB_UNROLL for (size_t i = 0; i < kSteps<L>; ++i) QB_UNROLL for (int s = 0; s < P; ++s) {
-      if constexpr (P == 1 && R > L::rows / 2) {
+      if constexpr (kFetches) {
         _mm_prefetch(reinterpret_cast<const char*>(next.p), _MM_HINT_T1);
         next.p += next.bytes;
       }
@@ -544,12 +548,12 @@ void first_rows(const Call& call, size_t rows, const Byte* p, const Byte* scales
   }
 }
 
-template <class L, int R>
+template <class L, int R, bool kFetches>
 void more_rows(size_t rows, const Byte* p, size_t blocks, const Byte* x, size_t x_stride,
                const Sums& sums, Next next) {
   if constexpr (R > 0) {
-    if (rows < R) return more_rows<L, R - 1>(rows, p, blocks, x, x_stride, sums, next);
-    tile<L, R>(p, 0, blocks, x, x_stride, sums, next);
+    if (rows < R) return more_rows<L, R - 1, kFetches>(rows, p, blocks, x, x_stride, sums, next);
+    tile<L, R, 1, kFetches>(p, 0, blocks, x, x_stride, sums, next);
   }
 }
 
@@ -585,6 +589,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const size_t fit = kStaysInL2 / (least(depth, call.blocks) * kBlock * 2 + 1);
   const size_t parts = quotient_up(m, least(kBlockRows, fit / rows_of_tile * rows_of_tile));
   const size_t outputs = call.blocks <= depth ? kPanel : kBlockOutputs;
+  const bool far = C::packed_bytes(w.n, w.k, w.group) >= kFar;
   alignas(64) Byte decoded[C::decodes ? kDecoded * kUnit : 64];
   alignas(64) float waiting[kBlockOutputs / kPanel][kBlockRows * kPanel];
   for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
@@ -609,11 +614,14 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             float* const sum = sums + (row - m0) * kPanel;
             Sums s = {b0 ? sum : nullptr, sum, kPanel, kPanel};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
+            const Byte* const weights = C::decodes ? decoded : here;
             if (C::decodes && row == m0)
               first_rows<C, L::rows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
+            else if (!C::decodes && far)
+              more_rows<L, L::rows, !C::decodes>(rows, weights, b1 - b0, xs, call.x_stride, s,
+                                                 next);
             else
-              more_rows<L, L::rows>(rows, C::decodes ? decoded : here, b1 - b0, xs, call.x_stride,
-                                    s, next);
+              more_rows<L, L::rows, false>(rows, weights, b1 - b0, xs, call.x_stride, s, next);
             next.p += (b1 - b0) * kSteps<L> * next.bytes;
             row += rows;
           }
