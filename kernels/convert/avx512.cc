@@ -4,8 +4,9 @@
 //                then memory.
 //   f32 -> f16   vcvtps2ph zmm, two operations on two pipes, and a half vector's store: one cycle
 //                for sixteen elements either way; memory from L2 outward.
-//   bf16 -> f32  vpmovzxwd, vpslld, and vfixupimmps, whose table makes a signalling NaN quiet and
-//                keeps all else: three operations on two pipes for sixteen elements.
+//   bf16 -> f32  the store in L1, as above. Unpacking with zeros below shifts too, and vfixupimmps,
+//                whose table makes a signalling NaN quiet, keeps all else: five operations for 32
+//                elements, where vpmovzxwd and vpslld made six and were 5 % slower on a Zen 4.
 //   f32 -> bf16  the vector pipes as far as L2: 32 elements take eleven operations, eight to round
 //                and one to look for NaN, which has a branch of its own. (VCVTNE2PS2BF16
 //                takes subnormals for zero: avx512bf16.cc.)
@@ -65,20 +66,27 @@ struct BrainToFloat {
   using Out = float;
   static constexpr std::size_t kVector = 16, kBlock = 64, kStreams = 1;
 
-  static __m512i widen(__m256i h) {
-    const __m512 v = _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+  static __m512i quiet(__m512i bits) {
+    const __m512 v = _mm512_castsi512_ps(bits);
     // Answers by class, four bits each: class 1, signalling NaN, becomes quiet; 0 keeps v, even a
     // subnormal that DAZ classes with zero.
-    const __m512 quiet = _mm512_fixupimm_ps(v, v, _mm512_set1_epi32(0x20), 0);
-    return _mm512_castps_si512(quiet);
+    return _mm512_castps_si512(_mm512_fixupimm_ps(v, v, _mm512_set1_epi32(0x20), 0));
   }
   template <bool kStream>
   static void block(const bf16* x, float* y) {
-    for (std::size_t i = 0; i < kBlock; i += 16) store<kStream>(y + i, widen(load_half(x + i)));
+    // Eighths 0-3 into the low halves of the quarters: unpacking works within those.
+    const __m512i order = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), zero = _mm512_setzero_si512();
+    for (std::size_t i = 0; i < kBlock; i += 32) {
+      const __m512i h = _mm512_permutexvar_epi64(order, load(x + i));
+      store<kStream>(y + i, quiet(_mm512_unpacklo_epi16(zero, h)));
+      store<kStream>(y + i + 16, quiet(_mm512_unpackhi_epi16(zero, h)));
+    }
   }
   static void some(const bf16* x, std::size_t n, float* y) {
     const auto mask = __mmask16((1u << n) - 1);
-    _mm512_mask_storeu_epi32(y, mask, widen(_mm256_maskz_loadu_epi16(mask, x)));
+    _mm512_mask_storeu_epi32(
+        y, mask,
+        quiet(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, x)), 16)));
   }
 };
 

@@ -86,9 +86,9 @@ inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
   std::size_t i = 0;
   if (n >= kLong) {
     // Up to y's first cache line; what the block writes beyond it is written again, the same.
-    C::template block<false>(x, y);
-    static_assert(C::kBlock * sizeof *y >= kLine);
     i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;
+    static_assert(C::kBlock * sizeof *y >= kLine);
+    if (i != 0) C::template block<false>(x, y);
     if (n * (sizeof *x + sizeof *y) >= kStreamBytes) i += run_streams<C>(x + i, n - i, y + i);
   }
   for (; i + C::kBlock <= n; i += C::kBlock) C::template block<false>(x + i, y + i);

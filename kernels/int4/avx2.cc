@@ -4,8 +4,7 @@
 //                three levels of packing: vpackssdw, vpacksswb, vpmaddubsw (low + 16*high)
 //   group, block the maxima of eight groups at once by a transpose tree, one vdivps for all eight,
 //                ahead of the codes (core/avx2.h)
-//   q4_0         two trees of integer maxima, for the extremes of either sign: on a Zen 4 they run
-//   on
+//   q4_0         two trees of integer maxima, for the extremes of either sign: a Zen 4 has those on
 //                all four pipes, float maxima on the two that convert
 //   dequantize   vpbroadcastd of four bytes puts eight nibbles into every lane; vpsllvd and vpsrad
 //                leave lane i the i-th of them, sign-extended; vcvtdq2ps + vmulps

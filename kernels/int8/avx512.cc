@@ -9,7 +9,8 @@
 //                      codes (core/avx512.h), which hides the latency of tree and division.
 //                      A Zen 4 has each of these on two of four 256-bit pipes, but integer maxima
 //                      and logic on all: 20 half operations for 32 elements, 5 cycles at best (28
-//                      and 7 with q8_0), of which 7.6 (10.3) were measured there in L1.
+//                      and 7 with q8_0), of which 7.6 (10.3) were measured there in L1. Loads,
+//                      of each vector twice and of each factor, are 5 cycles as well.
 //   back to f32        vpmovsxbd + vcvtdq2ps + vmulps for sixteen values: 1.5 cycles where the
 //                      store takes one.
 //   f16 in             five operations a vector, two of them to round to f16: 14 half operations
