@@ -1,11 +1,12 @@
 // Int4 quantization: symmetric, no zero-point (contract, section 3).
 //
-//   format                  input  stored beside the codes         arithmetic
-//   s4 tensor, channel      f32    f32 scale = absmax/7            x*inv, rne; back q*scale
-//   s4 group 32, 64, 128    f32    the same scale rounded to f16   the same codes; back
-//   q*f32(scale) s4 of the notebook      f16    f16 inv = 7/absmax              every step rounded
-//   to f16 q4_0                    f32    f16 d in each 18-byte block     ggml's; back
-//   f32(d)*(nibble - 8)
+// clang-format off
+//   format                  input  stored beside the codes           arithmetic
+//   s4 tensor, channel      f32    f32 scale = absmax/7              x*inv, rne; back q*scale
+//   s4 group 32, 64, 128    f32    the same scale, rounded to f16    the same codes; back q*f32(scale)
+//   s4 of the notebook      f16    f16 inv = 7/absmax                every step rounded to f16
+//   q4_0                    f32    f16 d in each 18-byte block       ggml's; back f32(d)*(nibble-8)
+// clang-format on
 //
 // s4 codes lie two a byte, two's complement, the even index in the low nibble; groups follow each
 // other along K, each from a byte of its own: (group+1)/2 bytes, the last high nibble 0 if group is
