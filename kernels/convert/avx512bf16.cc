@@ -6,7 +6,7 @@
 // denormals-are-zero set, under which vfpclassps takes subnormals for zero too.
 //
 // Six operations for 64 elements, where rounding bits takes 22: 1.8 times as fast in L1 on a Zen 4
-// and 1.1 in L2; from L3 outward memory binds both (59, 103, 97 and 82 % of the limit:
+// and 1.1 in L2; from L3 outward memory binds both (60, 102, 96 and 82 % of the limit:
 // results/amd-epyc-ecc6ab80).
 #include "convert/avx512.h"
 

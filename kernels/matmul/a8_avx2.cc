@@ -16,14 +16,15 @@
 //                  activations the weights' signs (vpsignb) takes a third instruction from the
 //                  pipes that multiply.
 //
-// Either is bound by instructions: for each 32 bytes of codes and each row two multiplications (2
-// a cycle) and two additions (any of a Zen's four pipes, those that multiply too). A Zen 4 does 8
-// of each in 5 cycles and not in 4, whatever their order, which is 80 % of the peak of 8-bit codes
-// and all of the measured one of 4-bit codes. A scale for each block costs multiplications too: 18
-// for 16 (8 bits), 11 for 8 (4 bits). On a Zen 4 at the time of writing tiles reached 74 % of the
-// peak (8 bits) and 87 to 90 % (4 bits), with a scale for each block 65 and 70 %. One row of 8-bit
-// codes takes 20 bytes a cycle, of 4-bit codes 16 for their masks; from the third cache nearly as
-// many, in two streams, the scales of groups read in order with the codes.
+// Either is bound by instructions: for each 32 bytes of codes and each row two multiplications
+// (2 a cycle) and two additions (any of a Zen's four pipes, those that multiply too). A Zen 4
+// does 8 of each in 5 cycles and not in 4, whatever their order, which is 80 % of the peak of
+// 8-bit codes and all of the measured one of 4-bit codes. A scale for each block costs
+// multiplications too: 18 for 16 (8 bits), 11 for 8 (4 bits). In results/amd-epyc-ecc6ab80 tiles
+// of 12 and 32 rows reach 70 % of the peak (8 bits) and 85 to 90 % (4 bits), with a scale for
+// each block 62 to 65 and 69 to 71 %. One row of 8-bit codes takes 20 bytes a cycle, of 4-bit
+// codes 16 for their masks; from the third cache nearly as many, in two streams, the scales of
+// groups read in order with the codes.
 //
 // Panel: for each group the codes of its blocks of 32, then 16 f16 scales; for one scale per output
 // the codes of all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit:
