@@ -34,9 +34,9 @@ std::size_t count_selected(const Suite& suite, std::string filter,
   return count;
 }
 
-/// Our arrays and packed weights lie in huge pages, which one row of activations gains by (as much
-/// as 1.6 times for some libraries). Other projects' come from malloc, and glibc asks for huge
-/// pages only if told so when the program starts: so it starts once more.
+/// Our arrays and packed weights lie in huge pages, which one row of activations gains by. Other
+/// projects' come from malloc, and glibc asks for huge pages only if told so when the program
+/// starts: so it starts once more.
 void give_peers_huge_pages(char** argv) {
   if (!QB_PEERS || std::getenv("GLIBC_TUNABLES")) return;
   setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);

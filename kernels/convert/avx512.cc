@@ -4,12 +4,11 @@
 //                then memory.
 //   f32 -> f16   vcvtps2ph zmm, two operations on two pipes, and a half vector's store: one cycle
 //                for sixteen elements either way; memory from L2 outward.
-//   bf16 -> f32  the store in L1, as above, then memory. vfixupimmps, whose table makes a
-//   signalling
-//                NaN quiet, keeps all else. As far as L2 by half vectors, three operations for each
-//                eight; beyond by whole ones, which a Zen 4 writes 1.1 times as fast there, but
-//                loads with misses in L1 at some addresses (up to 1.25 times as long). Of whole
-//                vectors unpacking with zeros below shifts too: five operations for 32 elements.
+//   bf16 -> f32  the store in L1, then memory. vfixupimmps makes a signalling NaN quiet by a table
+//                and keeps all else. As far as L2 by half vectors, three operations for each eight;
+//                beyond by whole ones, which a Zen 4 writes faster there (1.1 times when this was
+//                written), but loads with misses in L1 at some addresses. Unpacking whole vectors
+//                with zeros below shifts too: five operations for 32 elements.
 //   f32 -> bf16  the vector pipes as far as L2: 32 elements take eleven operations, eight to round
 //                and one to look for NaN, which has a branch of its own. (VCVTNE2PS2BF16
 //                takes subnormals for zero: avx512bf16.cc.)
