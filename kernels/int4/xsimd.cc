@@ -3,9 +3,8 @@
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
 // after rounding to an integer. (A non-finite input gives some code or other.)
-#include "core/xsimd.h"
-
 #include "core/scalar_half.h"
+#include "core/xsimd_lanes.h"
 #include "int4/kernels.h"
 
 namespace qb::int4 {
@@ -63,6 +62,46 @@ inline Byte narrow(const Word& a, const Word& b) {
   std::uint8_t narrowed[Byte::size];
   for (std::size_t i = 0; i < Byte::size; ++i) narrowed[i] = static_cast<std::uint8_t>(wide[i]);
   return Byte::load_unaligned(narrowed);
+#endif
+}
+
+inline Byte narrow(const Int& a, const Int& b, const Int& c, const Int& d) {
+#if defined(QB_XSIMD_avx2)  // one permutation in place of three
+  const __m256i packed = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+  return Byte(_mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
+#else
+  return narrow(narrow(a, b), narrow(c, d));
+#endif
+}
+
+/// Sixteen lanes below 256 to memory, as bytes.
+inline void store_bytes(std::uint8_t* p, const Word (&v)[16 / Word::size]) {
+#if defined(QB_XSIMD_avx2)
+  const __m128i low = _mm256_castsi256_si128(v[0]), high = _mm256_extracti128_si256(v[0], 1);
+  _mm_storeu_si128(static_cast<__m128i*>(static_cast<void*>(p)), _mm_packus_epi16(low, high));
+#else
+  narrow(v[0], v[1]).store_unaligned(p);
+#endif
+}
+
+/// A batch of bytes, zero-extended.
+inline Int load8(const std::uint8_t* p) {
+#if defined(QB_XSIMD_avx2)
+  return Int(_mm256_cvtepu8_epi32(
+      _mm_loadl_epi64(static_cast<const __m128i*>(static_cast<const void*>(p)))));
+#elif defined(QB_XSIMD_sse4_2)
+  std::int32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  return Int(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(four)));
+#elif defined(QB_XSIMD_neon)
+  std::uint32_t four;
+  __builtin_memcpy(&four, p, sizeof four);
+  const uint16x8_t words = vmovl_u8(vreinterpret_u8_u32(vdup_n_u32(four)));
+  return Int(vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(words))));
+#else
+  std::int32_t wide[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) wide[i] = p[i];
+  return Int::load_unaligned(wide);
 #endif
 }
 
@@ -211,40 +250,58 @@ inline Word merge(const Byte& nibbles) {
   return (pair & Word(0x000f)) | ((pair >> 4) & Word(0x00f0));
 }
 
-/// A batch of bytes from kStep elements.
+/// The sixteen bytes of 32 elements.
 template <class T>
-inline Byte codes(const T* x, const Float& inv) {
-  Word word[4];
-  for (std::size_t i = 0; i < 4; ++i)
-    word[i] = narrow(code(x + 2 * i * kLanes, inv), code(x + (2 * i + 1) * kLanes, inv));
-  return narrow(merge(narrow(word[0], word[1])), merge(narrow(word[2], word[3])));
+inline void encode32(const T* x, const Float& inv, std::uint8_t* q) {
+  Word byte[16 / Word::size];
+  for (Word& b : byte) {
+    const auto at = [&](std::size_t i) { return code(x + i * kLanes, inv); };
+    b = merge(narrow(at(0), at(1), at(2), at(3)));
+    x += Byte::size;
+  }
+  store_bytes(q, byte);
 }
 
 template <class T>
 inline void encode(const T* x, std::size_t len, float inv, std::uint8_t* q) {
   const Float factor(inv);
   std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) codes(x + j, factor).store_unaligned(q + j / 2);
+  for (; j + 32 <= len; j += 32) encode32(x + j, factor, q + j / 2);
   if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
-    T rest[kStep] = {};
-    std::uint8_t bytes[kStep / 2];
+    T rest[32] = {};
+    std::uint8_t bytes[16];
     __builtin_memcpy(rest, x + j, (len - j) * sizeof(T));
-    codes(rest, factor).store_unaligned(bytes);
+    encode32(rest, factor, bytes);
     __builtin_memcpy(q + j / 2, bytes, (len - j + 1) / 2);
   }
 }
 
-/// x, or 0 where it is not finite.
-inline float finite_or_zero(float x) {
-  return x <= 0x1.fffffep127f && x >= -0x1.fffffep127f ? x : 0.0f;
-}
+inline void store_scale(float* p, float scale) { *p = scale; }
+inline void store_scale(f16* p, float scale) { *p = f32_to_f16(scale); }
 
-/// Codes of one f32 group; returns its scale in f32.
-inline float quantize(const float* x, std::size_t len, std::uint8_t* q) {
-  const float largest = absmax(x, len);
-  const float inv = finite_or_zero(7.0f / largest);  // 0 for a group of zeros
-  encode(x, len, inv, q);
-  return inv != 0.0f ? largest / 7.0f : 0.0f;
+template <class S>
+inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
+                     S* scale) {
+  const Float qmax(7.0f);
+  if (len && len % 32 == 0 && len <= 256)
+    for (; groups >= kLanes; groups -= kLanes) {
+      const Float largest = absmax_of_lanes(x, len);
+      const Float inv = finite_or_zero(quotient(qmax, largest));  // 0 for a group of zeros
+      float factor[kLanes], back[kLanes];
+      inv.store_unaligned(factor);
+      xsimd::select(inv != Float(0.0f), quotient(largest, qmax), Float(0.0f)).store_unaligned(back);
+      for (std::size_t i = 0; i < kLanes; ++i, x += len, q += len / 2) {
+        store_scale(scale++, back[i]);
+        encode(x, len, factor[i], q);
+      }
+    }
+  for (; groups; --groups, x += len, q += (len + 1) / 2) {
+    const float largest = absmax(x, len);
+    float inv = 7.0f / largest;
+    inv = inv <= 0x1.fffffep127f ? inv : 0.0f;
+    store_scale(scale++, inv != 0.0f ? largest / 7.0f : 0.0f);
+    encode(x, len, inv, q);
+  }
 }
 
 // ---- back
@@ -342,19 +399,36 @@ inline void unpack_step(const std::uint8_t* packed, const Table& code, std::int8
 
 // ---- q4_0
 
-/// The signed value of the largest magnitude among 32, the first on a tie; +0 if all are zero.
-inline float signed_extreme(const float* x) {
-  Float high = Float::load_unaligned(x), low = high;
-  for (std::size_t j = kLanes; j < kBlock; j += kLanes) {
-    const Float v = Float::load_unaligned(x + j);
-    high = xsimd::max(high, v);
-    low = xsimd::min(low, v);
+inline Float larger(const Float& a, const Float& b) { return xsimd::max(a, b); }
+inline Float smaller(const Float& a, const Float& b) { return xsimd::min(a, b); }
+
+/// The first of a block's values of that magnitude.
+inline float first_of_magnitude(const float* x, float magnitude) {
+  for (std::size_t j = 0; j < kBlock; ++j)
+    if (__builtin_fabsf(x[j]) == magnitude) return x[j];
+  return 0.0f;
+}
+
+/// Lane i: the signed value of the largest magnitude in block i, the first on a tie; +0 if all are
+/// zero.
+inline Float signed_extremes(const float* x) {
+  Float high[kLanes], low[kLanes];
+  for (std::size_t i = 0; i < kLanes; ++i) {
+    high[i] = low[i] = Float::load_unaligned(x + i * kBlock);
+    for (std::size_t j = kLanes; j < kBlock; j += kLanes) {
+      const Float v = Float::load_unaligned(x + i * kBlock + j);
+      high[i] = larger(high[i], v);
+      low[i] = smaller(low[i], v);
+    }
   }
-  const float highest = reduce_max(high), depth = reduce_max(-low);
-  if (highest == depth)  // rare: look for the first
-    for (std::size_t j = 0; j < kBlock; ++j)
-      if (__builtin_fabsf(x[j]) == highest) return x[j] + 0.0f;
-  return (depth > highest ? -depth : highest) + 0.0f;
+  const Float highest = reduce_lanes(high, larger), lowest = reduce_lanes(low, smaller);
+  const Float extreme = xsimd::select(-lowest > highest, lowest, highest) + Float(0.0f);
+  if (!xsimd::any((highest == -lowest) & (extreme != Float(0.0f)))) return extreme;
+  float lane[kLanes];  // rare
+  extreme.store_unaligned(lane);
+  for (std::size_t i = 0; i < kLanes; ++i)
+    lane[i] = first_of_magnitude(x + i * kBlock, __builtin_fabsf(lane[i])) + 0.0f;
+  return Float::load_unaligned(lane);
 }
 
 /// min(15, trunc(x*id + 8.5)). Clamped first, so that a non-finite value converts too.
@@ -363,18 +437,36 @@ inline Int nibble(const float* x, const Float& id) {
   return xsimd::to_int(xsimd::max(xsimd::min(v, Float(15.0f)), Float(0.0f)));
 }
 
+inline Int two_nibbles(const float* x, const Float& id) {
+  return nibble(x, id) | (nibble(x + kBlock / 2, id) << 4);
+}
+
+/// kLanes blocks.
+inline void encode_blocks(const float* x, BlockQ4_0* y) {
+  const Float d = signed_extremes(x) * Float(-0.125f);
+  float scale[kLanes], factor[kLanes];
+  d.store_unaligned(scale);
+  finite_or_zero(quotient(Float(1.0f), d)).store_unaligned(factor);
+  for (std::size_t i = 0; i < kLanes; ++i, x += kBlock, ++y) {
+    y->d = f32_to_f16(scale[i]);
+    const Float id(factor[i]);
+    Word byte[16 / Word::size];
+    for (std::size_t j = 0; j < kBlock / 2; j += Word::size)
+      byte[j / Word::size] = narrow(two_nibbles(x + j, id), two_nibbles(x + j + kLanes, id));
+    store_bytes(y->qs, byte);
+  }
+}
+
 }  // namespace
 
 void QB_SYMBOL(quantize_f32_s4)(const float* x, std::size_t groups, std::size_t len,
                                 std::uint8_t* q, float* scale) {
-  for (std::size_t i = 0; i < groups; ++i)
-    scale[i] = quantize(x + i * len, len, q + i * ((len + 1) / 2));
+  quantize(x, groups, len, q, scale);
 }
 
 void QB_SYMBOL(quantize_f32_s4g)(const float* x, std::size_t groups, std::size_t len,
                                  std::uint8_t* q, f16* scale) {
-  for (std::size_t i = 0; i < groups; ++i)
-    scale[i] = f32_to_f16(quantize(x + i * len, len, q + i * ((len + 1) / 2)));
+  quantize(x, groups, len, q, scale);
 }
 
 void QB_SYMBOL(quantize_f16_s4)(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
@@ -447,28 +539,24 @@ void QB_SYMBOL(unpack_s4)(const std::uint8_t* packed, std::size_t n, std::int8_t
 }
 
 void QB_SYMBOL(quantize_f32_q4_0)(const float* x, std::size_t blocks, BlockQ4_0* y) {
-  for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
-    const float d = signed_extreme(x) / -8.0f;
-    const Float id(finite_or_zero(1.0f / d));
-    std::int32_t both[kBlock / 2];
-    for (std::size_t j = 0; j < kBlock / 2; j += kLanes)
-      (nibble(x + j, id) | (nibble(x + kBlock / 2 + j, id) << 4)).store_unaligned(both + j);
-    y[i].d = f32_to_f16(d);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) y[i].qs[j] = std::uint8_t(both[j]);
+  std::size_t i = 0;
+  for (; i + kLanes <= blocks; i += kLanes) encode_blocks(x + i * kBlock, y + i);
+  if (i < blocks) {
+    float rest[kLanes * kBlock] = {};
+    BlockQ4_0 encoded[kLanes];
+    __builtin_memcpy(rest, x + i * kBlock, (blocks - i) * kBlock * sizeof(float));
+    encode_blocks(rest, encoded);
+    __builtin_memcpy(y + i, encoded, (blocks - i) * sizeof(BlockQ4_0));
   }
 }
 
 void QB_SYMBOL(dequantize_q4_0_f32)(const BlockQ4_0* x, std::size_t blocks, float* y) {
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
     const Float d(f16_to_f32(x[i].d));
-    std::int32_t low[kBlock / 2], high[kBlock / 2];
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
-      low[j] = int(x[i].qs[j] & 15u) - 8;
-      high[j] = int(x[i].qs[j] >> 4) - 8;
-    }
     for (std::size_t j = 0; j < kBlock / 2; j += kLanes) {
-      (xsimd::to_float(Int::load_unaligned(low + j)) * d).store_unaligned(y + j);
-      (xsimd::to_float(Int::load_unaligned(high + j)) * d).store_unaligned(y + kBlock / 2 + j);
+      const Int both = load8(x[i].qs + j);
+      (xsimd::to_float((both & Int(15)) - Int(8)) * d).store_unaligned(y + j);
+      (xsimd::to_float((both >> 4) - Int(8)) * d).store_unaligned(y + kBlock / 2 + j);
     }
   }
 }

@@ -1,12 +1,10 @@
-// Int8 quantization, portable. As many groups as a vector has lanes are reduced at once by a
-// transpose of zips, so that one division serves them all; codes are narrowed and widened by the
-// one instruction that xsimd has no name for, through memory elsewhere.
+// Int8 quantization, portable. Codes are narrowed and widened by the one instruction that xsimd has
+// no name for, through memory elsewhere.
 //
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is
 // 127 after rounding to an integer. (A non-finite input gives some code or other.)
-#include "core/xsimd.h"
-
 #include "core/scalar_half.h"
+#include "core/xsimd_lanes.h"
 #include "int8/kernels.h"
 
 namespace qb::int8 {
@@ -21,7 +19,6 @@ constexpr float kMost = 0x1.fffffep127f;
 
 inline U bits_of(const F& v) { return bitwise<std::uint32_t>(v); }
 inline F floats(const U& v) { return bitwise<float>(v); }
-inline F absolute(const F& v) { return floats(bits_of(v) & U(0x7fffffffu)); }
 
 // ---- narrowing and widening
 
@@ -80,16 +77,6 @@ inline U widened(const f16* x) {
   alignas(64) std::uint32_t words[kLanes];
   for (std::size_t j = 0; j < kLanes; ++j) words[j] = std::uint16_t(x[j]);
   return U::load_aligned(words);
-#endif
-}
-
-/// The correctly rounded quotient: xsimd 8.1 divides floats on NEON by an estimate and Newton
-/// steps.
-inline F quotient(const F& a, const F& b) {
-#if defined(QB_XSIMD_neon)
-  return F(vdivq_f32(a, b));
-#else
-  return a / b;
 #endif
 }
 
@@ -172,41 +159,6 @@ inline float absmax(const f16* x, std::size_t len) {
   return f16_to_f32(f16(largest_magnitude<std::uint16_t>(x, len)));
 }
 
-/// Lanes a0 b0 a1 b1... of the lower and of the upper half, whichever are larger.
-inline F zip_max(const F& a, const F& b) {
-#if defined(QB_XSIMD_avx2)
-  return xsimd::max(F(_mm256_unpacklo_ps(a, b)), F(_mm256_unpackhi_ps(a, b)));
-#else
-  return xsimd::max(xsimd::zip_lo(a, b), xsimd::zip_hi(a, b));
-#endif
-}
-
-/// The absmax of kLanes runs of len elements, a multiple of kStep; lane i for run i.
-inline F absmax_of_lanes(const float* x, std::size_t len) {
-  F m[kLanes];
-  for (std::size_t i = 0; i < kLanes; ++i, x += len) {
-    F a = absolute(load(x)), b = absolute(load(x + kLanes));
-    for (std::size_t j = 2 * kLanes; j < len; j += 2 * kLanes) {
-      a = xsimd::max(a, absolute(load(x + j)));
-      b = xsimd::max(b, absolute(load(x + j + kLanes)));
-    }
-    m[i] = xsimd::max(a, b);
-  }
-  // A transpose that keeps only maxima. Zipping i with i + half each time leaves run i in lane i.
-  std::size_t half = kLanes / 2;
-#if defined(QB_XSIMD_avx2)
-  // What a zip of 256 bits means changed between xsimd's versions: join the halves first, then zip
-  // within them.
-  for (std::size_t i = 0; i < half; ++i)
-    m[i] = xsimd::max(F(_mm256_permute2f128_ps(m[i], m[i + half], 0x20)),
-                      F(_mm256_permute2f128_ps(m[i], m[i + half], 0x31)));
-  half /= 2;
-#endif
-  for (; half; half /= 2)
-    for (std::size_t i = 0; i < half; ++i) m[i] = zip_max(m[i], m[i + half]);
-  return m[0];
-}
-
 // ---- rounding to integers, |v| < 2^22: a sum with 1.5 * 2^23 has no fraction bits left
 
 constexpr float kMagic = 0x1.8p23f;
@@ -252,8 +204,6 @@ inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
   for (; len - j >= kStep; j += kStep) codes_of_step<Rounding>(x + j, inv, q + j);
   for (; j < len; ++j) q[j] = Rounding::round(load1(x + j) * factor);
 }
-
-inline F finite_or_zero(const F& v) { return xsimd::select(v <= F(kMost), v, F(0.0f)); }
 
 template <class S>
 inline void store_scales(S* to, const F& scale) {
