@@ -1,11 +1,9 @@
 // Float conversions, portable: the arithmetic of scalar_half.h on batches of 32-bit integers, for
-// xsimd has no binary16. Signed throughout: magnitudes are not negative, and signed comparisons are
-// single instructions everywhere. Widening and narrowing of 16-bit integers, which xsimd leaves to
-// scalar code, go through the batch's register.
-#include "core/xsimd.h"
-
+// xsimd has no binary16. Widening and narrowing of 16-bit integers, which xsimd leaves to scalar
+// code, go through the batch's register.
 #include "convert/kernels.h"
 #include "core/scalar_half.h"
+#include "core/xsimd_half.h"
 
 namespace qb::convert {
 namespace {
@@ -56,17 +54,6 @@ inline Int bits(Float v) { return bitwise<std::int32_t>(v); }
 inline Float value(Int v) { return bitwise<float>(v); }
 inline Int load_bits(const float* p) { return bits(Float::load_unaligned(p)); }
 inline void store_bits(float* p, Int v) { value(v).store_unaligned(p); }
-
-inline Int half_to_float(Int h) {
-  const Int m = h & Int(0x7fff);
-  const Int rebiased = (m << 13) + Int(0x38000000);  // exponent + (127 - 15)
-  const Int subnormal = bits(value((m << 13) + Int(0x38800000)) - Float(0x1p-14f));
-  const Int quiet = xsimd::select(m > Int(0x7c00), Int(0x400000), Int(0));
-  const Int special = (rebiased + Int(0x38000000)) | quiet;
-  const Int magnitude =
-      xsimd::select(m < Int(0x400), subnormal, xsimd::select(m < Int(0x7c00), rebiased, special));
-  return magnitude | ((h << 16) & Int(std::int32_t(0x80000000u)));
-}
 
 inline Int float_to_half(Int b) {
   const Int a = b & Int(0x7fffffff);

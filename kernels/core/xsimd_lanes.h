@@ -2,6 +2,7 @@
 // is reduced alone, through memory, and one division serves them all.
 #pragma once
 
+#include "core/unroll.h"
 #include "core/xsimd.h"
 
 namespace qb {
@@ -31,21 +32,15 @@ inline batch<float> reduce_lanes(batch<float> (&v)[batch<float>::size], const Op
   return v[0];
 }
 
-/// Lane i: the largest magnitude of the i'th run of len floats, a multiple of two vectors and not
-/// 0; some number or other if one is NaN.
+/// Lane i: the largest magnitude of the i'th run of len floats, a multiple of a vector's and not 0;
+/// some number or other if one is NaN.
 [[maybe_unused]] inline batch<float> absmax_of_lanes(const float* x, std::size_t len) {
   using V = batch<float>;
-  const auto magnitude = [](const float* p) { return xsimd::abs(V::load_unaligned(p)); };
   V largest[V::size];
-  for (V& v : largest) {
-    V a = magnitude(x), b = magnitude(x + V::size);
-    for (std::size_t j = 2 * V::size; j < len; j += 2 * V::size) {
-      a = xsimd::max(a, magnitude(x + j));
-      b = xsimd::max(b, magnitude(x + j + V::size));
-    }
-    v = xsimd::max(a, b);
-    x += len;
-  }
+  for (V& v : largest) v = V(0.0f);
+  for (std::size_t j = 0; j < len; j += V::size)
+    QB_UNROLL for (std::size_t i = 0; i < V::size; ++i) largest[i] =
+        xsimd::max(largest[i], xsimd::abs(V::load_unaligned(x + i * len + j)));
   return reduce_lanes(largest, [](const V& a, const V& b) { return xsimd::max(a, b); });
 }
 

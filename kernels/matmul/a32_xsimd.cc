@@ -1,8 +1,7 @@
 // Matmul with f32 and with bf16 activations (held as the f32 it stands for), portable: the panels
 // of a32_panels.h on xsimd's batches. Where xsimd widens lane by lane, or has no halves at all, one
 // instruction's intrinsic stands in.
-#include "core/xsimd.h"
-
+#include "core/xsimd_half.h"
 #include "matmul/a32_panels.h"
 
 namespace qb::matmul {
@@ -60,17 +59,7 @@ struct Portable {
 #if defined(__F16C__)
     return V(_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p))));
 #else
-    // As f16_to_f32 in core/scalar_half.h, on unsigned lanes.
-    const U h = load_u16(p);
-    const U m = h & U(0x7fffu), shifted = m << 13;
-    const U normal = shifted + U(0x38000000u);
-    const U subnormal =
-        bitwise<std::uint32_t>(bitwise<float>(shifted + U(0x38800000u)) - V(0x1p-14f));
-    const U quiet = xsimd::select(m > U(0x7c00u), U(0x400000u), U(0u));
-    const U special = (normal + U(0x38000000u)) | quiet;
-    const U magnitude =
-        xsimd::select(m < U(0x400u), subnormal, xsimd::select(m < U(0x7c00u), normal, special));
-    return bitwise<float>(magnitude | ((h & U(0x8000u)) << 16));
+    return bitwise<float>(half_to_float(bitwise<std::int32_t>(load_u16(p))));
 #endif
   }
 
