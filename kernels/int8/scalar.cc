@@ -34,11 +34,13 @@ inline float finite_or_zero(float x) { return x <= 0x1.fffffep127f ? x : 0.0f; }
 inline std::int8_t nearest(float v) { return std::int8_t(bits_of(v + 0x1.8p23f)); }
 
 /// v to the nearest integer, halves away from zero, |v| <= 127.5. Adding the float *below* one
-/// half lifts exact halves to the next integer (the sum rounds) and nothing under them.
+/// half, with v's sign, lifts exact halves to the next integer (the sum rounds) and nothing under
+/// them. No branch on the sign, which only a short array's signs would teach a predictor.
 inline std::int8_t nearest_away(float v) {
-  const float lifted = float_of(bits_of(v) & 0x7fffffffu) + 0x1.fffffep-2f;
-  const int magnitude = int(lifted < 129.0f ? lifted : 0.0f);  // NaN and infinity don't convert
-  return std::int8_t(v < 0.0f ? -magnitude : magnitude);
+  const float half = float_of((bits_of(v) & 0x80000000u) | bits_of(0x1.fffffep-2f));
+  const float lifted = v + half;
+  // NaN and infinity don't convert.
+  return std::int8_t(int(__builtin_fabsf(lifted) < 129.0f ? lifted : 0.0f));
 }
 
 /// Codes of one f32 group; returns its scale in f32.
