@@ -19,14 +19,18 @@ namespace {
 
 /// Exact; a signalling NaN comes out quiet with its payload (as VCVTPH2PS and FCVT do).
 [[maybe_unused]] inline float f16_to_f32(f16 half) {
-  const std::uint32_t h = static_cast<std::uint16_t>(half);
-  const std::uint32_t m = h & 0x7fffu;
-  const std::uint32_t rebiased = (m << 13) + 0x38000000u;  // exponent + (127 - 15)
-  // Subnormal: put the mantissa under an implicit one worth 2^-14 and take that one away again.
-  const std::uint32_t subnormal = bits_of(float_of((m << 13) + 0x38800000u) - 0x1p-14f);
-  const std::uint32_t special = (rebiased + 0x38000000u) | (m > 0x7c00u ? 0x400000u : 0u);
-  const std::uint32_t magnitude = m < 0x400u ? subnormal : m < 0x7c00u ? rebiased : special;
-  return float_of(magnitude | (h & 0x8000u) << 16);
+  const std::int32_t h = static_cast<std::uint16_t>(half);
+  const std::int32_t m = h & 0x7fff;
+  // The exponent grows by 127 - 15, that of infinity and NaN by as much again. A subnormal's
+  // mantissa goes under an implicit one worth 2^-14, which is taken away again: always subtracted,
+  // for a subtraction that only some lanes need is one that gcc won't vectorise.
+  const std::int32_t special = m >= 0x7c00 ? 0x38000000 : 0;
+  const std::int32_t quiet = m > 0x7c00 ? 0x400000 : 0;
+  const std::int32_t one = m < 0x400 ? 0x800000 : 0;
+  const float excess = m < 0x400 ? 0x1p-14f : 0.0f;
+  const std::int32_t rebiased = ((m << 13) + 0x38000000 + special + one) | quiet;
+  const float magnitude = float_of(std::uint32_t(rebiased)) - excess;
+  return float_of(bits_of(magnitude) | (std::uint32_t(h) & 0x8000u) << 16);
 }
 
 /// Nearest, ties to even; 65520 and up overflow; NaN stays NaN, quiet, top payload bits kept.

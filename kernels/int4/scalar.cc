@@ -3,6 +3,7 @@
 // No clip is written anywhere: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7
 // after rounding to an integer. (A non-finite input gives some code or other.)
 #include "core/scalar_half.h"
+#include "core/unroll.h"
 #include "int4/kernels.h"
 
 namespace qb::int4 {
@@ -69,11 +70,11 @@ inline void dequantize(const std::uint8_t* __restrict q, std::size_t len, float 
 /// The signed value of the largest magnitude among 32, the first on a tie; +0 if all are zero.
 /// Magnitudes first and the sign by a second, backward pass: both are loops without a branch.
 inline float signed_extreme(const float* x) {
-  const float largest = absmax(x, kBlock);
-  float first = 0.0f;
+  const std::uint32_t largest = bits_of(absmax(x, kBlock));
+  std::uint32_t first = 0;
   for (std::size_t j = kBlock; j-- > 0;)
-    first = float_of(bits_of(x[j]) & 0x7fffffffu) == largest ? x[j] : first;
-  return first + 0.0f;
+    first = (bits_of(x[j]) & 0x7fffffffu) == largest ? bits_of(x[j]) : first;
+  return float_of(first) + 0.0f;
 }
 
 /// min(15, trunc(v)) for v >= 0; NaN gives 15.
@@ -163,9 +164,8 @@ void QB_SYMBOL(quantize_f32_q4_0)(const float* __restrict x, std::size_t blocks,
     const float d = signed_extreme(x) / -8.0f;
     const float id = finite_or_zero(1.0f / d);
     y[i].d = f32_to_f16(d);
-    for (std::size_t j = 0; j < kBlock / 2; ++j)
-      y[i].qs[j] = std::uint8_t(q4_0_nibble(x[j] * id + 8.5f) |
-                                q4_0_nibble(x[j + kBlock / 2] * id + 8.5f) << 4);
+    QB_ROLLED for (std::size_t j = 0; j < kBlock / 2; ++j) y[i].qs[j] = std::uint8_t(
+        q4_0_nibble(x[j] * id + 8.5f) | q4_0_nibble(x[j + kBlock / 2] * id + 8.5f) << 4);
   }
 }
 
@@ -173,7 +173,7 @@ void QB_SYMBOL(dequantize_q4_0_f32)(const BlockQ4_0* __restrict x, std::size_t b
                                     float* __restrict y) {
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
     const float d = f16_to_f32(x[i].d);
-    for (std::size_t j = 0; j < kBlock / 2; ++j) {
+    QB_ROLLED for (std::size_t j = 0; j < kBlock / 2; ++j) {
       y[j] = float(int(x[i].qs[j] & 15u) - 8) * d;
       y[j + kBlock / 2] = float(int(x[i].qs[j] >> 4) - 8) * d;
     }

@@ -2,6 +2,7 @@
 // and `autovec_avx2` (on). Runs on the canonical weights: a run of one output's weights is decoded
 // once into a buffer that stays in L1, and every row of x is multiplied with it.
 #include "core/scalar_half.h"
+#include "core/unroll.h"
 #include "matmul/kernels.h"
 
 namespace qb::matmul {
@@ -90,7 +91,7 @@ struct Q4_0 {
     const BlockQ4_0* block = static_cast<const BlockQ4_0*>(w.values) + (n * w.k + k) / kBlock;
     for (std::size_t i = 0; i < len; i += kBlock, ++block) {
       const float d = f16_to_f32(block->d);
-      for (std::size_t j = 0; j < kBlock / 2; ++j) {
+      QB_ROLLED for (std::size_t j = 0; j < kBlock / 2; ++j) {
         out[i + j] = float((block->qs[j] & 15) - 8) * d;
         out[i + j + kBlock / 2] = float((block->qs[j] >> 4) - 8) * d;
       }

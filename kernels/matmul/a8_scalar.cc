@@ -5,6 +5,7 @@
 // widen (pmaddwd). For s4, whose bytes hold neighbours, prepare() stores the activations of a block
 // evens first and odds behind them, so that no shuffle is needed.
 #include "core/scalar_half.h"
+#include "core/unroll.h"
 #include "matmul/a8_activations.h"
 #include "matmul/kernels.h"
 
@@ -82,7 +83,7 @@ inline std::int32_t dot_bytes(const std::int8_t* w, const std::int8_t* x, std::s
 template <int flip>
 inline std::int32_t dot_nibbles(const std::uint8_t* w, const std::int8_t* x, std::size_t count) {
   std::int32_t sum = 0;
-  for (std::size_t i = 0; i < count; ++i) {
+  QB_ROLLED for (std::size_t i = 0; i < count; ++i) {
     const int low = ((w[i] & 15) ^ (8 - flip)) - 8, high = ((w[i] >> 4) ^ (8 - flip)) - 8;
     sum += low * x[i] + high * x[i + kBlock / 2];
   }
