@@ -77,11 +77,10 @@ inline float signed_extreme(const float* x) {
   return float_of(first) + 0.0f;
 }
 
-/// min(15, trunc(v)) for v >= 0; NaN gives 15.
+/// min(15, trunc(v)) for 0 <= v < 17. The minimum is an integer's, which is no branch.
 inline unsigned q4_0_nibble(float v) {
-  v = v < 15.0f ? v : 15.0f;
-  v = v > 0.0f ? v : 0.0f;
-  return unsigned(int(v));
+  const int n = int(__builtin_fabsf(v) < 17.0f ? v : 15.0f);  // NaN and infinity don't convert
+  return unsigned(n < 15 ? n : 15);
 }
 
 }  // namespace
