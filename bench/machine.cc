@@ -143,4 +143,12 @@ void pin_threads(int first_cpu, int threads) {
   if (!problem.empty()) throw std::invalid_argument(problem);
 }
 
+void clear_upper_halves([[maybe_unused]] int threads) {
+#if defined(__x86_64__)
+  if (!isa::detected().has(Feature::avx2)) return;
+#pragma omp parallel num_threads(threads)
+  __asm__ volatile("vzeroupper");
+#endif
+}
+
 }  // namespace qb::bench

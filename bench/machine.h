@@ -17,4 +17,9 @@ bool emulated();
 /// Throws std::invalid_argument if the operating system refuses.
 void pin_threads(int first_cpu, int threads);
 
+/// Zeroes the upper halves of the vector registers of so many OpenMP threads, the calling one among
+/// them, as every function may expect them: FBGEMM and ggml leave something there, and SSE code
+/// that follows then waits for what it doesn't use, a Zen 4 three times as long.
+void clear_upper_halves(int threads);
+
 }  // namespace qb::bench

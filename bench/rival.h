@@ -37,7 +37,7 @@ class Rivals {
 
  private:
   void choose(const std::string& key);
-  double mean_of_calls(Instance& instance, double budget);
+  double mean_of_calls(Instance& instance, int threads, double budget);
 
   Clock clock_;
   Prepare prepare_;

@@ -134,6 +134,7 @@ double Runner::scalar_seconds(const Case& c) {
   if (!at_hand) made = scalar.make(setup(scalar));
   Instance* const instance = at_hand ? current_.instance.get() : made.get();
   double best = 1e30;
+  clear_upper_halves(c.threads);
   const double begin = now();
   do {
     const double start = now();
@@ -165,6 +166,7 @@ void Runner::run(const Case& c, benchmark::State& state) {
     // Something else may have had the caches in between; a long call makes up for that itself.
     if (current_.seconds < kLongCall) current_.instance->run();
   }
+  clear_upper_halves(c.threads);
   // A row's own clock beside Google Benchmark's: counters that are ratios need it.
   const double begin = now();
   for (auto _ : state) current_.instance->run();
