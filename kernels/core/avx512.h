@@ -121,15 +121,17 @@ template <std::size_t kLen>
 }
 
 /// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
-/// groups to something, `factors` makes of sixteen such those of groups g to g + n, the first n
-/// lanes, and `codes` uses those of groups g to g + 4. The long way from loads over tree and
-/// division to a factor hides behind the codes of groups before: the first pass is 20 groups ahead.
+/// groups to something, `reduce` four such to a vector of the sixteen, of which `factors` makes
+/// those of groups g to g + n, the first n lanes, and `codes` uses those of groups g to g + 4. The
+/// long way from loads over tree and division to a factor lies before the codes of groups before,
+/// and in pieces, four groups' codes between them: a CPU retires in order, and one that meets the
+/// whole chain at once runs out of registers behind it (a tenth of the time on a Zen 4).
 ///
 /// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
 /// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
-template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
+template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
-    const float* x, std::size_t groups, First first, Factors factors, Codes codes) {
+    const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
   using Four = decltype(first(x));
   constexpr std::size_t kFour = 4 * kLen;
   alignas(64) float factor[32];
@@ -140,23 +142,32 @@ template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i)
         four[i] = i < kFours ? first(x + i * kFour) : four[i % kFours];
-      _mm512_store_ps(factor, factors(g, four, 4 * kFours));
+      _mm512_store_ps(factor, factors(g, reduce(four), 4 * kFours));
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
     }
   } else {
+    // How far ahead the first pass is, in fours; long groups leave time as it is.
+    constexpr std::size_t kAhead = kLen < 128 ? 6 : 5, kReduce = 8 - kAhead;
+    // Two places of reading are too much for the hardware's prefetching from L3.
+    constexpr std::size_t kPrefetch = 512;
     const float* const last = x + (groups - 4) * kLen;
+    const auto first_at = [=](const float* p) { return first(p < last ? p : last); };
     Four four[4];
     for (std::size_t i = 0; i < 4; ++i) four[i] = first(x + i * kFour);
-    _mm512_store_ps(factor, factors(0, four, 16));
-    four[0] = first(groups > 16 ? x + 4 * kFour : last);
+    _mm512_store_ps(factor, factors(0, reduce(four), 16));
+    for (std::size_t i = 4; i < kAhead; ++i) four[i % 4] = first_at(x + i * kFour);
+    __m512 sixteen = _mm512_setzero_ps();
     for (std::size_t g = 0; g < groups; g += 16) {
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i, x += kFour) {
         if (g + 16 < groups) {
-          const float* const ahead = x + 5 * kFour;
-          four[(i + 1) % 4] = first(ahead < last ? ahead : last);
-          if (i == 2) _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, four, 16));
+          if (i == kReduce) sixteen = reduce(four);
+          if (i == 3) _mm512_store_ps(factor + (g + 16) % 32, factors(g + 16, sixteen, 16));
+          const float* const ahead = x + kAhead * kFour;
+          four[(i + kAhead) % 4] = first_at(ahead);
+          for (std::size_t line = 0; line < kFour; line += kLineBytes / sizeof *x)
+            __builtin_prefetch(reinterpret_cast<const char*>(ahead + line) + kPrefetch);
         }
         codes(g + 4 * i, factor + g % 32 + 4 * i, x);
       }

@@ -93,8 +93,9 @@ template <std::size_t kLen, bool kStream, class S>
   constexpr std::size_t kVectors = kLen / 16;  // of one group
   in_two_passes<kLen, kStream>(
       x, groups, absmax_of_4<kLen>,
-      [=](std::size_t g, const __m512(&four)[4], std::size_t n) {
-        const Factors16 factors(reduce16(four, greater), kMost);
+      [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      [=](std::size_t g, __m512 largest, std::size_t n) {
+        const Factors16 factors(largest, kMost);
         put_scales(scale + g, factors.scale, n);
         return factors.inv;
       },
@@ -403,9 +404,9 @@ inline __m512 extremes_of_4(const float* x) {
 /// with both signs, that of d is any if codes show it: if 1/d is finite and exact enough.
 struct FactorsQ4_0 {
   __m512 d, id;
-  FactorsQ4_0(const __m512 (&four)[4], const float* x) {
+  FactorsQ4_0(__m512 farthest, const float* x) {
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m512 extreme = _mm512_add_ps(reduce16(four, farther), _mm512_setzero_ps());
+    __m512 extreme = _mm512_add_ps(farthest, _mm512_setzero_ps());
     const __m512 magnitude = _mm512_abs_ps(extreme);
     const __mmask16 tiny = _mm512_mask_cmp_ps_mask(
         _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_LT_OQ), extreme,
@@ -467,8 +468,9 @@ template <bool kFar>
   alignas(64) f16 d[32];
   in_two_passes<kBlock, kFar>(
       x, blocks, extremes_of_4,
-      [&](std::size_t b, const __m512(&four)[4], std::size_t) {
-        const FactorsQ4_0 factors(four, x + b * kBlock);
+      [](const __m512(&four)[4]) { return reduce16(four, farther); },
+      [&](std::size_t b, __m512 farthest, std::size_t) {
+        const FactorsQ4_0 factors(farthest, x + b * kBlock);
         put_scales(d + b % 32, factors.d, 16);
         return factors.id;
       },

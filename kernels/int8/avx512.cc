@@ -81,8 +81,9 @@ template <std::size_t kLen, bool kStream, class S>
   constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
   in_two_passes<kLen, kStream>(
       x, groups, absmax_of_4<kLen>,
-      [=](std::size_t g, const __m512(&four)[4], std::size_t n) {
-        const Factors16 factors(reduce16(four, greater), kMost);
+      [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      [=](std::size_t g, __m512 largest, std::size_t n) {
+        const Factors16 factors(largest, kMost);
         put_scales(scale + g, factors.scale, n);
         return factors.inv;
       },
@@ -140,8 +141,9 @@ template <bool kStream>
   };
   in_two_passes<kBlock, kStream>(
       x, blocks, absmax_of_4<kBlock>,
-      [&](std::size_t b, const __m512(&four)[4], std::size_t n) {
-        const __m512 scale = _mm512_div_ps(reduce16(four, greater), _mm512_set1_ps(kMost));
+      [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      [&](std::size_t b, __m512 largest, std::size_t n) {
+        const __m512 scale = _mm512_div_ps(largest, _mm512_set1_ps(kMost));
         put_scales(d + b % 32, scale, n);
         const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
         const __m512 infinity = _mm512_set1_ps(__builtin_inff());
