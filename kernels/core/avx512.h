@@ -320,12 +320,14 @@ struct ThroughF16 {
   }
 };
 
-/// 64 integers as bytes, in order. The packs work within quarters and leave four bytes of each
-/// register there.
-[[maybe_unused]] inline __m512i narrow64(__m512i a, __m512i b, __m512i c, __m512i d) {
-  const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+/// 64 bytes in order. The packs work within quarters and leave four bytes of each register there.
+[[maybe_unused]] inline __m512i in_order(__m512i packed) {
   return _mm512_permutexvar_epi32(
-      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), bytes);
+      _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), packed);
+}
+/// 64 integers as bytes, in order.
+[[maybe_unused]] inline __m512i narrow64(__m512i a, __m512i b, __m512i c, __m512i d) {
+  return in_order(_mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d)));
 }
 
 [[maybe_unused]] inline __m512 load16(const float* x) { return _mm512_loadu_ps(x); }

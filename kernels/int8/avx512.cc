@@ -80,8 +80,7 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
   in_two_passes<kLen, kStream>(
-      x, groups, absmax_of_4<kLen>,
-      [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      x, groups, absmax_of_4<kLen>, [](const __m512(&four)[4]) { return reduce16(four, greater); },
       [=](std::size_t g, __m512 largest, std::size_t n) {
         const Factors16 factors(largest, kMost);
         put_scales(scale + g, factors.scale, n);
@@ -127,12 +126,38 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
 
 // ---- q8_0
 
+/// 64 codes of q8_0, the first 32 by `a`, the others by `b`: 16/d. Of n, a product's sixteenths
+/// truncated, vpmulhrsw by 2049 makes (2048 n + n + 2^14) >> 15: n/16 rounded, and halves up, but
+/// for the single n. That is less than 2048, so it counts only at a half, and takes a negative one
+/// down.
+inline __m512i codes64_away(const float* x, __m512 a, __m512 b) {
+  const auto sixteenths = [=](std::size_t j, __m512 factor) {
+    return _mm512_cvttps_epi32(_mm512_mul_ps(load16(x + j), factor));
+  };
+  const auto words = [=](std::size_t j, __m512 factor) {
+    return _mm512_mulhrs_epi16(
+        _mm512_packs_epi32(sixteenths(j, factor), sixteenths(j + 16, factor)),
+        _mm512_set1_epi16(2049));
+  };
+  return in_order(_mm512_packs_epi16(words(0, a), words(32, b)));
+}
+
+inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
+  for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
+    const float d = absmax_of_1(x, kBlock) / kMost;
+    const float id = 1.0f / d;
+    y[i].d = f16(narrowed(d));
+    some_codes<HalfAway>(x, kBlock, _mm512_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f), y[i].qs);
+  }
+}
+
 /// A multiple of 16 blocks. kStream: of 32, which are 17 lines and go past the caches together; y
 /// is then at a line.
 template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(64) f16 d[32];
+  unsigned tiny = 0;  // whether 16/d has overflowed where 1/d may not have
   // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
   const auto flush = [&](BlockQ8_0* to) {
     for (std::size_t j = 0; j < sizeof staged; j += kLineBytes)
@@ -145,17 +170,20 @@ template <bool kStream>
       [&](std::size_t b, __m512 largest, std::size_t n) {
         const __m512 scale = _mm512_div_ps(largest, _mm512_set1_ps(kMost));
         put_scales(d + b % 32, scale, n);
-        const __m512 id = _mm512_div_ps(_mm512_set1_ps(1.0f), scale);
+        const __m512 id = _mm512_div_ps(_mm512_set1_ps(16.0f), scale);
         const __m512 infinity = _mm512_set1_ps(__builtin_inff());
-        return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(id, infinity, _CMP_LT_OQ), id);
+        const __mmask16 finite = _mm512_cmp_ps_mask(id, infinity, _CMP_LT_OQ);
+        tiny |=
+            _mm512_mask_cmp_ps_mask(__mmask16(~finite), scale, _mm512_setzero_ps(), _CMP_NEQ_OQ);
+        return _mm512_maskz_mov_ps(finite, id);
       },
       [&](std::size_t b, const float* id, const float* from) {
         if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
 #pragma GCC unroll 2
         for (std::size_t i = 0; i < 4; i += 2) {
-          const __m512i both = codes64<HalfAway>(from + i * kBlock, _mm512_set1_ps(id[i]),
-                                                 _mm512_set1_ps(id[i + 1]));
+          const __m512i both =
+              codes64_away(from + i * kBlock, _mm512_set1_ps(id[i]), _mm512_set1_ps(id[i + 1]));
           to[i].d = d[b % 32 + i];
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to[i].qs), _mm512_castsi512_si256(both));
           to[i + 1].d = d[b % 32 + i + 1];
@@ -164,15 +192,9 @@ template <bool kStream>
         }
       });
   if (kStream && blocks != 0) flush(y + blocks - 32);
-}
-
-inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
-    const float d = absmax_of_1(x, kBlock) / kMost;
-    const float id = 1.0f / d;
-    y[i].d = f16(narrowed(d));
-    some_codes<HalfAway>(x, kBlock, _mm512_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f), y[i].qs);
-  }
+  if (tiny) [[unlikely]]
+    for (std::size_t i = 0; i < blocks; ++i)
+      if (y[i].d == f16(0)) blocks_one_by_one(x + i * kBlock, 1, y + i);
 }
 
 // ---- back
