@@ -57,15 +57,17 @@ template <std::size_t kLen>
 }
 
 /// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
-/// groups to something, `factors` makes of two such those of groups g to g + n, the first n lanes,
-/// and `codes` uses those of groups g to g + 4. The long way from loads over tree and division to a
-/// factor hides behind the codes of groups before: the first pass is 12 groups ahead.
+/// groups to something, `reduce` two such to a vector of the eight, of which `factors` makes those
+/// of groups g to g + n, the first n lanes, and `codes` uses those of groups g to g + 4. The long
+/// way from loads over tree and division to a factor lies before the codes of groups before, and in
+/// pieces, four groups' codes between them: a CPU retires in order, and one that meets the whole
+/// chain at once runs out of registers behind it.
 ///
 /// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
 /// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
-template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
+template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
-    const float* x, std::size_t groups, First first, Factors factors, Codes codes) {
+    const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
   constexpr std::size_t kFour = 4 * kLen;
   alignas(32) float factor[16];
   if constexpr (kFar) {
@@ -74,24 +76,31 @@ template <std::size_t kLen, bool kFar, class First, class Factors, class Codes>
       for (std::size_t i = 0; i < kFours; i += 2) {
         const auto low = first(x + i * kFour);
         const auto high = kFours == 1 ? low : first(x + (i + 1) * kFour);
-        _mm256_store_ps(factor + 4 * i, factors(g + 4 * i, low, high, kFours == 1 ? 4 : 8));
+        _mm256_store_ps(factor + 4 * i, factors(g + 4 * i, reduce(low, high), kFours == 1 ? 4 : 8));
       }
       for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
     }
   } else {
+    using Four = decltype(first(x));
+    // How far ahead the first pass is, in fours. Long groups leave time as it is, and more than one
+    // vector a four no registers.
+    constexpr std::size_t kAhead = kLen < 128 && sizeof(Four) == 32 ? 4 : 3, kReduce = 4 - kAhead;
     const float* const last = x + (groups - 4) * kLen;
-    auto low = first(x), high = first(x + kFour);
-    _mm256_store_ps(factor, factors(0, low, high, 8));
-    low = first(groups > 8 ? x + 2 * kFour : last);
-    for (std::size_t g = 0; g < groups; g += 8, x += 2 * kFour) {
-      const bool more = g + 8 < groups;
-      if (more) {
-        high = first(x + 3 * kFour);
-        _mm256_store_ps(factor + (g + 8) % 16, factors(g + 8, low, high, 8));
+    const auto first_at = [=](const float* p) { return first(p < last ? p : last); };
+    Four two[2] = {first(x), first(x + kFour)};
+    auto eight = reduce(two[0], two[1]);
+    _mm256_store_ps(factor, factors(0, eight, 8));
+    for (std::size_t i = 2; i < kAhead; ++i) two[i % 2] = first_at(x + i * kFour);
+    for (std::size_t g = 0; g < groups; g += 8) {
+#pragma GCC unroll 2
+      for (std::size_t i = 0; i < 2; ++i, x += kFour) {
+        if (g + 8 < groups) {
+          if (i == kReduce) eight = reduce(two[0], two[1]);
+          if (i == 1) _mm256_store_ps(factor + (g + 8) % 16, factors(g + 8, eight, 8));
+          two[(i + kAhead) % 2] = first_at(x + kAhead * kFour);
+        }
+        codes(g + 4 * i, factor + g % 16 + 4 * i, x);
       }
-      codes(g, factor + g % 16, x);
-      if (more) low = first(g + 16 < groups ? x + 4 * kFour : last);
-      codes(g + 4, factor + g % 16 + 4, x + kFour);
     }
   }
 }

@@ -210,8 +210,9 @@ template <std::size_t kLen, bool kStream, class S>
   constexpr std::size_t kVectors = kLen / 8;  // of one group
   in_two_passes<kLen, kStream>(
       x, groups, absmax_of_4<kLen>,
-      [=](std::size_t g, __m256i low, __m256i high, std::size_t n) {
-        const Factors factors(reduce8(low, high, greater));
+      [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
+      [=](std::size_t g, __m256 largest, std::size_t n) {
+        const Factors factors(largest);
         put_scales(scale + g, factors.scale, n);
         return factors.inv;
       },
@@ -568,16 +569,23 @@ inline Extremes extremes_of_4(const float* x) {
   return {reduce(positive_of), reduce(negative_of)};
 }
 
+/// Of eight, one a lane.
+struct Extremes8 {
+  __m256 positive, negative;
+};
+inline Extremes8 extremes_of_8(const Extremes& low, const Extremes& high) {
+  return {reduce8(low.positive, high.positive, positive_of),
+          reduce8(low.negative, high.negative, negative_of)};
+}
+
 /// d and 1/d (0 where it is not finite) of eight blocks at x.
 struct FactorsQ4_0 {
   __m256 d, id;
-  FactorsQ4_0(const Extremes& low, const Extremes& high, const float* x) {
-    const __m256 positive = reduce8(low.positive, high.positive, positive_of);
-    const __m256 negative = reduce8(low.negative, high.negative, negative_of);
+  FactorsQ4_0(const Extremes8& e, const float* x) {
     const __m256 zero = _mm256_setzero_ps(), sign = _mm256_set1_ps(-0.0f);
-    const __m256 sum = _mm256_add_ps(positive, negative);  // of both signs: its sign decides
+    const __m256 sum = _mm256_add_ps(e.positive, e.negative);  // of both signs: its sign decides
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m256 extreme = _mm256_add_ps(_mm256_blendv_ps(positive, negative, sum), zero);
+    __m256 extreme = _mm256_add_ps(_mm256_blendv_ps(e.positive, e.negative, sum), zero);
     int ties = _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(sum, zero, _CMP_EQ_OQ),
                                                 _mm256_cmp_ps(extreme, zero, _CMP_NEQ_OQ)));
     if (__builtin_expect(ties != 0, 0)) {
@@ -597,16 +605,25 @@ struct FactorsQ4_0 {
   }
 };
 
-/// Nibbles of one block as words: 0-3 8-11 | 4-7 12-15, low and high merged into the low byte.
+/// Sixteen times the codes of 16 elements, with four bits of fraction, before their limit, as
+/// words: 0-3 8-11 | 4-7 12-15. The FMA rounds as the sum of the product and 8.5.
 inline __m256i words_q4_0(const float* x, __m256 id) {
-  const __m256 half = _mm256_set1_ps(8.5f);
-  __m256i c[4];
-  for (int i = 0; i < 4; ++i)
-    c[i] = _mm256_cvttps_epi32(_mm256_add_ps(_mm256_mul_ps(_mm256_loadu_ps(x + 8 * i), id), half));
-  const __m256i most = _mm256_set1_epi16(15);
-  const __m256i low = _mm256_min_epu16(_mm256_packus_epi32(c[0], c[1]), most);
-  const __m256i high = _mm256_min_epu16(_mm256_packus_epi32(c[2], c[3]), most);
-  return _mm256_or_si256(low, _mm256_slli_epi16(high, 4));
+  const auto words = [=](const float* p) {
+    return _mm256_cvttps_epi32(_mm256_fmadd_ps(_mm256_mul_ps(_mm256_loadu_ps(p), id),
+                                               _mm256_set1_ps(16.0f), _mm256_set1_ps(136.0f)));
+  };
+  return _mm256_packus_epi32(words(x), words(x + 8));
+}
+
+/// The bytes of two blocks. Packing saturates: 15 and all of the fraction.
+inline __m256i bytes_q4_0(const float* x, __m256 first, __m256 second) {
+  const __m256i low = _mm256_packus_epi16(words_q4_0(x, first), words_q4_0(x + kBlock, second));
+  const __m256i high =
+      _mm256_packus_epi16(words_q4_0(x + 16, first), words_q4_0(x + kBlock + 16, second));
+  const __m256i low_nibbles = _mm256_set1_epi8(15);
+  const __m256i bytes = _mm256_or_si256(_mm256_and_si256(_mm256_srli_epi16(low, 4), low_nibbles),
+                                        _mm256_andnot_si256(low_nibbles, high));
+  return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
 /// A multiple of 16 blocks. kFar: as in in_two_passes.
@@ -614,19 +631,16 @@ template <bool kFar>
 [[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
   alignas(16) f16 d[16];
   in_two_passes<kBlock, kFar>(
-      x, blocks, extremes_of_4,
-      [&](std::size_t b, const Extremes& low, const Extremes& high, std::size_t) {
-        const FactorsQ4_0 factors(low, high, x + b * kBlock);
+      x, blocks, extremes_of_4, extremes_of_8,
+      [&](std::size_t b, const Extremes8& extremes, std::size_t) {
+        const FactorsQ4_0 factors(extremes, x + b * kBlock);
         put_scales(d + b % 16, factors.d, 8);
         return factors.id;
       },
       [&](std::size_t b, const float* id, const float* from) {
         for (std::size_t i = 0; i < 4; i += 2, from += 2 * kBlock) {
-          const __m256i bytes =
-              _mm256_packus_epi16(words_q4_0(from, _mm256_broadcast_ss(id + i)),
-                                  words_q4_0(from + kBlock, _mm256_broadcast_ss(id + i + 1)));
           const __m256i both =
-              _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+              bytes_q4_0(from, _mm256_broadcast_ss(id + i), _mm256_broadcast_ss(id + i + 1));
           BlockQ4_0* const to = y + b + i;
           to[0].d = d[b % 16 + i];
           _mm_storeu_si128(reinterpret_cast<__m128i*>(to[0].qs), _mm256_castsi256_si128(both));

@@ -140,13 +140,17 @@ struct HalfAway {
 
 // ---- codes
 
-/// 32 codes in order. The packs work within halves and leave 4 bytes of a, b, c, d, then again.
+/// 32 bytes in order. The packs work within halves and leave 4 bytes of a, b, c, d, then again.
+inline __m256i in_order(__m256i packed) {
+  return _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/// 32 codes in order.
 template <class Rounding, class T>
 inline __m256i codes32(const T* x, __m256 inv) {
   const auto word = [=](std::size_t j) { return Rounding::code(load8(x + j), inv); };
-  const __m256i packed = _mm256_packs_epi16(_mm256_packs_epi32(word(0), word(8)),
-                                            _mm256_packs_epi32(word(16), word(24)));
-  return _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  return in_order(_mm256_packs_epi16(_mm256_packs_epi32(word(0), word(8)),
+                                     _mm256_packs_epi32(word(16), word(24))));
 }
 
 template <class Rounding, class T>
@@ -207,8 +211,9 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   in_two_passes<kLen, kStream>(
       x, groups, absmax_of_4<kLen>,
-      [=](std::size_t g, __m256i low, __m256i high, std::size_t n) {
-        const __m256 largest = reduce8(low, high, greater), qmax = _mm256_set1_ps(127.0f);
+      [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
+      [=](std::size_t g, __m256 largest, std::size_t n) {
+        const __m256 qmax = _mm256_set1_ps(127.0f);
         const __m256 inv = finite_or_zero(_mm256_div_ps(qmax, largest));
         const __m256 used = _mm256_cmp_ps(inv, _mm256_setzero_ps(), _CMP_NEQ_OQ);
         store_scales(scale + g, _mm256_and_ps(used, _mm256_div_ps(largest, qmax)), n);
@@ -255,16 +260,27 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::i
 
 // ---- q8_0
 
-inline void block(const float* x, BlockQ8_0* y, std::uint16_t d, __m256 id) {
-  y->d = f16(d);
-  store<false>(y->qs, codes32<HalfAway>(x, id));
+/// 32 codes, `factor` being 16/d. Of n, a product's sixteenths truncated, vpmulhrsw by 2049 makes
+/// (2048 n + n + 2^14) >> 15: n/16 rounded, and halves up, but for the single n. That is less than
+/// 2048, so it counts only at a half, and takes a negative one down.
+inline __m256i codes32_away(const float* x, __m256 factor) {
+  const auto sixteenths = [=](std::size_t j) {
+    return _mm256_cvttps_epi32(_mm256_mul_ps(load8(x + j), factor));
+  };
+  const auto words = [=](std::size_t j) {
+    return _mm256_mulhrs_epi16(_mm256_packs_epi32(sixteenths(j), sixteenths(j + 8)),
+                               _mm256_set1_epi16(2049));
+  };
+  return in_order(_mm256_packs_epi16(words(0), words(16)));
 }
 
 inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
   for (std::size_t i = 0; i < blocks; ++i, x += kBlock) {
     const float d = absmax(x, kBlock) / 127.0f;
     const float id = 1.0f / d;
-    block(x, y + i, narrowed(d), _mm256_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f));
+    y[i].d = f16(narrowed(d));
+    const __m256 factor = _mm256_set1_ps(id <= 0x1.fffffep127f ? id : 0.0f);
+    store<false>(y[i].qs, codes32<HalfAway>(x, factor));
   }
 }
 
@@ -274,6 +290,7 @@ template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(16) std::uint16_t d[16];
+  int tiny = 0;  // whether 16/d has overflowed where 1/d may not have
   // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
   const auto flush = [&](BlockQ8_0* to) {
     for (std::size_t j = 0; j < sizeof staged; j += 32)
@@ -283,19 +300,29 @@ template <bool kStream>
   };
   in_two_passes<kBlock, kStream>(
       x, blocks, absmax_of_4<kBlock>,
-      [&](std::size_t b, __m256i low, __m256i high, std::size_t) {
-        const __m256 scale = _mm256_div_ps(reduce8(low, high, greater), _mm256_set1_ps(127.0f));
+      [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
+      [&](std::size_t b, __m256 largest, std::size_t) {
+        const __m256 scale = _mm256_div_ps(largest, _mm256_set1_ps(127.0f));
         _mm_store_si128(reinterpret_cast<__m128i*>(d + b % 16),
                         _mm256_cvtps_ph(scale, _MM_FROUND_TO_NEAREST_INT));
-        return finite_or_zero(_mm256_div_ps(_mm256_set1_ps(1.0f), scale));
+        const __m256 id = finite_or_zero(_mm256_div_ps(_mm256_set1_ps(16.0f), scale));
+        const __m256 zero = _mm256_setzero_ps();
+        tiny |= _mm256_movemask_ps(_mm256_and_ps(_mm256_cmp_ps(id, zero, _CMP_EQ_OQ),
+                                                 _mm256_cmp_ps(scale, zero, _CMP_NEQ_OQ)));
+        return id;
       },
       [&](std::size_t b, const float* id, const float* from) {
         if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
-        for (std::size_t i = 0; i < 4; ++i, from += kBlock)
-          block(from, to + i, d[b % 16 + i], _mm256_broadcast_ss(id + i));
+        for (std::size_t i = 0; i < 4; ++i, from += kBlock) {
+          to[i].d = f16(d[b % 16 + i]);
+          store<false>(to[i].qs, codes32_away(from, _mm256_broadcast_ss(id + i)));
+        }
       });
   if (kStream && blocks != 0) flush(y + blocks - 32);
+  if (tiny) [[unlikely]]
+    for (std::size_t i = 0; i < blocks; ++i)
+      if (y[i].d == f16(0)) blocks_one_by_one(x + i * kBlock, 1, y + i);
 }
 
 // ---- back
