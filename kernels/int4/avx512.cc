@@ -105,8 +105,7 @@ template <std::size_t kLen, bool kStream, class S>
           __m512i c[8];
 #pragma GCC unroll 8
           for (std::size_t i = 0; i < 8; ++i)
-            c[i] =
-                HalfToEven::code(load16(from + 16 * i), _mm512_set1_ps(factor[(v + i) / kVectors]));
+            c[i] = HalfToEven::code(load16(from + 16 * i), broadcast(factor + (v + i) / kVectors));
           store<kStream>(to, pack128(c));
         }
       });
@@ -260,7 +259,7 @@ inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t le
         alignas(64) float factor[16];
         _mm512_store_ps(factor, load16(scale + i));
         for (std::size_t g = 0; g < 16; ++g)
-          decode32<kStream>(q + 16 * (i + g), _mm512_mul_ps(codes, _mm512_set1_ps(factor[g])),
+          decode32<kStream>(q + 16 * (i + g), _mm512_mul_ps(codes, broadcast(factor + g)),
                             y + 32 * (i + g));
       }
   for (; i < groups; ++i)
@@ -430,11 +429,11 @@ struct FactorsQ4_0 {
 /// Sixteen times the codes of 16 elements of each of two blocks, with four bits of fraction, before
 /// their limit. The FMA rounds as the sum of the product and 8.5.
 inline __m512i words_q4_0(const float* x, const float* id) {
-  const auto words = [](const float* p, float factor) {
-    return _mm512_cvttps_epi32(_mm512_fmadd_ps(_mm512_mul_ps(load16(p), _mm512_set1_ps(factor)),
+  const auto words = [](const float* p, const float* factor) {
+    return _mm512_cvttps_epi32(_mm512_fmadd_ps(_mm512_mul_ps(load16(p), broadcast(factor)),
                                                _mm512_set1_ps(16.0f), _mm512_set1_ps(136.0f)));
   };
-  return _mm512_packus_epi32(words(x, id[0]), words(x + kBlock, id[1]));
+  return _mm512_packus_epi32(words(x, id), words(x + kBlock, id + 1));
 }
 
 /// Four blocks with their d. False if the largest magnitude may occur with both signs: the other

@@ -90,7 +90,7 @@ template <std::size_t kLen, bool kStream, class S>
         std::int8_t* to = q + g * kLen;
 #pragma GCC unroll 4
         for (std::size_t i = 0; i < 4; i += kPerStep) {
-          const __m512 a = _mm512_set1_ps(factor[i]), b = _mm512_set1_ps(factor[i + kPerStep - 1]);
+          const __m512 a = broadcast(factor + i), b = broadcast(factor + i + kPerStep - 1);
           for (std::size_t j = 0; j < kPerStep * kLen; j += 64, from += 64, to += 64)
             store<kStream>(to, codes64<HalfToEven>(from, a, b));
         }
@@ -183,7 +183,7 @@ template <bool kStream>
 #pragma GCC unroll 2
         for (std::size_t i = 0; i < 4; i += 2) {
           const __m512i both =
-              codes64_away(from + i * kBlock, _mm512_set1_ps(id[i]), _mm512_set1_ps(id[i + 1]));
+              codes64_away(from + i * kBlock, broadcast(id + i), broadcast(id + i + 1));
           to[i].d = d[b % 32 + i];
           _mm256_storeu_si256(reinterpret_cast<__m256i*>(to[i].qs), _mm512_castsi512_si256(both));
           to[i + 1].d = d[b % 32 + i + 1];
@@ -330,7 +330,7 @@ inline void groups_back(const std::int8_t* q, std::size_t groups, std::size_t le
     alignas(64) float factor[16];
     _mm512_store_ps(factor, load16(scale + i));
     for (std::size_t g = 0; g < 16; ++g) {
-      const __m512 v = _mm512_set1_ps(factor[g]);
+      const __m512 v = broadcast(factor + g);
       for (std::size_t j = 0; j < len; j += 32, q += 32, y += 32) back32<kStream>(q, v, y);
     }
   }
