@@ -156,7 +156,7 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
     }
   } else {
     // How far ahead the first pass is, in fours; long groups leave time as it is.
-    constexpr std::size_t kAhead = kLen < 128 ? 6 : 5, kReduce = 8 - kAhead;
+    constexpr std::size_t kAhead = kLen == 32 ? 7 : kLen == 64 ? 6 : 5, kReduce = 8 - kAhead;
     // Two places of reading are too much for the hardware's prefetching from L3.
     constexpr std::size_t kPrefetch = 512;
     const float* const last = x + (groups - 4) * kLen;
