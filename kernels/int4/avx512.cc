@@ -8,8 +8,8 @@
 //                 other sign has one too the first of them counts: its code is 16.5 before its
 //                 limit, so codes with four bits of fraction tell, and the blocks are done again
 //                 one by one. 9 half operations for 32 elements to find d and 19 for the codes, 7.2
-//                 cycles at best on a Zen 4 (7.8 for the mix alone), of which 10.0 were measured
-//                 in L2.
+//                 cycles at best on a Zen 4, of which 8.8 were measured in L2 when this was
+//                 written.
 //   dequantize    a table of the sixteen products in one register: vpsrlvd brings nibble i to the
 //                 low bits of lane i and vpermps, which ignores those above, looks it up. Three
 //                 operations for sixteen values, no conversion and no multiplication.

@@ -5,12 +5,13 @@
 //                      vector, lane i for group i, so that one division serves them all: 61
 //                      operations for sixteen groups of 32, 30 of them shuffles. From there on
 //                      vmulps + vcvtps2dq a vector, and four operations pack four vectors; q8_0
-//                      adds two a vector to round half away. The factors come well before the
-//                      codes (core/avx512.h), which hides the latency of tree and division.
-//                      A Zen 4 has each of these on two of four 256-bit pipes, but integer maxima
-//                      and logic on all: 20 half operations for 32 elements, 5 cycles at best (28
-//                      and 7 with q8_0), of which 7.6 (10.3) were measured there in L1. Loads,
-//                      of each vector twice and of each factor, are 5 cycles as well.
+//                      rounds half away by one multiplication of 32 words and takes its blocks
+//                      apart. A Zen 4 has each of these on two of four 256-bit pipes (unpacking on
+//                      three), but integer maxima and logic on all: 20 half operations for 32
+//                      elements, 5 cycles at best (23 and 5.8 with q8_0), of which 6.3 (7.6) were
+//                      measured there in L2 when this was written. Loads, of each vector twice and
+//                      of each factor, are 4.5 cycles. What is left is a chain's latency that the
+//                      CPU can't run past: in_two_passes (core/avx512.h) has it in pieces.
 //   back to f32        vpmovsxbd + vcvtdq2ps + vmulps for sixteen values: 1.5 cycles where the
 //                      store takes one.
 //   f16 in             five operations a vector, two of them to round to f16: 14 half operations
