@@ -2,10 +2,9 @@
 //
 //   f16 -> f32   vcvtph2ps zmm, two operations, and a store per sixteen elements: the store in L1,
 //                then memory.
-//   f32 -> f16   vcvtps2ph zmm in L1, two operations on the pipes of shuffles and of conversions:
-//   on
-//                a Zen 4 four thirds of a cycle for sixteen elements, where the load and the half
-//                vector's store take one; memory from L2 outward.
+//   f32 -> f16   vcvtps2ph zmm in L1, two operations, one of them a shuffle: on a Zen 4 four thirds
+//                of a cycle for sixteen elements, where the load and the half vector's store take
+//                one; memory from L2 outward.
 //   bf16 -> f32  the store in L1, then memory. vfixupimmps makes a signalling NaN quiet by a table
 //                and keeps all else. As far as L2 by half vectors, three operations for each eight;
 //                beyond by whole ones, which a Zen 4 writes faster there (1.1 times when this was
