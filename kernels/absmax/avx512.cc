@@ -5,8 +5,7 @@
 //                   looks for it beside: three operations for 128 bytes. What it finds, and what
 //                   may be subnormal (DAZ would hide it), is done again on the bits.
 //   one f16 group   an AND and a maximum a load: 64 bytes a cycle.
-//   beyond caches   memory, read as four interleaved streams.
-//   groups of 32    AVX2's code: see absmax/eights.h.
+//   groups of 32    AVX2's code, and so is that of one group beyond the caches: absmax/eights.h.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // eight loads of one f32 group take 8 cycles; with two, 6.
@@ -61,8 +60,6 @@ struct Z16 {
   }
 };
 
-constexpr std::size_t kStreams = 4, kPage = 4096, kLine = kLineBytes;
-
 /// One group, on the bits. Eight loads go through a tree to four accumulators, so that a load costs
 /// one AND and one maximum and no chain is longer than the loads take.
 template <class U>
@@ -107,46 +104,22 @@ inline float run(const float* x, std::size_t len) {
 
 inline float run(const f16* x, std::size_t len) { return run_bits<Z16>(x, len); }
 
-/// One group too large for the caches: four streams, a line of each in turn, keep more of the
-/// memory's banks and of the core's prefetchers busy than one. Fetching ahead by instruction only
-/// gets in their way (measured on a Zen 4).
 template <class U>
-inline float run_streams(const typename U::T* x, std::size_t len) {
-  // Not whole pages apart, or all streams would fall into one set of the first-level cache.
-  const std::size_t bytes = len * sizeof *x / kStreams / kPage * kPage - 9 * kLine;
-  const std::size_t stride = bytes / sizeof *x;
-  __m512i a[kStreams];
-  for (auto& v : a) v = _mm512_setzero_si512();
-  for (std::size_t j = 0; j < stride; j += U::lanes)
-    for (std::size_t i = 0; i < kStreams; ++i) {
-      const auto* const line = x + i * stride + j;
-      a[i] = U::max(a[i], U::magnitude(line));
-    }
-  for (std::size_t step = kStreams / 2; step; step /= 2)
-    for (std::size_t i = 0; i < step; ++i) a[i] = U::max(a[i], a[i + step]);
-  const float rest = run_bits<U>(x + kStreams * stride, len - kStreams * stride);
-  const float most = U::reduce(a[0]);
-  // As bits, for NaN: it is the largest.
-  return __builtin_bit_cast(std::uint32_t, rest) > __builtin_bit_cast(std::uint32_t, most) ? rest
-                                                                                           : most;
-}
-
-template <class U, class Z>
 inline void all(const typename U::T* x, std::size_t groups, std::size_t len, float* out) {
   if (len * sizeof *x <= kShort) return short_groups<U>(x, groups, len, out);
   const bool far = len * sizeof *x >= kStreamBytes;
   for (std::size_t i = 0; i < groups; ++i)
-    out[i] = far ? run_streams<Z>(x + i * len, len) : run(x + i * len, len);
+    out[i] = far ? far_run<U>(x + i * len, len) : run(x + i * len, len);
 }
 
 }  // namespace
 
 void absmax_f32_avx512(const float* x, std::size_t groups, std::size_t len, float* out) {
-  all<U32, Z32>(x, groups, len, out);
+  all<U32>(x, groups, len, out);
 }
 
 void absmax_f16_avx512(const f16* x, std::size_t groups, std::size_t len, float* out) {
-  all<U16, Z16>(x, groups, len, out);
+  all<U16>(x, groups, len, out);
 }
 
 }  // namespace qb::absmax

@@ -1,5 +1,6 @@
-// Groups, eight at a time, in 256-bit vectors: what AVX2 and AVX-512 share. Wider ones don't help:
-// the last halvings, of more lanes, cost what the first steps save.
+// Groups, eight at a time, and runs too large for the caches, in 256-bit vectors: what AVX2 and
+// AVX-512 share. Wider ones don't help: the last halvings, of more lanes, cost what the first steps
+// save, and memory is read the better by 32 bytes (core/turns.h).
 //
 // Arithmetic is on the bits with the sign cleared: NaN is the largest. In an anonymous namespace on
 // purpose (docs/decisions/0002-odr.md).
@@ -7,6 +8,7 @@
 
 #include <immintrin.h>
 
+#include "core/turns.h"
 #include "core/types.h"
 
 #if !defined(__AVX2__) || !defined(__F16C__)
@@ -106,8 +108,20 @@ inline float run(const typename U::T* x, std::size_t len) {
   return U::reduce(U::max(U::max(a[0], a[1]), U::max(a[2], a[3])));
 }
 
+/// One run too large for the caches.
+template <class U>
+inline float far_run(const typename U::T* x, std::size_t len) {
+  const auto [most, done] = far_maxima(x, len);
+  const float rest = run<U>(x + done, len - done), largest = U::reduce(most);
+  // As bits, for NaN: it is the largest.
+  return __builtin_bit_cast(std::uint32_t, rest) > __builtin_bit_cast(std::uint32_t, largest)
+             ? rest
+             : largest;
+}
+
 /// Eight groups of len >= U::lanes, one behind the other. kLen: len where it is known, else 0.
-template <class U, std::size_t kLen>
+/// kInOrder: left to itself gcc has some loads jump ahead.
+template <class U, std::size_t kLen, bool kInOrder>
 inline __m256 eight(const typename U::T* x, std::size_t len) {
   constexpr std::size_t lanes = U::lanes;
   __m256i g[8];
@@ -121,6 +135,7 @@ inline __m256 eight(const typename U::T* x, std::size_t len) {
       for (std::size_t j = lanes; j < kLen; j += lanes)
         g[i] = U::max(g[i], U::magnitude(group + j));
     }
+    if constexpr (kInOrder) __asm__ volatile("" ::: "memory");
   }
   if constexpr (kLen == 0) {
     std::size_t j = lanes;
@@ -137,8 +152,23 @@ template <class U, std::size_t kLen>
 inline void by_eights(const typename U::T* x, std::size_t groups, std::size_t len, float* out) {
   std::size_t done = 0;
   for (; groups - done >= 8; done += 8)
-    _mm256_storeu_ps(out + done, eight<U, kLen>(x + done * len, kLen ? kLen : len));
+    _mm256_storeu_ps(out + done, eight<U, kLen, false>(x + done * len, kLen ? kLen : len));
   for (; done < groups; ++done) out[done] = run<U>(x + done * len, len);
+}
+
+/// Groups too large for the caches together, in turns of 32 groups; how many of them are done.
+template <class U, std::size_t kLen>
+[[gnu::noinline]] std::size_t far_eights(const typename U::T* x, std::size_t groups,
+                                         std::size_t len, float* out) {
+  constexpr std::size_t kTurn = 32;
+  const std::size_t stride = turns_apart(groups / kTurn) * kTurn;
+  for (std::size_t g = 0; g < stride; g += kTurn)
+    for (std::size_t place = 0; place < kPlaces; ++place)
+      for (std::size_t k = 0; k < kTurn; k += 8) {
+        const std::size_t at = place * stride + g + k;
+        _mm256_storeu_ps(out + at, eight<U, kLen, true>(x + at * len, kLen ? kLen : len));
+      }
+  return kPlaces * stride;
 }
 
 /// Up to this many bytes groups go by eights: longer ones hide their own reductions.
@@ -146,9 +176,16 @@ constexpr std::size_t kShort = 1024;
 
 template <class U>
 inline void short_groups(const typename U::T* x, std::size_t groups, std::size_t len, float* out) {
-  if (len < U::lanes)
+  if (len < U::lanes) {
     for (std::size_t i = 0; i < groups; ++i) out[i] = U::one(x + i * len, len);
-  else if (len == 32)
+    return;
+  }
+  if (groups * len * sizeof *x >= kStreamBytes) {
+    const std::size_t done =
+        len == 32 ? far_eights<U, 32>(x, groups, len, out) : far_eights<U, 0>(x, groups, len, out);
+    x += done * len, groups -= done, out += done;
+  }
+  if (len == 32)
     by_eights<U, 32>(x, groups, len, out);
   else
     by_eights<U, 0>(x, groups, len, out);
