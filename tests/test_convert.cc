@@ -114,7 +114,8 @@ void misaligned_starts(Fn* kernel) {
 /// Large enough for non-temporal stores, which need an alignment that the output lacks.
 template <class In, class Out, class Fn>
 void beyond_the_caches(Fn* kernel) {
-  const std::size_t least = qb::kStreamBytes / (sizeof(In) + sizeof(Out)) + 1;
+  const std::size_t bytes = sizeof(Out) > sizeof(In) ? qb::kStreamBytesWriting : qb::kStreamBytes;
+  const std::size_t least = bytes / (sizeof(In) + sizeof(Out)) + 1;
   const std::vector<In> x = patterns<In>(least + 200, 5);
   std::vector<Out> y;
   misaligned<In, Out>(kernel, least - 2, 0, 1, x, y);

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "core/check.h"
+#include "core/stream.h"
 #include "oracle/int4.h"
 #include "support/dequantize_checks.h"
 #include "support/guarded.h"
@@ -219,7 +220,7 @@ QB_VARIANT_TEST(QuantizeF16S4, AnyPatternsAreMemorySafe) {
 template <class S, class Y>
 void check_large(void kernel(const std::uint8_t*, std::size_t, std::size_t, const S*, Y*),
                  S scale) {
-  constexpr std::size_t n = (std::size_t{20} << 20) / sizeof(Y);
+  constexpr std::size_t n = qb::kStreamBytesWriting / sizeof(Y);
   static const std::vector<std::uint8_t> q = Layout<std::uint8_t>::codes(1, n);
   std::vector<Y> y(n + 16);
   Y table[16];
@@ -364,7 +365,7 @@ QB_VARIANT_TEST(PackS4, PastTheCaches) {
 }
 
 QB_VARIANT_TEST(UnpackS4, PastTheCaches) {
-  const std::size_t n = (std::size_t{20} << 20) + 33;
+  const std::size_t n = qb::kStreamBytesWriting + 33;
   const std::vector<std::int8_t> want = all_codes(n);
   const std::vector<std::uint8_t> packed = qb::oracle::pack_s4(want);
   std::vector<std::int8_t> q(n + 1);
@@ -523,7 +524,7 @@ QB_VARIANT_TEST(DequantizeQ4_0F32, EveryScale) {
 }
 
 QB_VARIANT_TEST(DequantizeQ4_0F32, PastTheCaches) {
-  const std::size_t blocks = (std::size_t{18} << 20) / (kBlock * sizeof(float));
+  const std::size_t blocks = qb::kStreamBytesWriting / (kBlock * sizeof(float));
   const std::vector<BlockQ4_0> x = blocks_of_codes(blocks);
   std::vector<float> y(blocks * kBlock + 8);
   for (const std::size_t start : {0, 1, 8}) {

@@ -387,13 +387,13 @@ QB_VARIANT_TEST(QuantizeF16S8, PastTheCaches) {
   check_long_quantize(kernel(), halves(qb::test::weights(kTile, 2)), 1, 5700007);
 }
 QB_VARIANT_TEST(DequantizeS8F32, PastTheCaches) {
-  check_long_dequantize(kernel(), 1, 3500007, 0.013f);
+  check_long_dequantize(kernel(), 1, 7000007, 0.013f);
 }
 QB_VARIANT_TEST(DequantizeS8gF32, PastTheCaches) {
-  check_long_dequantize(kernel(), 110003, 32, f16(0x2345));
+  check_long_dequantize(kernel(), 220003, 32, f16(0x2345));
 }
 QB_VARIANT_TEST(DequantizeS8F16, PastTheCaches) {
-  check_long_dequantize(kernel(), 1, 5700007, f16(0x57f0));
+  check_long_dequantize(kernel(), 1, 11400007, f16(0x57f0));
 }
 
 QB_VARIANT_TEST(QuantizeF32Q8_0, PastTheCaches) {
@@ -413,7 +413,7 @@ QB_VARIANT_TEST(QuantizeF32Q8_0, PastTheCaches) {
 }
 
 QB_VARIANT_TEST(DequantizeQ8_0F32, PastTheCaches) {
-  constexpr std::size_t kBlocks = 110003;
+  constexpr std::size_t kBlocks = 220003;
   const std::vector<BlockQ8_0> tile = blocks_of_codes(131);
   const std::vector<BlockQ8_0> x = repeated(tile, kBlocks);
   std::vector<float> want;

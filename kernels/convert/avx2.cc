@@ -138,7 +138,7 @@ struct FloatToBrain {
 template <class C>
 inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
   std::size_t i = 0;
-  if (n * (sizeof *x + sizeof *y) >= kStreamBytes) {
+  if (past_caches(n * sizeof *x, n * sizeof *y)) {
     // Up to y's first cache line; what the block writes beyond it is written again, the same.
     C::template block<false>(x, y);
     static_assert(C::kBlock * sizeof *y >= kLine);

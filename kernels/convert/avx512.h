@@ -89,7 +89,7 @@ inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
     i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;
     static_assert(C::kBlock * sizeof *y >= kLine);
     if (i != 0) C::template block<false>(x, y);
-    if (n * (sizeof *x + sizeof *y) >= kStreamBytes) i += run_streams<C>(x + i, n - i, y + i);
+    if (past_caches(n * sizeof *x, n * sizeof *y)) i += run_streams<C>(x + i, n - i, y + i);
   }
   for (; i + C::kBlock <= n; i += C::kBlock) C::template block<false>(x + i, y + i);
   for (; i + C::kVector <= n; i += C::kVector) C::some(x + i, C::kVector, y + i);

@@ -42,9 +42,11 @@ inline void store(float* p, __m256 v) {
 
 inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 32 == 0; }
 
-/// Whether `groups` outputs of `bytes` each, the first at p, are worth streaming and all aligned.
-inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t traffic) {
-  return traffic >= kStreamBytes && aligned(p) && (groups == 1 || bytes % 32 == 0);
+/// Whether `groups` outputs of `bytes` each, the first at p, made of `read` bytes each, are worth
+/// streaming and all aligned.
+inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t read) {
+  return past_caches(groups * read, groups * bytes) && aligned(p) &&
+         (groups == 1 || bytes % 32 == 0);
 }
 
 // ---- absmax
@@ -237,8 +239,8 @@ template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                      S* scale) {
   const std::size_t stride = (len + 1) / 2;
-  const bool streamed = streams(q, groups, stride, groups * (len * sizeof(float) + stride));
-  const bool lines = streams(q, 1, 0, groups * (len * sizeof(float) + stride));
+  const bool streamed = streams(q, groups, stride, len * sizeof *x);
+  const bool lines = streams(q, 1, groups * stride, groups * len * sizeof *x);
   std::size_t done = groups / 16 * 16;
   if (done && len == 32)
     groups_of<32>(x, done, q, scale, lines);
@@ -404,7 +406,7 @@ template <class S>
 inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
                        float* y) {
   const std::size_t bytes = len * sizeof(float);
-  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+  if (streams(y, groups, bytes, (len + 1) / 2))
     dequantize<true>(q, groups, len, scale, y);
   else
     dequantize<false>(q, groups, len, scale, y);
@@ -721,21 +723,21 @@ void dequantize_s4g_f32_avx2(const std::uint8_t* q, std::size_t groups, std::siz
 void dequantize_s4_f16_avx2(const std::uint8_t* q, std::size_t groups, std::size_t len,
                             const f16* inv, f16* y) {
   const std::size_t bytes = len * sizeof(f16);
-  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+  if (streams(y, groups, bytes, (len + 1) / 2))
     dequantize_half<true>(q, groups, len, inv, y);
   else
     dequantize_half<false>(q, groups, len, inv, y);
 }
 
 void pack_s4_avx2(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
-  if (streams(packed, 1, n / 2, n + n / 2))
+  if (streams(packed, 1, n / 2, n))
     pack<true>(q, n, packed);
   else
     pack<false>(q, n, packed);
 }
 
 void unpack_s4_avx2(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
-  if (streams(q, 1, n, n + n / 2))
+  if (streams(q, 1, n, n / 2))
     unpack<true>(packed, n, q);
   else
     unpack<false>(packed, n, q);
@@ -744,9 +746,8 @@ void unpack_s4_avx2(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 void quantize_f32_q4_0_avx2(const float* x, std::size_t blocks, BlockQ4_0* y) {
   const std::size_t done = blocks / 16 * 16;
   if (done)
-    blocks*(kBlock * sizeof(float) + sizeof(BlockQ4_0)) >= kStreamBytes
-        ? quantize_q4_0<true>(x, done, y)
-        : quantize_q4_0<false>(x, done, y);
+    past_caches(blocks * kBlock * sizeof *x, blocks * sizeof *y) ? quantize_q4_0<true>(x, done, y)
+                                                                 : quantize_q4_0<false>(x, done, y);
   if (done < blocks) {
     float rest[16 * kBlock] = {};
     BlockQ4_0 out[16];
@@ -757,7 +758,7 @@ void quantize_f32_q4_0_avx2(const float* x, std::size_t blocks, BlockQ4_0* y) {
 }
 
 void dequantize_q4_0_f32_avx2(const BlockQ4_0* x, std::size_t blocks, float* y) {
-  if (streams(y, 1, 0, blocks * (sizeof(BlockQ4_0) + kBlock * sizeof(float))))
+  if (streams(y, 1, blocks * kBlock * sizeof *y, blocks * sizeof *x))
     dequantize_q4_0<true>(x, blocks, y);
   else
     dequantize_q4_0<false>(x, blocks, y);

@@ -36,9 +36,11 @@ namespace {
 constexpr float kMost = 7.0f;
 constexpr std::size_t kStep = 128;  // elements of one step: a line of codes
 
-/// Whether `groups` outputs of `bytes` each, the first at p, are worth streaming and all at lines.
-inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t traffic) {
-  return traffic >= kStreamBytes && at_line(p) && (groups == 1 || bytes % kLineBytes == 0);
+/// Whether `groups` outputs of `bytes` each, the first at p, made of `read` bytes each, are worth
+/// streaming and all at lines.
+inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t read) {
+  return past_caches(groups * read, groups * bytes) && at_line(p) &&
+         (groups == 1 || bytes % kLineBytes == 0);
 }
 
 // ---- codes
@@ -120,8 +122,8 @@ template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                      S* scale) {
   const std::size_t stride = (len + 1) / 2;
-  const std::size_t traffic = groups * (len * sizeof(float) + stride);
-  const bool lines = traffic >= kStreamBytes && at_line(q);
+  const bool far = past_caches(groups * len * sizeof *x, groups * stride);
+  const bool lines = far && at_line(q);
   std::size_t done = groups / 16 * 16;
   if (done && len == 32)
     groups_of<32>(x, done, q, scale, lines);
@@ -131,7 +133,8 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
     groups_of<128>(x, done, q, scale, lines);
   else
     done = 0;
-  const bool streamed = streams(q + done * stride, groups - done, stride, traffic);
+  const bool streamed =
+      far && at_line(q + done * stride) && (groups - done == 1 || stride % kLineBytes == 0);
   for (std::size_t i = done; i < groups; ++i) {
     const float* const group = x + i * len;
     const Factors factors(absmax_of_1(group, len), kMost);
@@ -139,7 +142,7 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
     streamed ? encode<true, HalfToEven>(group, len, factors.inv, q + i * stride)
              : encode<false, HalfToEven>(group, len, factors.inv, q + i * stride);
   }
-  if (traffic >= kStreamBytes) _mm_sfence();
+  if (far) _mm_sfence();
 }
 
 // ---- codes of a long f16 group, by table
@@ -272,7 +275,7 @@ template <class S>
 inline void dequantize(const std::uint8_t* q, std::size_t groups, std::size_t len, const S* scale,
                        float* y) {
   const std::size_t bytes = len * sizeof(float);
-  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+  if (streams(y, groups, bytes, (len + 1) / 2))
     dequantize<true>(q, groups, len, scale, y);
   else
     dequantize<false>(q, groups, len, scale, y);
@@ -532,21 +535,21 @@ void dequantize_s4g_f32_avx512(const std::uint8_t* q, std::size_t groups, std::s
 void dequantize_s4_f16_avx512(const std::uint8_t* q, std::size_t groups, std::size_t len,
                               const f16* inv, f16* y) {
   const std::size_t bytes = len * sizeof(f16);
-  if (streams(y, groups, bytes, groups * (bytes + (len + 1) / 2)))
+  if (streams(y, groups, bytes, (len + 1) / 2))
     dequantize_half<true>(q, groups, len, inv, y);
   else
     dequantize_half<false>(q, groups, len, inv, y);
 }
 
 void pack_s4_avx512(const std::int8_t* q, std::size_t n, std::uint8_t* packed) {
-  if (streams(packed, 1, n / 2, n + n / 2))
+  if (streams(packed, 1, n / 2, n))
     pack<true>(q, n, packed);
   else
     pack<false>(q, n, packed);
 }
 
 void unpack_s4_avx512(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
-  if (streams(q, 1, n, n + n / 2))
+  if (streams(q, 1, n, n / 2))
     unpack<true>(packed, n, q);
   else
     unpack<false>(packed, n, q);
@@ -555,14 +558,13 @@ void unpack_s4_avx512(const std::uint8_t* packed, std::size_t n, std::int8_t* q)
 void quantize_f32_q4_0_avx512(const float* x, std::size_t blocks, BlockQ4_0* y) {
   const std::size_t done = blocks / 16 * 16;
   if (done)
-    blocks*(kBlock * sizeof(float) + sizeof(BlockQ4_0)) >= kStreamBytes
-        ? quantize_q4_0<true>(x, done, y)
-        : quantize_q4_0<false>(x, done, y);
+    past_caches(blocks * kBlock * sizeof *x, blocks * sizeof *y) ? quantize_q4_0<true>(x, done, y)
+                                                                 : quantize_q4_0<false>(x, done, y);
   for (std::size_t i = done; i < blocks; ++i) block_q4_0(x + i * kBlock, y + i);
 }
 
 void dequantize_q4_0_f32_avx512(const BlockQ4_0* x, std::size_t blocks, float* y) {
-  if (streams(y, 1, 0, blocks * (sizeof(BlockQ4_0) + kBlock * sizeof(float))))
+  if (streams(y, 1, blocks * kBlock * sizeof *y, blocks * sizeof *x))
     dequantize_q4_0<true>(x, blocks, y);
   else
     dequantize_q4_0<false>(x, blocks, y);

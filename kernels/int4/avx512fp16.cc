@@ -53,7 +53,7 @@ inline void encode(const f16* x, std::size_t len, f16 factor, std::uint8_t* q) {
 void quantize_f16_s4_avx512fp16(const f16* x, std::size_t groups, std::size_t len, std::uint8_t* q,
                                 f16* inv) {
   const std::size_t stride = (len + 1) / 2;
-  const bool stream = groups * (len * sizeof *x + stride) >= kStreamBytes && at_line(q) &&
+  const bool stream = past_caches(groups * len * sizeof *x, groups * stride) && at_line(q) &&
                       (groups == 1 || stride % kLineBytes == 0);
   for (std::size_t i = 0; i < groups; ++i, x += len, q += stride) {
     inv[i] = half_inverse(absmax_of_1(x, len), 7.0f);

@@ -238,7 +238,8 @@ inline void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* sca
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                      S* scale) {
-  const bool stream = groups * len * 5 >= kStreamBytes, lines = stream && aligned(q, 32);
+  const bool stream = past_caches(groups * len * sizeof *x, groups * len);
+  const bool lines = stream && aligned(q, 32);
   std::size_t done = groups / 16 * 16;
   if (done && len == 32)
     groups_of<32>(x, done, q, scale, lines);
@@ -409,7 +410,7 @@ void quantize_f32_s8g_avx2(const float* x, std::size_t groups, std::size_t len, 
 
 void quantize_f16_s8_avx2(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                           f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len * sizeof *x, groups * len) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     const float largest = absmax(x, len);
     float wide = 127.0f / largest;
@@ -423,14 +424,14 @@ void quantize_f16_s8_avx2(const f16* x, std::size_t groups, std::size_t len, std
 
 void dequantize_s8_f32_avx2(const std::int8_t* q, std::size_t groups, std::size_t len,
                             const float* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
   if (stream) _mm_sfence();
 }
 
 void dequantize_s8g_f32_avx2(const std::int8_t* q, std::size_t groups, std::size_t len,
                              const f16* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y);
   if (len % 32 != 0)
     for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
       back(q, len, _cvtsh_ss(static_cast<std::uint16_t>(scale[i])), y, stream && len >= kStreamRun);
@@ -443,7 +444,7 @@ void dequantize_s8g_f32_avx2(const std::int8_t* q, std::size_t groups, std::size
 
 void dequantize_s8_f16_avx2(const std::int8_t* q, std::size_t groups, std::size_t len,
                             const f16* inv, f16* y) {
-  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) {
     // A product with the reciprocal rounds to the same f16 as the quotient. With q = Q, inv = I and
     // a rounding boundary M as integers of 7, 11 and 12 bits, q/inv is never on a boundary (M would
@@ -458,7 +459,7 @@ void dequantize_s8_f16_avx2(const std::int8_t* q, std::size_t groups, std::size_
 }
 
 void quantize_f32_q8_0_avx2(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  if (blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes) {
+  if (past_caches(blocks * kBlock * sizeof *x, blocks * sizeof *y)) {
     std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
     while (!aligned(y + first, 64)) ++first;
     blocks_one_by_one(x, first, y);
@@ -476,7 +477,7 @@ void quantize_f32_q8_0_avx2(const float* x, std::size_t blocks, BlockQ8_0* y) {
 }
 
 void dequantize_q8_0_f32_avx2(const BlockQ8_0* x, std::size_t blocks, float* y) {
-  const bool stream = blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes;
+  const bool stream = past_caches(blocks * sizeof *x, blocks * kBlock * sizeof *y);
   if (stream && aligned(y, 32))
     blocks_back<true>(x, blocks, y);
   else

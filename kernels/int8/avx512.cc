@@ -106,7 +106,7 @@ inline void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* sca
 template <class S>
 inline void quantize(const float* x, std::size_t groups, std::size_t len, std::int8_t* q,
                      S* scale) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = past_caches(groups * len * sizeof *x, groups * len);
   std::size_t done = groups / 16 * 16;
   if (done && len == 32)
     groups_of<32>(x, done, q, scale, stream && at_line(q));
@@ -364,7 +364,7 @@ void quantize_f32_s8g_avx512(const float* x, std::size_t groups, std::size_t len
 
 void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                             f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len * sizeof *x, groups * len) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     inv[i] = half_inverse(absmax_of_1(x, len), kMost);
     codes<ThroughF16>(x, len, widened(inv[i]), q, stream);
@@ -374,14 +374,14 @@ void quantize_f16_s8_avx512(const f16* x, std::size_t groups, std::size_t len, s
 
 void dequantize_s8_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const float* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len) back(q, len, scale[i], y, stream);
   if (stream) _mm_sfence();
 }
 
 void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                                const f16* scale, float* y) {
-  const bool stream = groups * len * 5 >= kStreamBytes;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y);
   if (len % 32 != 0)
     for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
       back(q, len, widened(scale[i]), y, stream && len >= kStreamRun);
@@ -394,14 +394,14 @@ void dequantize_s8g_f32_avx512(const std::int8_t* q, std::size_t groups, std::si
 
 void dequantize_s8_f16_avx512(const std::int8_t* q, std::size_t groups, std::size_t len,
                               const f16* inv, f16* y) {
-  const bool stream = groups * len * 3 >= kStreamBytes && len >= kStreamRun;
+  const bool stream = past_caches(groups * len, groups * len * sizeof *y) && len >= kStreamRun;
   for (std::size_t i = 0; i < groups; ++i, q += len, y += len)
     half_back(q, len, widened(inv[i]), y, stream);
   if (stream) _mm_sfence();
 }
 
 void quantize_f32_q8_0_avx512(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  if (blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes) {
+  if (past_caches(blocks * kBlock * sizeof *x, blocks * sizeof *y)) {
     std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
     while (!at_line(y + first)) ++first;
     blocks_one_by_one(x, first, y);
@@ -419,7 +419,7 @@ void quantize_f32_q8_0_avx512(const float* x, std::size_t blocks, BlockQ8_0* y) 
 }
 
 void dequantize_q8_0_f32_avx512(const BlockQ8_0* x, std::size_t blocks, float* y) {
-  const bool stream = blocks * (kBlock * sizeof(float) + sizeof(BlockQ8_0)) >= kStreamBytes;
+  const bool stream = past_caches(blocks * sizeof *x, blocks * kBlock * sizeof *y);
   if (stream && at_line(y))
     blocks_back<true>(x, blocks, y);
   else

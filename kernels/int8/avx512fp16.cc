@@ -120,7 +120,7 @@ inline void dequantize(const std::int8_t* q, std::size_t groups, std::size_t len
 
 void quantize_f16_s8_avx512fp16(const f16* x, std::size_t groups, std::size_t len, std::int8_t* q,
                                 f16* inv) {
-  const bool stream = groups * len * 3 >= kStreamBytes;
+  const bool stream = past_caches(groups * len * sizeof *x, groups * len);
   for (std::size_t i = 0; i < groups; ++i, x += len, q += len) {
     inv[i] = half_inverse(absmax_of_1(x, len), 127.0f);
     stream ? codes<true>(x, len, inv[i], q) : codes<false>(x, len, inv[i], q);
@@ -130,7 +130,7 @@ void quantize_f16_s8_avx512fp16(const f16* x, std::size_t groups, std::size_t le
 
 void dequantize_s8_f16_avx512fp16(const std::int8_t* q, std::size_t groups, std::size_t len,
                                   const f16* inv, f16* y) {
-  if (groups * len * 3 >= kStreamBytes)
+  if (past_caches(groups * len, groups * len * sizeof *y))
     dequantize<true>(q, groups, len, inv, y);
   else
     dequantize<false>(q, groups, len, inv, y);
