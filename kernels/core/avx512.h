@@ -7,7 +7,7 @@
 
 #include <immintrin.h>
 
-#include "core/stream.h"
+#include "core/turns.h"
 #include "core/types.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
@@ -186,24 +186,16 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
   }
 }
 
-/// Of one run: eight loads go through a tree to four accumulators; beyond the caches from four
-/// places in turn, which keeps more of the memory's banks busy than one.
+/// Of one run: eight loads go through a tree to four accumulators.
 [[maybe_unused, gnu::noinline]] float absmax_of_1(const float* x, std::size_t len) {
   const auto load = [](const float* p) { return _mm512_loadu_ps(p); };
   __m512 a[4];
   for (auto& v : a) v = _mm512_setzero_ps();
   std::size_t j = 0;
   if (len * sizeof *x >= kStreamBytes) {
-    // Not whole pages apart, or all four would share one set of the first-level cache.
-    const std::size_t quarter = ((len / 128 | 1) - 2) * 32;
-    for (std::size_t k = 0; k < quarter; k += 32) {
-#pragma GCC unroll 4
-      for (std::size_t i = 0; i < 4; ++i) {
-        const float* const p = x + i * quarter + k;
-        a[i] = greater(a[i], larger(load(p), load(p + 16)));
-      }
-    }
-    j = 4 * quarter;
+    const FarMaxima far = far_maxima(x, len);
+    a[0] = _mm512_castsi512_ps(_mm512_zextsi256_si512(far.most));
+    j = far.done;
   }
   for (; j + 128 <= len; j += 128)
 #pragma GCC unroll 4
@@ -227,15 +219,9 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
   for (auto& v : a) v = _mm512_setzero_si512();
   std::size_t j = 0;
   if (len * sizeof *x >= kStreamBytes) {
-    const std::size_t quarter = ((len / 256 | 1) - 2) * 64;
-    for (std::size_t k = 0; k < quarter; k += 64) {
-#pragma GCC unroll 4
-      for (std::size_t i = 0; i < 4; ++i) {
-        const f16* const p = x + i * quarter + k;
-        a[i] = _mm512_max_epu16(a[i], _mm512_max_epu16(load(p), load(p + 32)));
-      }
-    }
-    j = 4 * quarter;
+    const FarMaxima far = far_maxima(x, len);
+    a[0] = _mm512_zextsi256_si512(far.most);
+    j = far.done;
   }
   for (; j + 256 <= len; j += 256)
 #pragma GCC unroll 4

@@ -15,7 +15,7 @@
 // after rounding to an integer. (A non-finite input gives some code or other.)
 #include "core/avx2.h"
 
-#include "core/stream.h"
+#include "core/turns.h"
 #include "int4/kernels.h"
 #include "int4/thresholds.h"
 
@@ -57,17 +57,9 @@ inline float absmax(const float* x, std::size_t len) {
   __m256 a[8];
   for (auto& v : a) v = _mm256_setzero_ps();
   std::size_t j = 0;
-  if (len * sizeof(float) >= kStreamBytes) {
-    // Beyond the last cache four streams keep more of the memory's banks busy than one. Not whole
-    // pages apart, or all four would share one set of the first-level cache.
-    const std::size_t quarter = ((len / 64 | 1) - 2) * 16;
-    for (std::size_t k = 0; k < quarter; k += 16)
-      for (std::size_t i = 0; i < 4; ++i) {
-        const float* const p = x + i * quarter + k;
-        a[2 * i] = _mm256_max_ps(a[2 * i], magnitude(_mm256_loadu_ps(p)));
-        a[2 * i + 1] = _mm256_max_ps(a[2 * i + 1], magnitude(_mm256_loadu_ps(p + 8)));
-      }
-    j = 4 * quarter;
+  if (len * sizeof *x >= kStreamBytes) {
+    const FarMaxima far = far_maxima(x, len);
+    a[0] = _mm256_castsi256_ps(far.most), j = far.done;
   }
   for (; j + 64 <= len; j += 64)
     for (std::size_t i = 0; i < 8; ++i)
@@ -92,15 +84,9 @@ inline unsigned absmax(const f16* x, std::size_t len) {
   __m256i a[8];
   for (auto& v : a) v = _mm256_setzero_si256();
   std::size_t j = 0;
-  if (len * sizeof(f16) >= kStreamBytes) {
-    const std::size_t quarter = ((len / 128 | 1) - 2) * 32;
-    for (std::size_t k = 0; k < quarter; k += 32)
-      for (std::size_t i = 0; i < 4; ++i) {
-        const f16* const p = x + i * quarter + k;
-        a[2 * i] = _mm256_max_epu16(a[2 * i], _mm256_and_si256(mask, load(p)));
-        a[2 * i + 1] = _mm256_max_epu16(a[2 * i + 1], _mm256_and_si256(mask, load(p + 16)));
-      }
-    j = 4 * quarter;
+  if (len * sizeof *x >= kStreamBytes) {
+    const FarMaxima far = far_maxima(x, len);
+    a[0] = far.most, j = far.done;
   }
   for (; j + 128 <= len; j += 128)
     for (std::size_t i = 0; i < 8; ++i)

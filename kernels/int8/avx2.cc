@@ -11,7 +11,7 @@
 // 127 after rounding to an integer. (A non-finite input gives some code or other.)
 #include "core/avx2.h"
 
-#include "core/stream.h"
+#include "core/turns.h"
 #include "int8/kernels.h"
 
 namespace qb::int8 {
@@ -60,6 +60,10 @@ inline __m256i magnitude16(const f16* x) {
     __m256i a[8];
     for (auto& v : a) v = _mm256_setzero_si256();
     std::size_t j = 0;
+    if (len * sizeof *x >= kStreamBytes) {
+      const FarMaxima far = far_maxima(x, len);
+      a[0] = far.most, j = far.done;
+    }
     for (; j + 64 <= len; j += 64)
       for (std::size_t i = 0; i < 8; ++i) a[i] = _mm256_max_epu32(a[i], magnitude32(x + j + 8 * i));
     for (; j + 8 <= len; j += 8) a[0] = _mm256_max_epu32(a[0], magnitude32(x + j));
@@ -85,6 +89,10 @@ inline __m256i magnitude16(const f16* x) {
     __m256i a[8];
     for (auto& v : a) v = _mm256_setzero_si256();
     std::size_t j = 0;
+    if (len * sizeof *x >= kStreamBytes) {
+      const FarMaxima far = far_maxima(x, len);
+      a[0] = far.most, j = far.done;
+    }
     for (; j + 128 <= len; j += 128)
       for (std::size_t i = 0; i < 8; ++i)
         a[i] = _mm256_max_epu16(a[i], magnitude16(x + j + 16 * i));
