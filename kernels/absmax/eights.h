@@ -161,7 +161,7 @@ template <class U, std::size_t kLen>
 [[gnu::noinline]] std::size_t far_eights(const typename U::T* x, std::size_t groups,
                                          std::size_t len, float* out) {
   constexpr std::size_t kTurn = 32;
-  const std::size_t stride = turns_apart(groups / kTurn) * kTurn;
+  const std::size_t stride = turns_apart(groups / kTurn, kPlaces) * kTurn;
   for (std::size_t g = 0; g < stride; g += kTurn)
     for (std::size_t place = 0; place < kPlaces; ++place)
       for (std::size_t k = 0; k < kTurn; k += 8) {

@@ -6,6 +6,7 @@
 
 #include <immintrin.h>
 
+#include "core/turns.h"
 #include "core/types.h"
 
 #if !defined(__AVX2__) || !defined(__F16C__)
@@ -34,12 +35,16 @@ template <class Op>
       op(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
-/// Absmax of four runs of kLen elements one behind the other, in each half.
-template <std::size_t kLen>
-[[maybe_unused]] inline __m256i absmax_of_4(const float* x) {
+/// Absmax of four runs of kLen elements one behind the other, in each half. kFar: they come from
+/// memory. Left to itself gcc has the loads jump about, and the prefetchers lose the stream; in
+/// cache its order is the faster.
+template <std::size_t kLen, bool kFar>
+[[maybe_unused]] inline __attribute__((always_inline)) __m256i absmax_of_4(const float* x) {
   const auto magnitude = [](const float* p) {
-    return _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
-                            _mm256_set1_epi32(0x7fffffff));
+    __m256i v = _mm256_and_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                                 _mm256_set1_epi32(0x7fffffff));
+    if constexpr (kFar) __asm__ volatile("" : "+x"(v));
+    return v;
   };
   __m256i g[4];
 #pragma GCC unroll 4
@@ -63,8 +68,8 @@ template <std::size_t kLen>
 /// pieces, four groups' codes between them: a CPU retires in order, and one that meets the whole
 /// chain at once runs out of registers behind it.
 ///
-/// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
-/// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+/// kFar: x comes from memory. To read ahead of the codes, in L1's terms far ahead, is slower there
+/// (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -72,14 +77,15 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
   alignas(32) float factor[16];
   if constexpr (kFar) {
     constexpr std::size_t kFours = kLen < 128 ? 128 / kLen : 1;
-    for (std::size_t g = 0; g < groups; g += 4 * kFours) {
+    for_turns<4 * kFours>(groups, [&](std::size_t g) {
+      const float* const from = x + g * kLen;
       for (std::size_t i = 0; i < kFours; i += 2) {
-        const auto low = first(x + i * kFour);
-        const auto high = kFours == 1 ? low : first(x + (i + 1) * kFour);
+        const auto low = first(from + i * kFour);
+        const auto high = kFours == 1 ? low : first(from + (i + 1) * kFour);
         _mm256_store_ps(factor + 4 * i, factors(g + 4 * i, reduce(low, high), kFours == 1 ? 4 : 8));
       }
-      for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
-    }
+      for (std::size_t i = 0; i < kFours; ++i) codes(g + 4 * i, factor + 4 * i, from + i * kFour);
+    });
   } else {
     using Four = decltype(first(x));
     // How far ahead the first pass is, in fours. Long groups leave time as it is, and more than one

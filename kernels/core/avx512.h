@@ -119,7 +119,7 @@ template <class Op>
 
 /// Absmax of four runs of kLen elements one behind the other, in each quarter.
 template <std::size_t kLen>
-[[maybe_unused]] inline __m512 absmax_of_4(const float* x) {
+[[maybe_unused]] inline __attribute__((always_inline)) __m512 absmax_of_4(const float* x) {
   __m512 g[4];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i) {
@@ -140,8 +140,8 @@ template <std::size_t kLen>
 /// and in pieces, four groups' codes between them: a CPU retires in order, and one that meets the
 /// whole chain at once runs out of registers behind it (a tenth of the time on a Zen 4).
 ///
-/// kFar: x comes from memory. Two places of reading are slower than one there, the more so the
-/// farther apart (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+/// kFar: x comes from memory. To read ahead of the codes, in L1's terms far ahead, is slower there
+/// (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -150,15 +150,16 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
   alignas(64) float factor[32];
   if constexpr (kFar) {
     constexpr std::size_t kFours = kLen < 128 ? 128 / kLen : 1;
-    for (std::size_t g = 0; g < groups; g += 4 * kFours) {
+    for_turns<4 * kFours>(groups, [&](std::size_t g) {
+      const float* const from = x + g * kLen;
       Four four[4];
 #pragma GCC unroll 4
       for (std::size_t i = 0; i < 4; ++i)
-        four[i] = i < kFours ? first(x + i * kFour) : four[i % kFours];
+        four[i] = i < kFours ? first(from + i * kFour) : four[i % kFours];
       _mm512_store_ps(factor, factors(g, reduce(four), 4 * kFours));
 #pragma GCC unroll 4
-      for (std::size_t i = 0; i < kFours; ++i, x += kFour) codes(g + 4 * i, factor + 4 * i, x);
-    }
+      for (std::size_t i = 0; i < kFours; ++i) codes(g + 4 * i, factor + 4 * i, from + i * kFour);
+    });
   } else {
     // How far ahead the first pass is, in fours; long groups leave time as it is.
     constexpr std::size_t kAhead = kLen == 32 ? 7 : kLen == 64 ? 6 : 5, kReduce = 8 - kAhead;

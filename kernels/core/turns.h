@@ -24,8 +24,19 @@ constexpr std::size_t kPlaces = 4, kTurnBytes = 2048;
 
 /// How many turns the places are apart, of `turns` in all: an odd number, or they would share sets
 /// of the first-level cache.
-[[maybe_unused]] constexpr std::size_t turns_apart(std::size_t turns) {
-  return (turns / kPlaces - 1) | 1;
+[[maybe_unused]] constexpr std::size_t turns_apart(std::size_t turns, std::size_t places) {
+  return (turns / places - 1) | 1;
+}
+
+/// step(g) for every kStep-th of n groups, two to a turn, of many; in two places, for there is
+/// output too: four gained less than one here.
+template <std::size_t kStep, class Step>
+[[maybe_unused]] inline __attribute__((always_inline)) void for_turns(std::size_t n, Step step) {
+  const std::size_t steps = n / kStep, stride = 2 * turns_apart(steps / 2, 2);
+  for (std::size_t i = 0; i < steps; ++i) {
+    const std::size_t place = i / 2 % 2, at = i / 4 * 2 + i % 2;
+    step((at < stride ? place * stride + at : i) * kStep);
+  }
 }
 
 /// The largest magnitudes of a run too large for the caches, as integers with the sign cleared in
@@ -43,7 +54,7 @@ template <class T>
   const auto greater = [](__m256i a, __m256i b) {
     return kHalf ? _mm256_max_epu16(a, b) : _mm256_max_epu32(a, b);
   };
-  const std::size_t stride = turns_apart(len / kTurn) * kTurn;
+  const std::size_t stride = turns_apart(len / kTurn, kPlaces) * kTurn;
   __m256i a[4];
   for (auto& v : a) v = _mm256_setzero_si256();
   for (std::size_t j = 0; j < stride; j += kTurn)

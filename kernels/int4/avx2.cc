@@ -197,7 +197,7 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale) {
   constexpr std::size_t kVectors = kLen / 8;  // of one group
   in_two_passes<kLen, kStream>(
-      x, groups, absmax_of_4<kLen>,
+      x, groups, [](const float* from) { return absmax_of_4<kLen, kStream>(from); },
       [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
       [=](std::size_t g, __m256 largest, std::size_t n) {
         const Factors factors(largest);
@@ -545,7 +545,7 @@ inline __m256i positive_of(__m256i a, __m256i b) { return _mm256_max_epi32(a, b)
 inline __m256i negative_of(__m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
 
 /// Of four blocks, in each half.
-inline Extremes extremes_of_4(const float* x) {
+inline __attribute__((always_inline)) Extremes extremes_of_4(const float* x) {
   const auto reduce = [=](auto op) {
     __m256i g[4];
     for (std::size_t i = 0; i < 4; ++i) {
@@ -619,7 +619,7 @@ template <bool kFar>
 [[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
   alignas(16) f16 d[16];
   in_two_passes<kBlock, kFar>(
-      x, blocks, extremes_of_4, extremes_of_8,
+      x, blocks, [](const float* from) { return extremes_of_4(from); }, extremes_of_8,
       [&](std::size_t b, const Extremes8& extremes, std::size_t) {
         const FactorsQ4_0 factors(extremes, x + b * kBlock);
         put_scales(d + b % 16, factors.d, 8);

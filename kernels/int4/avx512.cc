@@ -94,7 +94,8 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::uint8_t* q, S* scale) {
   constexpr std::size_t kVectors = kLen / 16;  // of one group
   in_two_passes<kLen, kStream>(
-      x, groups, absmax_of_4<kLen>, [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      x, groups, [](const float* from) { return absmax_of_4<kLen>(from); },
+      [](const __m512(&four)[4]) { return reduce16(four, greater); },
       [=](std::size_t g, __m512 largest, std::size_t n) {
         const Factors16 factors(largest, kMost);
         put_scales(scale + g, factors.scale, n);
@@ -393,7 +394,7 @@ inline void unpack(const std::uint8_t* packed, std::size_t n, std::int8_t* q) {
 }
 
 /// A value of largest magnitude in each of four blocks, in each quarter.
-inline __m512 extremes_of_4(const float* x) {
+inline __attribute__((always_inline)) __m512 extremes_of_4(const float* x) {
   __m512 v[4];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i)
@@ -468,7 +469,8 @@ template <bool kFar>
 [[gnu::noinline]] void quantize_q4_0(const float* x, std::size_t blocks, BlockQ4_0* y) {
   alignas(64) f16 d[32];
   in_two_passes<kBlock, kFar>(
-      x, blocks, extremes_of_4, [](const __m512(&four)[4]) { return reduce16(four, farther); },
+      x, blocks, [](const float* from) { return extremes_of_4(from); },
+      [](const __m512(&four)[4]) { return reduce16(four, farther); },
       [&](std::size_t b, __m512 farthest, std::size_t) {
         const FactorsQ4_0 factors(farthest, x + b * kBlock);
         put_scales(d + b % 32, factors.d, 16);

@@ -219,7 +219,7 @@ inline void store_scale(f16* to, float scale) { *to = f16(narrowed(scale)); }
 template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   in_two_passes<kLen, kStream>(
-      x, groups, absmax_of_4<kLen>,
+      x, groups, [](const float* from) { return absmax_of_4<kLen, kStream>(from); },
       [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
       [=](std::size_t g, __m256 largest, std::size_t n) {
         const __m256 qmax = _mm256_set1_ps(127.0f);
@@ -302,6 +302,7 @@ template <bool kStream>
   alignas(16) std::uint16_t d[16];
   int tiny = 0;  // whether 16/d has overflowed where 1/d may not have
   // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
+  BlockQ8_0* waiting = nullptr;
   const auto flush = [&](BlockQ8_0* to) {
     for (std::size_t j = 0; j < sizeof staged; j += 32)
       store<true>(reinterpret_cast<char*>(to) + j,
@@ -309,7 +310,7 @@ template <bool kStream>
                       reinterpret_cast<const __m256i*>(reinterpret_cast<const char*>(staged) + j)));
   };
   in_two_passes<kBlock, kStream>(
-      x, blocks, absmax_of_4<kBlock>,
+      x, blocks, [](const float* from) { return absmax_of_4<kBlock, kStream>(from); },
       [](__m256i low, __m256i high) { return reduce8(low, high, greater); },
       [&](std::size_t b, __m256 largest, std::size_t) {
         const __m256 scale = _mm256_div_ps(largest, _mm256_set1_ps(127.0f));
@@ -322,14 +323,17 @@ template <bool kStream>
         return id;
       },
       [&](std::size_t b, const float* id, const float* from) {
-        if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
+        if (kStream && b % 32 == 0) {
+          if (waiting) flush(waiting);
+          waiting = y + b;
+        }
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
         for (std::size_t i = 0; i < 4; ++i, from += kBlock) {
           to[i].d = f16(d[b % 16 + i]);
           store<false>(to[i].qs, codes32_away(from, _mm256_broadcast_ss(id + i)));
         }
       });
-  if (kStream && blocks != 0) flush(y + blocks - 32);
+  if (waiting) flush(waiting);
   if (tiny) [[unlikely]]
     for (std::size_t i = 0; i < blocks; ++i)
       if (y[i].d == f16(0)) blocks_one_by_one(x + i * kBlock, 1, y + i);

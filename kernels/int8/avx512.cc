@@ -81,7 +81,8 @@ template <std::size_t kLen, bool kStream, class S>
 [[gnu::noinline]] void groups_of(const float* x, std::size_t groups, std::int8_t* q, S* scale) {
   constexpr std::size_t kPerStep = kLen == 32 ? 2 : 1;  // groups in 64 elements, or one of several
   in_two_passes<kLen, kStream>(
-      x, groups, absmax_of_4<kLen>, [](const __m512(&four)[4]) { return reduce16(four, greater); },
+      x, groups, [](const float* from) { return absmax_of_4<kLen>(from); },
+      [](const __m512(&four)[4]) { return reduce16(four, greater); },
       [=](std::size_t g, __m512 largest, std::size_t n) {
         const Factors16 factors(largest, kMost);
         put_scales(scale + g, factors.scale, n);
@@ -160,13 +161,14 @@ template <bool kStream>
   alignas(64) f16 d[32];
   unsigned tiny = 0;  // whether 16/d has overflowed where 1/d may not have
   // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
+  BlockQ8_0* waiting = nullptr;
   const auto flush = [&](BlockQ8_0* to) {
     for (std::size_t j = 0; j < sizeof staged; j += kLineBytes)
       store<true>(reinterpret_cast<char*>(to) + j,
                   _mm512_load_si512(reinterpret_cast<const char*>(staged) + j));
   };
   in_two_passes<kBlock, kStream>(
-      x, blocks, absmax_of_4<kBlock>,
+      x, blocks, [](const float* from) { return absmax_of_4<kBlock>(from); },
       [](const __m512(&four)[4]) { return reduce16(four, greater); },
       [&](std::size_t b, __m512 largest, std::size_t n) {
         const __m512 scale = _mm512_div_ps(largest, _mm512_set1_ps(kMost));
@@ -179,7 +181,10 @@ template <bool kStream>
         return _mm512_maskz_mov_ps(finite, id);
       },
       [&](std::size_t b, const float* id, const float* from) {
-        if (kStream && b % 32 == 0 && b != 0) flush(y + b - 32);
+        if (kStream && b % 32 == 0) {
+          if (waiting) flush(waiting);
+          waiting = y + b;
+        }
         BlockQ8_0* const to = kStream ? staged + b % 32 : y + b;
 #pragma GCC unroll 2
         for (std::size_t i = 0; i < 4; i += 2) {
@@ -192,7 +197,7 @@ template <bool kStream>
                               _mm512_extracti64x4_epi64(both, 1));
         }
       });
-  if (kStream && blocks != 0) flush(y + blocks - 32);
+  if (waiting) flush(waiting);
   if (tiny) [[unlikely]]
     for (std::size_t i = 0; i < blocks; ++i)
       if (y[i].d == f16(0)) blocks_one_by_one(x + i * kBlock, 1, y + i);
