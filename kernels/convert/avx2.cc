@@ -4,16 +4,17 @@
 //   f16 -> f32   a load that converts and a store per eight elements: the store in L1, then memory.
 //   f32 -> f16   the conversion, two operations on two pipes, in L1; memory from L2 outward.
 //   bf16 -> f32  two stores a vector, beside four operations to quiet NaN and four to interleave
-//                with zeros: the vector pipes in L1, memory from L2 outward.
+//                with zeros: the vector pipes in L1, memory from L2 outward. Beyond L2 eight at a
+//                time, twice the operations: a Zen 4 writes to L3 1.09 times as fast if a store
+//                comes every other cycle only (when this was written).
 //   f32 -> bf16  the vector pipes as far as L2: sixteen elements take thirteen operations, eight of
 //                them to round and two to look for NaN, which has a branch of its own.
 //
-// Beyond the caches stores are non-temporal, and narrowing reads two or four interleaved streams.
+// Beyond the caches stores are non-temporal, and narrowing reads in two places (core/turns.h).
 #include <immintrin.h>
 
 #include "convert/kernels.h"
 #include "convert/streams.h"
-#include "core/stream.h"
 
 #if !defined(__AVX2__) || !defined(__F16C__)
 #error "compile with the flags of cmake/Isa.cmake for avx2"
@@ -35,13 +36,10 @@ inline void store(void* p, __m256i v) {
 }
 
 /// Each converter: block() turns kBlock elements, the unrolled body; vector() kVector of them.
-/// kStreams: how many places of a large array are worked at in turn. Reading from several keeps
-/// more of the memory's banks and of the core's prefetchers busy; where writing dominates, one is
-/// best.
 struct HalfToFloat {
   using In = f16;
   using Out = float;
-  static constexpr std::size_t kVector = 8, kBlock = 32, kStreams = 1;
+  static constexpr std::size_t kVector = 8, kBlock = 32;
 
   template <bool kStream>
   static void block(const f16* x, float* y) {
@@ -54,7 +52,7 @@ struct HalfToFloat {
 struct FloatToHalf {
   using In = float;
   using Out = f16;
-  static constexpr std::size_t kVector = 8, kBlock = 64, kStreams = 2;
+  static constexpr std::size_t kVector = 8, kBlock = 64;
 
   static __m128i narrow(const float* x) {
     return _mm256_cvtps_ph(_mm256_loadu_ps(x), _MM_FROUND_TO_NEAREST_INT);
@@ -73,7 +71,7 @@ struct FloatToHalf {
 struct BrainToFloat {
   using In = bf16;
   using Out = float;
-  static constexpr std::size_t kVector = 16, kBlock = 64, kStreams = 1;
+  static constexpr std::size_t kVector = 16, kBlock = 64;
 
   template <bool kStream>
   static void widen(const bf16* x, float* y) {
@@ -94,10 +92,22 @@ struct BrainToFloat {
   static void vector(const bf16* x, float* y) { widen<false>(x, y); }
 };
 
+struct BrainToFloatBeyondL2 : BrainToFloat {
+  template <bool kStream>
+  static void block(const bf16* x, float* y) {
+    for (std::size_t i = 0; i < kBlock; i += 8) {
+      const __m256i v = _mm256_slli_epi32(_mm256_cvtepu16_epi32(load_half(x + i)), 16);
+      const __m256i magnitude = _mm256_and_si256(v, _mm256_set1_epi32(0x7fffffff));
+      const __m256i nan = _mm256_cmpgt_epi32(magnitude, _mm256_set1_epi32(0x7f800000));
+      store<kStream>(y + i, _mm256_or_si256(v, _mm256_and_si256(nan, _mm256_set1_epi32(0x400000))));
+    }
+  }
+};
+
 struct FloatToBrain {
   using In = float;
   using Out = bf16;
-  static constexpr std::size_t kVector = 16, kBlock = 32, kStreams = 4;
+  static constexpr std::size_t kVector = 16, kBlock = 32;
 
   /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
   /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high
@@ -162,7 +172,12 @@ void convert_f16_f32_avx2(const f16* x, std::size_t n, float* y) { run<HalfToFlo
 
 void convert_f32_f16_avx2(const float* x, std::size_t n, f16* y) { run<FloatToHalf>(x, n, y); }
 
-void convert_bf16_f32_avx2(const bf16* x, std::size_t n, float* y) { run<BrainToFloat>(x, n, y); }
+void convert_bf16_f32_avx2(const bf16* x, std::size_t n, float* y) {
+  if (n <= kNear / (sizeof *x + sizeof *y))
+    run<BrainToFloat>(x, n, y);
+  else
+    run<BrainToFloatBeyondL2>(x, n, y);
+}
 
 void convert_f32_bf16_avx2(const float* x, std::size_t n, bf16* y) { run<FloatToBrain>(x, n, y); }
 

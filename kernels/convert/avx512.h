@@ -1,6 +1,6 @@
 // What the AVX-512 conversions share: how a converter is run over an array, and f32 -> bf16 on the
-// bits. Beyond the caches stores are non-temporal, and narrowing reads two or four interleaved
-// streams. A long output is written in whole cache lines: else every store would touch two.
+// bits. Beyond the caches stores are non-temporal, and narrowing reads in two places. A long output
+// is written in whole cache lines: else every store would touch two.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -8,7 +8,6 @@
 #include <immintrin.h>
 
 #include "convert/streams.h"
-#include "core/stream.h"
 #include "core/types.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
@@ -31,13 +30,11 @@ inline void store(void* p, __m512i v) {
 }
 
 /// Each converter: block() turns kBlock elements, the unrolled body; some() the first n <= kVector,
-/// by masks. kStreams: how many places of a large array are worked at in turn. Reading from more
-/// than one keeps more of the memory's banks and of the core's prefetchers busy; where writing
-/// dominates, one is best.
+/// by masks.
 struct FloatToBrain {
   using In = float;
   using Out = bf16;
-  static constexpr std::size_t kVector = 32, kBlock = 64, kStreams = 4;
+  static constexpr std::size_t kVector = 32, kBlock = 64;
 
   /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
   /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high

@@ -1,4 +1,4 @@
-// How the x86 conversions go through arrays too large for the caches.
+// How the x86 conversions go through arrays by their size: kNear, and past the caches.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -7,23 +7,31 @@
 
 #include <cstddef>
 
+#include "core/turns.h"
+
 namespace qb::convert {
 namespace {
 
-constexpr std::size_t kLine = 64, kPage = 4096;
+constexpr std::size_t kLine = 64;
+/// Bytes read and written, at the most, as far as L2.
+constexpr std::size_t kNear = 768 * 1024;
 
-/// A multiple of kBlock elements of an output too large for the caches; y at a cache line.
+/// A multiple of kBlock elements of an output too large for the caches; y at a cache line. Where
+/// reading dominates in two places in turn; where writing does one is best.
 template <class C>
 inline std::size_t run_streams(const typename C::In* x, std::size_t n, typename C::Out* y) {
-  constexpr std::size_t page = C::kStreams * kPage / sizeof *y;
-  // Not whole pages apart, or all streams would fall into one set of the first-level cache.
-  const std::size_t stride =
-      C::kStreams == 1 ? n / C::kBlock * C::kBlock : n / page * kPage / sizeof *y - 9 * C::kBlock;
-  for (std::size_t i = 0; i < stride; i += C::kBlock)
-    for (std::size_t s = 0; s < C::kStreams; ++s)
-      C::template block<true>(x + s * stride + i, y + s * stride + i);
+  constexpr std::size_t kStep = kTurnBytes / sizeof *x;
+  const std::size_t done = n / kStep * kStep;
+  const auto blocks = [=](std::size_t begin, std::size_t count) {
+    for (std::size_t i = begin; i < begin + count; i += C::kBlock)
+      C::template block<true>(x + i, y + i);
+  };
+  if constexpr (sizeof *x > sizeof *y)
+    for_turns<kStep>(done, [=](std::size_t begin) { blocks(begin, kStep); });
+  else
+    blocks(0, done);
   _mm_sfence();
-  return C::kStreams * stride;
+  return done;
 }
 
 }  // namespace
