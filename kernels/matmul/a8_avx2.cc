@@ -75,6 +75,7 @@ struct Layout {
   using P = Panel<bits>;
   static constexpr unsigned kFlip = bits == 8 ? 0x0080 : 0;
   static constexpr std::size_t kDword = kVector * 4, kHalf = P::half;
+  static constexpr bool kTwins = false;
   static constexpr std::size_t bytes(std::size_t k, std::size_t group_len) {
     return per_block ? k / group_len * P::group(group_len / kBlock)
                      : P::scales(blocks_of(k)) + kPanel * sizeof(float);
@@ -97,7 +98,7 @@ struct Codes;
 /// a block, half from each.
 template <>
 struct Codes<4> : ByteCodes {
-  static constexpr bool kInPairs = false;
+  static constexpr bool kInPairs = false, kTwins = false;
   static std::int32_t of_row(std::int32_t sum) { return -8 * sum; }
   static std::int32_t of_block(std::int32_t sum) {
     const auto half = static_cast<std::uint16_t>(-4 * sum);
@@ -118,7 +119,7 @@ struct Codes<8> {
     _mm256_storeu_si256(out + 1, _mm256_sub_epi16(_mm256_srai_epi16(codes, 8), even_high));
     return _mm256_madd_epi16(even, _mm256_set1_epi16(1));
   }
-  static constexpr bool kInPairs = false;
+  static constexpr bool kInPairs = false, kTwins = false;
   static std::int32_t of_row(std::int32_t sum) { return -128 * sum; }
   static std::int32_t of_block(std::int32_t sum) { return -128 * sum; }
 };
@@ -497,7 +498,7 @@ constexpr Kernel kernel_of() {
       .packed_bytes = packed_bytes<LayoutOf<F>>,
       .pack = pack<F, LayoutOf<F>>,
       .unpack = unpack<F, LayoutOf<F>>,
-      .workspace_bytes = workspace_bytes<F::per_block, Codes<F::bits>::kCodeBytes>,
+      .workspace_bytes = workspace_bytes<Codes<F::bits>, F::per_block>,
       .m_step = 1,
       .prepare = F::per_block ? prepare_per_block<Codes<F::bits>> : prepare_per_row<Codes<F::bits>>,
       .run = run<LayoutOf<F>>};

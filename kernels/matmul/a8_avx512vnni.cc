@@ -17,12 +17,12 @@
 // halves, beside two other vector operations; vpmaddubsw and vpmulld would take turns with them
 // too. So tiles with a scale for each block can reach 8 of 10, 80 % of the peak of vpdpbusd
 // (converting is free there), with one for each group of 128 8 of 9.25, 86 %, and one row of q4_0
-// 272 bytes in 10 cycles, the third cache's speed. It loads one vector of this width a cycle, or
-// two narrower things: one row of 4-bit codes waits for loads unless each vector is loaded once.
-// In results/amd-epyc-ecc6ab80, one thread: one row 73 to 89 % of the limit at n = k = 4096 (a
-// prefetch 768 bytes ahead had cost a third; s4.g128 was at 52 % while its streams contended for
-// the same ways of a cache); tiles of s8 and s4 91 to 95 % of the peak, with a scale for each block
-// 68 to 75 %, for each group of 128 76 to 81 %.
+// 288 bytes in 10 cycles, a little more than the third cache's speed: all four pipes are full then.
+// It loads one vector of this width a cycle, or two narrower things: one row of 4-bit codes waits
+// for loads unless each vector is loaded once. In results/amd-epyc-ecc6ab80, one thread: one row 73
+// to 89 % of the limit at n = k = 4096 (a prefetch 768 bytes ahead had cost a third; s4.g128 was at
+// 52 % while its streams contended for the same ways of a cache); tiles of s8 and s4 91 to 95 % of
+// the peak, with a scale for each block 68 to 75 %, for each group of 128 76 to 81 %.
 //
 // Activations are quantized 16 blocks at a time, their maxima and sums turned across the registers
 // rather than folded one by one: about 10 cycles a block there, where AVX2's way takes 27.
@@ -64,7 +64,7 @@ inline void store_codes(Byte* to, size_t count, __m512i codes) {
 
 template <class K>
 void quantize_rows(const void* x, size_t, size_t k, size_t, size_t m0, size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, false);
+  const RowLayout layout = row_layout(padded<K>(k), false);
   for (size_t m = m0; m < m1; ++m) {
     const float* const row = static_cast<const float*>(x) + m * k;
     Byte* const out = static_cast<Byte*>(workspace) + m * layout.stride;
@@ -96,15 +96,24 @@ void quantize_rows(const void* x, size_t, size_t k, size_t, size_t m0, size_t m1
 template <class K>
 void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t m1,
                      void* workspace) {
-  const RowLayout layout = row_layout(k, true);
+  const RowLayout layout = row_layout(padded<K>(k), true);
   const size_t blocks = k / kBlock;
   const __m512i low_pairs =
       _mm512_setr_epi32(0, 16, 1, 20, 2, 17, 3, 21, 4, 18, 5, 22, 6, 19, 7, 23);
   const __m512i high_pairs =
       _mm512_setr_epi32(8, 24, 9, 28, 10, 25, 11, 29, 12, 26, 13, 30, 14, 27, 15, 31);
+  // log2 of 128 or 8, and of 16 times that for a pair's second block, in the order of sums_of().
+  constexpr int even = K::kTwins ? 3 : 7, odd = 7;
+  const __m512i offset = _mm512_setr_epi32(even, even, even, even, odd, odd, odd, odd, even, even,
+                                           even, even, odd, odd, odd, odd);
+  const __m512 sixteenths = _mm512_castsi512_ps(_mm512_set1_epi64(0x3d8000003f800000));
   for (size_t m = m0; m < m1; ++m) {
     const float* const row = static_cast<const float*>(x) + m * k;
     Byte* const out = static_cast<Byte*>(workspace) + m * layout.stride;
+    if (K::kTwins && blocks % 2) {
+      __builtin_memset(out + k, 0, kBlock);
+      __builtin_memset(out + layout.scales + 8 * blocks, 0, 8);
+    }
     for (size_t b = 0; b < blocks; b += 16) {
       const float* const from = row + b * kBlock;
       const size_t count = least(blocks - b, 16);
@@ -137,8 +146,9 @@ void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t 
         store_codes(out + (b + i) * kBlock, (count - i) * kBlock, codes);
         sum[i / 2] = add_codes(sum[i / 2], codes);
       }
-      const __m512i start = _mm512_sub_epi32(_mm512_setzero_si512(),
-                                             _mm512_slli_epi32(sums_of(sum), K::bits == 8 ? 7 : 3));
+      if constexpr (K::kTwins) scale = _mm512_mul_ps(scale, sixteenths);
+      const __m512i start =
+          _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_sllv_epi32(sums_of(sum), offset));
       const auto there = static_cast<std::uint32_t>((std::uint64_t{1} << 2 * count) - 1);
       std::int32_t* const pairs = reinterpret_cast<std::int32_t*>(out + layout.scales) + 2 * b;
       _mm512_mask_storeu_epi32(
@@ -159,9 +169,12 @@ struct Zmm {
   static constexpr size_t kLanes = 16;
   static constexpr size_t kFew = 6;     ///< rows that take the weights as they stream by
   static constexpr int kTileRows = 12;  ///< 24 sums
+  static constexpr int kPairSums = 12;  ///< of pairs of blocks
   static constexpr bool kGroups = true;
   static constexpr bool kSixteenfold = true;
-  static constexpr int vectors(int rows) { return rows <= 2 ? 4 : 2; }
+  static constexpr int vectors(int rows, bool pairs) {
+    return rows == 1 || (rows == 2 && !pairs) ? 4 : 2;
+  }
   template <class K>
   static constexpr auto prepare = K::per_block ? quantize_blocks<K> : quantize_rows<K>;
 

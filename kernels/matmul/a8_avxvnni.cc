@@ -19,9 +19,10 @@ struct Ymm {
   static constexpr size_t kLanes = 8;
   static constexpr size_t kFew = 2;    ///< rows that take the weights as they stream by
   static constexpr int kTileRows = 6;  ///< 12 sums
+  static constexpr int kPairSums = 0;  ///< of pairs of blocks: too few registers
   static constexpr bool kGroups = false;
   static constexpr bool kSixteenfold = false;  ///< too few registers, and a third port that ands
-  static constexpr int vectors(int rows) { return rows == 1 ? 4 : 2; }
+  static constexpr int vectors(int rows, bool) { return rows == 1 ? 4 : 2; }
   template <class K>
   static constexpr auto prepare = K::per_block ? prepare_per_block<K> : prepare_per_row<K>;
 

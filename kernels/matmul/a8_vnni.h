@@ -10,11 +10,20 @@
 // output all blocks, then 16 f32 scales. For a scale per group, pairs of groups: a line with twice
 // 16 f16 scales, then the blocks of both (of the last group alone if their number is odd).
 //
+// 4-bit codes lie in pairs of blocks, one the low nibbles and the other the high ones: two sums
+// with scales of their own. If V prefers it the high nibbles are not shifted then: masked they are
+// 16 times their codes, and prepare() takes that off the scale of the second block's activations (a
+// power of two: exactly). With the halves of one block in a byte a shift and an addition brought
+// their sums together, and one row took 1.10 times as long in the second cache and 1.07 times in
+// the third, measured on a Zen 4 at the time. Up to three rows load the weights once for both
+// blocks; more have no registers for two sums each, and load once more for the second block.
+//
 // Few rows take the weights as they stream by, several panels at once, each a stream of its own
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
 // K that stays in the second cache and is prefetched to there while the first tile of the piece
 // before runs. A piece's first tile takes 4-bit codes as they are and leaves them behind as bytes,
-// which the tiles that follow meet.
+// which the tiles that follow meet. Sums that wait in memory, so that tiles with scales could be
+// larger, had cost a tenth and more.
 //
 // Order. Zen 4 picks a pipe when it takes an instruction in: what any of the four can do (the masks
 // of nibbles) goes to the two that multiply as readily as to the others, and then costs time: 8
@@ -34,7 +43,7 @@ using std::size_t;
 using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
-constexpr size_t kAhead = 256;     // bytes that few rows prefetch ahead in each stream
+constexpr size_t kAhead = 128;     // bytes that few rows prefetch ahead in each stream
 constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
 constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
 constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
@@ -52,19 +61,22 @@ struct Kind : ByteCodes {
   static constexpr int bits = bits_;
   static constexpr bool per_block = per_block_;
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
+  static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
 
   // As a8_x86.h asks.
   static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
   static constexpr size_t kDword = kLine, kHalf = kLine / 2;
+  static constexpr bool kTwins = bits == 4;
   static constexpr size_t block(size_t b, size_t group_blocks) {
-    return b * kBytes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
+    return b / kTogether * kTogether * kBytes +
+           (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
   }
   static constexpr size_t scales(size_t g, size_t group_blocks) {
     return per_block ? g / 2 * (2 * group_blocks * kBytes + kLine) + g % 2 * (kLine / 2)
                      : group_blocks * kBytes;
   }
   static constexpr size_t bytes(size_t k, size_t group) {
-    return blocks_of(k) * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
+    return blocks_of(padded<Kind>(k)) * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
   }
 
   // What prepare() keeps of the sum of a row's or a block's codes.
@@ -111,17 +123,34 @@ constexpr int panel_of(int c) {
 
 // --- Few rows ----------------------------------------------------------------------------------
 
-/// Adds a block to the sums of R rows at x and C vectors of outputs. The products of dwords 0, 2,
-/// .. or of low nibbles go to the first set of sums, the others to the last; high nibbles
-/// sixteenfold if V prefers that where there are two sets.
-template <class V, class K, int R, int C, int sets>
+/// Which blocks to take from where they lie: all there is, or one of a pair.
+enum class Take { all, first, second };
+template <Take take_>
+struct Taken {
+  static constexpr Take take = take_;
+};
+
+/// A pair's first block or its second one; that sixteenfold, which saves the shift, if V prefers it
+/// and its sum stands apart.
+template <class V, bool apart>
+inline typename V::Int nibbles(typename V::Int v, bool second) {
+  return !second ? V::low(v) : apart && V::kSixteenfold ? V::high_sixteenfold(v) : V::high(v);
+}
+
+/// Adds the products of R rows at x with C vectors of outputs. Two sets of sums: dwords 0, 2, .. of
+/// a block of bytes go to the first one, or the first block of a pair.
+template <class V, class K, Take take, int R, int C, int sets>
 inline void add(const Byte* const* w, const Byte* x, size_t stride,
                 typename V::Int (&sum)[sets][R][C]) {
   using Int = typename V::Int;
   constexpr int panels = panels_of<V>(C);
-  QB_UNROLL for (int j = 0; j < K::bits; ++j) {
+  constexpr bool all = take == Take::all;
+  QB_UNROLL for (int j = 0; j < 8; ++j) {
     Int v[C];
-    QB_UNROLL for (int p = 0; p < panels; ++p) prefetch(w[p] + kAhead + kLine * size_t(j));
+    if (all || j % 2 == 0) {
+      const size_t line = size_t(all ? j : take == Take::first ? j / 2 : 4 + j / 2);
+      QB_UNROLL for (int p = 0; p < panels; ++p) prefetch(w[p] + kAhead + kLine * line);
+    }
     QB_UNROLL for (int c = 0; c < C; ++c) v[c] =
         V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
     if constexpr (K::bits == 8) {
@@ -133,25 +162,108 @@ inline void add(const Byte* const* w, const Byte* x, size_t stride,
     } else {
       QB_UNROLL for (int c = 0; c < C; c += 2) {
         // Once: gcc would load for the low nibbles and again for the high ones.
-        QB_UNROLL for (int i = 0; i < 2; ++i) v[c + i] = V::keep(v[c + i]);
-        Int half[2] = {V::low(v[c]), V::low(v[c + 1])};
-        V::together(half);
-        QB_UNROLL for (int r = 0; r < R; ++r) {
-          const Int x0 = V::broadcast(x + size_t(r) * stride + 4 * j);
-          QB_UNROLL for (int i = 0; i < 2; ++i) sum[0][r][c + i] =
-              V::dot(sum[0][r][c + i], half[i], x0);
-        }
-        QB_UNROLL for (int i = 0; i < 2; ++i) half[i] =
-            sets == 2 && V::kSixteenfold ? V::high_sixteenfold(v[c + i]) : V::high(v[c + i]);
-        V::together(half);
-        QB_UNROLL for (int r = 0; r < R; ++r) {
-          const Int x1 = V::broadcast(x + size_t(r) * stride + 16 + 4 * j);
-          QB_UNROLL for (int i = 0; i < 2; ++i) sum[sets - 1][r][c + i] =
-              V::dot(sum[sets - 1][r][c + i], half[i], x1);
+        if constexpr (all) QB_UNROLL for (int i = 0; i < 2; ++i) v[c + i] = V::keep(v[c + i]);
+        QB_UNROLL for (int second = take == Take::second; second < (take == Take::first ? 1 : 2);
+                       ++second) {
+          constexpr bool apart = K::per_block || sets == 2;
+          Int half[2];
+          QB_UNROLL for (int i = 0; i < 2; ++i) half[i] = nibbles<V, apart>(v[c + i], second);
+          V::together(half);
+          const Byte* const from = x + (all ? size_t(second) * kBlock : 0) + 4 * j;
+          QB_UNROLL for (int r = 0; r < R; ++r) {
+            const Int x0 = V::broadcast(from + size_t(r) * stride);
+            QB_UNROLL for (int i = 0; i < 2; ++i) sum[second % sets][r][c + i] =
+                V::dot(sum[second % sets][r][c + i], half[i], x0);
+          }
         }
       }
     }
   }
+}
+
+/// A group's scales, `back` bytes before w.
+template <class V, int C>
+inline void load_scales(const Byte* const* w, size_t back, typename V::Float (&d)[C]) {
+  QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
+      V::from_half(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+}
+
+/// few() for pairs of blocks with scales for groups: single if a group is a block, otherwise a pair
+/// is of one group.
+template <class V, class K, int R, int C, bool single>
+[[gnu::noinline]] void few_pairs(const Call& call, const Byte* const* panel, const size_t* n,
+                                 const Byte* x, float* y) {
+  using Float = typename V::Float;
+  constexpr int panels = panels_of<V>(C);
+  constexpr bool grouped = !single && V::kGroups && R <= 4;
+  constexpr int sets = 2 * R * C <= V::kPairSums ? 2 : 1;
+  const size_t stride = call.x.stride;
+  const Byte* s = x + call.x.scales;
+  const Byte* w[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
+  typename V::Int sum[sets][R][C];
+  Float d[sets][C], result[R][C], group[R][C];
+  const auto clear = [](Float(&v)[R][C]) {
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) v[r][c] =
+        V::zero_float();
+  };
+  const auto begin = [&](int second) {
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const auto start = V::broadcast(s + size_t(r) * stride + 8 * size_t(second) + sizeof(float));
+      QB_UNROLL for (int c = 0; c < C; ++c) sum[second % sets][r][c] = start;
+    }
+  };
+  const auto end = [&](int second) {
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Float by = V::broadcast_float(s + size_t(r) * stride + 8 * size_t(second));
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        const Float v = V::to_float(sum[second % sets][r][c]);
+        if constexpr (grouped)
+          group[r][c] = V::fma(v, by, group[r][c]);
+        else
+          result[r][c] = V::fma(v, V::mul(d[single ? second % sets : 0][c], by), result[r][c]);
+      }
+    }
+  };
+  clear(result);
+  for (size_t b = 0; b < call.blocks;) {
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      prefetch(w[p] + kAhead);
+      w[p] += kLine;
+    }
+    size_t back = kLine;  // from the codes to their scales
+    for (int g = 0; g < (single ? 1 : 2) && b < call.blocks; ++g) {
+      // Before the codes: the hardware follows a stream better that is read in order.
+      load_scales<V, C>(w, back, d[0]);
+      if constexpr (single && sets == 2) load_scales<V, C>(w, back - kLine / 2, d[1]);
+      clear(group);
+      for (size_t i = 0; i < call.group_blocks; i += 2, b += 2, x += 2 * kBlock, s += 16) {
+        begin(0);
+        if constexpr (sets == 2) {
+          begin(1);
+          add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+          end(0);
+        } else {
+          add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
+          end(0);
+          if constexpr (single) load_scales<V, C>(w, back - kLine / 2, d[0]);
+          begin(1);
+          // Loaded once more: there are no registers to hold them in.
+          QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
+          add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
+        }
+        end(1);
+        QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+        back += 2 * K::kBytes;
+      }
+      if constexpr (grouped)
+        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
+            V::fma(group[r][c], d[0][c], result[r][c]);
+      back -= kLine / 2;
+    }
+  }
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
+      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
 }
 
 /// y[0..R) from rows at x, for the outputs of C vectors: panel[p] holds those from n[p] on.
@@ -164,8 +276,8 @@ template <class V, class K, int R, int C>
   constexpr bool grouped = V::kGroups && R <= 4;
   // Few rows have registers to spare: two sets make the chains of one scale per output half as
   // long, and save the high nibbles their shifts.
-  constexpr int sets =
-      (R <= 3 && !K::per_block) || (R == 1 && K::bits == 4 && V::kSixteenfold) ? 2 : 1;
+  constexpr int sets = R <= 3 && !K::per_block ? 2 : 1;
+  static_assert(!K::kTwins || !K::per_block);
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
   const Byte* w[panels];
@@ -206,7 +318,7 @@ template <class V, class K, int R, int C>
             V::zero_float();
         for (size_t i = 0; i < call.group_blocks; ++i, ++b, x += kBlock, s += 8) {
           begin(s + sizeof(float));
-          add<V, K, R, C, sets>(w, x, stride, sum);
+          add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
           QB_UNROLL for (int r = 0; r < R; ++r) {
             const Float by = V::broadcast_float(s + size_t(r) * stride);
             QB_UNROLL for (int c = 0; c < C; ++c) {
@@ -226,9 +338,9 @@ template <class V, class K, int R, int C>
     }
   } else {
     begin(x + call.x.sums);
-    for (size_t b = 0; b < call.blocks; ++b, x += kBlock) {
-      add<V, K, R, C, sets>(w, x, stride, sum);
-      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
+    for (size_t b = 0; b < call.blocks; b += K::kTogether, x += K::kTogether * kBlock) {
+      add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kTogether * K::kBytes;
     }
     // Scales first: codes times a scale may be too large for a float that the output isn't.
     QB_UNROLL for (int r = 0; r < R; ++r) {
@@ -247,7 +359,15 @@ template <class V, class K, int R, int C>
 template <class V, class K, int R>
 inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t n0, const Byte* x,
                      float* y) {
-  constexpr int C = V::vectors(R), panels = panels_of<V>(C);
+  constexpr int C = V::vectors(R, K::kTwins && K::per_block), panels = panels_of<V>(C);
+  const auto take = [&](const Byte* const* w, const size_t* n) {
+    if constexpr (!K::kTwins || !K::per_block)
+      few<V, K, R, C>(call, w, n, x, y);
+    else if (call.group_blocks == 1)
+      few_pairs<V, K, R, C, true>(call, w, n, x, y);
+    else
+      few_pairs<V, K, R, C, false>(call, w, n, x, y);
+  };
   const size_t all = (call.n1 - n0 + kPanel - 1) / kPanel;
   // An odd number of panels: streams a multiple of a large power of two apart would contend for the
   // same ways of a cache.
@@ -259,7 +379,7 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
       w[p] = packed + (p * each + i) * bytes;
       n[p] = n0 + (p * each + i) * kPanel;
     }
-    few<V, K, R, C>(call, w, n, x, y);
+    take(w, n);
   }
   // The last one fills what is left over; a second result of it is not stored.
   for (size_t i = each * panels; i < all; i += panels) {
@@ -267,7 +387,7 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
       w[p] = packed + least(i + p, all - 1) * bytes;
       n[p] = n0 + (i + p) * kPanel;
     }
-    few<V, K, R, C>(call, w, n, x, y);
+    take(w, n);
   }
 }
 
@@ -364,34 +484,37 @@ template <class V, int bits, Scaled scaled, int R>
       QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = start;
     }
   };
-  const auto add_block = [&] {
-    QB_UNROLL for (int j = 0; j < bits; ++j) {
+  const auto add_blocks = [&](auto taken) {
+    constexpr Take take = decltype(taken)::take;
+    constexpr bool all = take == Take::all;
+    constexpr size_t blocks = all && bits == 4 ? 2 : 1;
+    QB_UNROLL for (int j = 0; j < 8; ++j) {
       Int v[kWide];
-      fetch_next();
+      if (take != Take::first) fetch_next();
       QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
           V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
-      if constexpr (bits == 8) {
+      if constexpr (bits == 8)
         add_dword<V, R>(xs, stride, j, v, sum);
-      } else {
-        const auto put = [&](int dword, const Int(&bytes)[kWide]) {
+      else
+        QB_UNROLL for (int second = take == Take::second; second < (take == Take::first ? 1 : 2);
+                       ++second) {
+          Int half[kWide];
+          const int dword = all ? 8 * second + j : j;
+          QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] = nibbles<V, per_block>(v[c], second);
+          V::together(half);
           QB_UNROLL for (int c = 0; c < kWide; ++c)
-              V::store(wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), bytes[c]);
-        };
-        Int half[kWide];
-        QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] = V::low(v[c]);
-        V::together(half);
-        put(j, half);
-        add_dword<V, R>(xs, stride, j, half, sum);
-        QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] = V::high(v[c]);
-        V::together(half);
-        put(j + 4, half);
-        add_dword<V, R>(xs, stride, j + 4, half, sum);
-      }
+              V::store(wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), half[c]);
+          add_dword<V, R>(xs, stride, dword, half, sum);
+        }
     }
-    QB_UNROLL for (int i = 0; i < fours; ++i) xs[i] += kBlock;
+    // Or the sums that a pair's blocks leave, each in its own code, meet in memory.
+    if constexpr (!all)
+      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
+          V::keep(sum[r][c]);
+    QB_UNROLL for (int i = 0; i < fours; ++i) xs[i] += blocks * kBlock;
     QB_UNROLL for (int p = 0; p < panels; ++p) {
-      w[p] += size_t(bits) * kLine;
-      if constexpr (bits == 4) wide[p] += 8 * kLine;
+      if constexpr (take != Take::first) w[p] += 8 * kLine;
+      if constexpr (bits == 4) wide[p] += blocks * 8 * kLine;
     }
   };
   if constexpr (per_block) {
@@ -421,7 +544,12 @@ template <class V, int bits, Scaled scaled, int R>
         if constexpr (scaled == Scaled::group) clear(group);
         for (size_t i = 0; i < call.group_blocks; ++i, ++b) {
           begin(sizeof(float));
-          add_block();
+          if constexpr (bits == 8)
+            add_blocks(Taken<Take::all>{});
+          else if (b % 2)
+            add_blocks(Taken<Take::second>{});
+          else
+            add_blocks(Taken<Take::first>{});
           QB_UNROLL for (int r = 0; r < R; ++r) {
             const Float by = V::broadcast_float(row_of(ss, stride, r));
             QB_UNROLL for (int c = 0; c < kWide; ++c) {
@@ -437,7 +565,10 @@ template <class V, int bits, Scaled scaled, int R>
         if constexpr (scaled == Scaled::group)
           QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c)
               result[r][c] = V::fma(group[r][c], d[c], result[r][c]);
-        back += call.group_blocks * (size_t(bits) * kLine) - kLine / 2;
+        // A pair of groups of one block each begins at the same place.
+        back +=
+            (bits == 4 && call.group_blocks == 1 ? 0 : call.group_blocks) * (size_t(bits) * kLine) -
+            kLine / 2;
       }
     }
     if (piece.last)
@@ -453,10 +584,10 @@ template <class V, int bits, Scaled scaled, int R>
     else
       QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
           V::load(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int));
-    for (size_t b = 0; b < piece.blocks; ++b) {
+    for (size_t b = 0; b < piece.blocks; b += 8 / size_t(bits)) {
       QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
           V::keep(sum[r][c]);
-      add_block();
+      add_blocks(Taken<Take::all>{});
     }
     if (piece.last) {
       Float d[kWide];
@@ -541,9 +672,10 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
          size_t n0, size_t n1, void* out) {
   using K = Kind<F::bits, F::per_block>;
   Call call;
-  call.blocks = blocks_of(w.k);
+  const size_t k = padded<K>(w.k);
+  call.blocks = blocks_of(k);
   call.group_blocks = F::per_block ? w.group / kBlock : call.blocks;
-  call.x = row_layout(w.k, F::per_block);
+  call.x = row_layout(k, F::per_block);
   call.n = w.n;
   call.n1 = n1;
   const size_t bytes = K::bytes(w.k, w.group);
@@ -580,7 +712,7 @@ constexpr Kernel kernel_of() {
           .packed_bytes = packed_bytes<K>,
           .pack = pack<F, K>,
           .unpack = unpack<F, K>,
-          .workspace_bytes = workspace_bytes<F::per_block>,
+          .workspace_bytes = workspace_bytes<K, F::per_block>,
           .m_step = 1,
           .prepare = V::template prepare<K>,
           .run = run<V, F>};

@@ -11,8 +11,11 @@
 //   f16,
 //                          or with one scale per output f32
 //   bytes(k, group)        of a panel
+//   kTwins                 4-bit codes: whether two blocks lie together, at the first one's place
 //
-// 4-bit codes are stored +8, K+0..15 of a block in the low nibbles, K+16..31 in the high ones.
+// 4-bit codes are stored +8. In pairs the first block is the low nibbles and the second the high
+// ones, a row's last block without a second one has zeros for it; otherwise K+0..15 of a block are
+// the low nibbles, K+16..31 the high ones.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -36,6 +39,12 @@ constexpr std::size_t kEight = 8;   // outputs that are packed at a time
 constexpr std::size_t least(std::size_t a, std::size_t b) { return a < b ? a : b; }
 
 inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+/// Length of a row of codes that L keeps in whole blocks or pairs of them.
+template <class L>
+constexpr std::size_t padded(std::size_t k) {
+  return L::kTwins ? (k + 2 * kBlock - 1) / (2 * kBlock) * (2 * kBlock) : k;
+}
 
 // --- Packing -----------------------------------------------------------------------------------
 
@@ -91,6 +100,18 @@ inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* t
   }
 }
 
+/// 32 codes of a nibble each as bytes, in order, stored +8.
+template <bool neighbours>
+inline __m256i widened(const std::uint8_t* from) {
+  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+  const __m128i low = _mm_and_si128(v, _mm_set1_epi8(15));
+  const __m128i high = _mm_and_si128(_mm_srli_epi16(v, 4), _mm_set1_epi8(15));
+  if constexpr (!neighbours) return _mm256_set_m128i(high, low);
+  return _mm256_xor_si256(
+      _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high)),
+      _mm256_set1_epi8(8));
+}
+
 template <class L>
 std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
   return (n + kPanel - 1) / kPanel * L::bytes(k, group);
@@ -100,32 +121,39 @@ template <class F, class L>
 void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
   constexpr std::size_t code_bytes = kBlock * F::bits / 8;
   // Outputs and codes that aren't there are zeros; +8 in q4_0's nibbles.
-  alignas(32) std::uint8_t missing[kEight][kBlock];
-  __builtin_memset(missing, F::bits == 4 && !F::neighbours ? 0x88 : 0, sizeof missing);
+  constexpr int nothing = F::bits == 4 && !F::neighbours ? 0x88 : 0;
+  alignas(32) std::uint8_t missing[kBlock], tail[kEight][kBlock], joined[kEight][kBlock];
+  __builtin_memset(missing, nothing, sizeof missing);
+  __builtin_memset(tail, nothing, sizeof tail);
   const std::size_t bytes = L::bytes(w.k, w.group);
-  const std::size_t row = F::row(w.k), blocks = blocks_of(w.k);
+  const std::size_t row = F::row(w.k), blocks = blocks_of(padded<L>(w.k));
   const std::size_t group_blocks = F::per_block ? w.group / kBlock : blocks;
   for (std::size_t n = n0; n < n1; n += kPanel) {
     auto* const panel = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
     const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row;
     const std::size_t outputs = least(n1 - n, kPanel);
-    for (std::size_t b = 0; b < blocks; ++b) {
+    const auto codes_of = [&](std::size_t column, std::size_t b) -> const std::uint8_t* {
       const std::size_t at = b * F::block + F::codes;
-      const std::size_t count = least(row - at, code_bytes);
+      if (column >= outputs || at >= row) return missing;
+      if (row - at >= code_bytes) return from + column * row + at;
+      __builtin_memcpy(tail[column % kEight], from + column * row + at, row - at);
+      return tail[column % kEight];
+    };
+    for (std::size_t b = 0; b < blocks; b += L::kTwins ? 2 : 1) {
       for (std::size_t half = 0; half < 2; ++half) {
         const std::uint8_t* source[kEight];
         for (std::size_t c = 0; c < kEight; ++c) {
-          const std::size_t column = half * kEight + c;
-          source[c] = missing[c];
-          if (column >= outputs) continue;
-          source[c] = from + column * row + at;
-          if (count < code_bytes) {
-            __builtin_memcpy(missing[c], source[c], count);
-            source[c] = missing[c];
+          source[c] = codes_of(half * kEight + c, b);
+          if constexpr (L::kTwins) {
+            const __m256i second = widened<F::neighbours>(codes_of(half * kEight + c, b + 1));
+            _mm256_store_si256(
+                reinterpret_cast<__m256i*>(joined[c]),
+                _mm256_or_si256(widened<F::neighbours>(source[c]), _mm256_slli_epi16(second, 4)));
+            source[c] = joined[c];
           }
         }
         std::uint8_t* const to = panel + L::block(b, group_blocks) + half * L::kHalf;
-        if constexpr (F::bits == 8)
+        if constexpr (F::bits == 8 || L::kTwins)
           pack_half<L>(source, to, static_cast<__m256i*>(nullptr));
         else
           pack_half<L, F::neighbours>(source, to, static_cast<__m128i*>(nullptr));
@@ -134,7 +162,8 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
     if constexpr (F::per_block) {
       for (std::size_t g = 0; g < blocks / group_blocks; ++g) {
         f16 scales[kPanel] = {};
-        for (std::size_t c = 0; c < outputs; ++c) scales[c] = F::scale(w, n + c, g);
+        if (g < w.k / w.group)
+          for (std::size_t c = 0; c < outputs; ++c) scales[c] = F::scale(w, n + c, g);
         __builtin_memcpy(panel + L::scales(g, group_blocks), scales, sizeof scales);
       }
     } else {
@@ -150,7 +179,7 @@ template <class F, class L>
 void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, std::size_t n0,
             std::size_t n1, void* codes) {
   const std::size_t bytes = L::bytes(k, group);
-  const std::size_t group_blocks = F::per_block ? group / kBlock : blocks_of(k);
+  const std::size_t group_blocks = F::per_block ? group / kBlock : blocks_of(padded<L>(k));
   for (std::size_t n = n0; n < n1; ++n) {
     const auto* panel = static_cast<const std::uint8_t*>(packed) + n / kPanel * bytes;
     const std::size_t column = n % kPanel;
@@ -162,8 +191,9 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
       if constexpr (F::bits == 8) {
         code = static_cast<std::int8_t>(at[within / 4 * L::kDword] ^ (L::kFlip >> i % 2 * 8));
       } else {
-        const int byte = at[within % 16 / 4 * L::kDword];
-        code = static_cast<std::int8_t>((within < 16 ? byte & 15 : byte >> 4) - 8);
+        const int byte = at[within % (L::kTwins ? kBlock : 16) / 4 * L::kDword];
+        const bool high = L::kTwins ? i / kBlock % 2 : within >= 16;
+        code = static_cast<std::int8_t>((high ? byte >> 4 : byte & 15) - 8);
       }
       static_cast<std::int8_t*>(codes)[n * k + i] = code;
     }
@@ -237,7 +267,8 @@ struct ByteCodes {
 template <class Start>
 void prepare_per_row(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
                      std::size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, false, Start::kCodeBytes);
+  const std::size_t whole = padded<Start>(k);
+  const RowLayout layout = row_layout(whole, false, Start::kCodeBytes);
   for (std::size_t m = m0; m < m1; ++m) {
     const float* row = static_cast<const float*>(x) + m * k;
     auto* const out = static_cast<std::uint8_t*>(workspace) + m * layout.stride;
@@ -250,8 +281,8 @@ void prepare_per_row(const void* x, std::size_t, std::size_t k, std::size_t, std
     const Scaling scaling = row_scaling(reduce_max(_mm256_max_ps(
         _mm256_max_ps(largest[0], largest[1]), _mm256_max_ps(largest[2], largest[3]))));
     __m256i sum = _mm256_setzero_si256();
-    for (std::size_t i = 0; i < k; i += kBlock) {
-      load_block(row + i, k - i, v);
+    for (std::size_t i = 0; i < whole; i += kBlock) {
+      load_block(row + least(i, k), k - least(i, k), v);
       sum = _mm256_add_epi32(
           sum, Start::put(out + i * Start::kCodeBytes, quantize_block<false>(v, scaling.inverse)));
     }
@@ -265,7 +296,8 @@ void prepare_per_row(const void* x, std::size_t, std::size_t k, std::size_t, std
 template <class Start>
 void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
                        std::size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, true, Start::kCodeBytes);
+  const std::size_t whole = padded<Start>(k);
+  const RowLayout layout = row_layout(whole, true, Start::kCodeBytes);
   for (std::size_t m = m0; m < m1; ++m) {
     const float* row = static_cast<const float*>(x) + m * k;
     auto* const out = static_cast<std::uint8_t*>(workspace) + m * layout.stride;
@@ -273,9 +305,10 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
     auto* const starts = reinterpret_cast<std::int32_t*>(
         out + (Start::kInPairs ? layout.scales + sizeof(float) : layout.sums));
     constexpr std::size_t step = Start::kInPairs ? 2 : 1;
-    for (std::size_t b = 0; b < k / kBlock; ++b) {
+    for (std::size_t b = 0; b < whole / kBlock; ++b) {
       __m256 v[4];
-      load_block(row + b * kBlock, kBlock, v);
+      const std::size_t i = least(b * kBlock, k);
+      load_block(row + i, k - i, v);
       const Scaling scaling =
           block_scaling(reduce_max(_mm256_max_ps(_mm256_max_ps(magnitude(v[0]), magnitude(v[1])),
                                                  _mm256_max_ps(magnitude(v[2]), magnitude(v[3])))));
@@ -287,9 +320,10 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
   }
 }
 
-template <bool per_block, std::size_t code_bytes = 1>
+/// Of rows whose codes are kept as Start says.
+template <class Start, bool per_block>
 std::size_t workspace_bytes(std::size_t m, std::size_t, std::size_t k, std::size_t) {
-  return m * row_layout(k, per_block, code_bytes).stride;
+  return m * row_layout(padded<Start>(k), per_block, Start::kCodeBytes).stride;
 }
 
 }  // namespace
