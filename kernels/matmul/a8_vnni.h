@@ -43,7 +43,6 @@ using std::size_t;
 using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
-constexpr size_t kAhead = 128;     // bytes that few rows prefetch ahead in each stream
 constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
 constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
 constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
@@ -62,6 +61,8 @@ struct Kind : ByteCodes {
   static constexpr bool per_block = per_block_;
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
   static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
+  /// Bytes that few rows prefetch ahead in each stream.
+  static constexpr size_t kAhead = bits == 4 && per_block ? 320 : 128;
 
   // As a8_x86.h asks.
   static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
@@ -149,7 +150,7 @@ inline void add(const Byte* const* w, const Byte* x, size_t stride,
     Int v[C];
     if (all || j % 2 == 0) {
       const size_t line = size_t(all ? j : take == Take::first ? j / 2 : 4 + j / 2);
-      QB_UNROLL for (int p = 0; p < panels; ++p) prefetch(w[p] + kAhead + kLine * line);
+      QB_UNROLL for (int p = 0; p < panels; ++p) prefetch(w[p] + K::kAhead + kLine * line);
     }
     QB_UNROLL for (int c = 0; c < C; ++c) v[c] =
         V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
@@ -228,7 +229,7 @@ template <class V, class K, int R, int C, bool single>
   clear(result);
   for (size_t b = 0; b < call.blocks;) {
     QB_UNROLL for (int p = 0; p < panels; ++p) {
-      prefetch(w[p] + kAhead);
+      prefetch(w[p] + K::kAhead);
       w[p] += kLine;
     }
     size_t back = kLine;  // from the codes to their scales
@@ -306,7 +307,7 @@ template <class V, class K, int R, int C>
         V::zero_float();
     for (size_t b = 0; b < call.blocks;) {
       QB_UNROLL for (int p = 0; p < panels; ++p) {
-        prefetch(w[p] + kAhead);
+        prefetch(w[p] + K::kAhead);
         w[p] += kLine;
       }
       size_t back = kLine;  // from the codes to their scales
