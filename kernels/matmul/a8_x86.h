@@ -48,12 +48,10 @@ constexpr std::size_t padded(std::size_t k) {
 
 // --- Packing -----------------------------------------------------------------------------------
 
-/// Eight outputs' 32 codes of a byte each: dword j of every output becomes vector j.
+/// Eight outputs' 32 bytes: dword j of every output becomes vector j.
 template <class L>
-inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
-  __m256i a[8], b[8];
-  for (int i = 0; i < 8; ++i)
-    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kFlip)));
+inline void put_dwords(__m256i (&a)[8], std::uint8_t* to) {
+  __m256i b[8];
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
     b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
@@ -69,6 +67,38 @@ inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* t
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (j + 4) * L::kDword),
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
   }
+}
+
+/// Eight outputs' 32 codes of a byte each.
+template <class L>
+inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
+  __m256i a[8];
+  for (int i = 0; i < 8; ++i)
+    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kFlip)));
+  put_dwords<L>(a, to);
+}
+
+/// Eight outputs' pairs of 32 codes of a nibble each.
+template <class L, bool neighbours>
+inline void pack_pairs(const std::uint8_t* const (&first)[kEight],
+                       const std::uint8_t* const (&second)[kEight], std::uint8_t* to) {
+  const __m128i nibble = _mm_set1_epi8(15);
+  __m256i a[8];
+  for (int i = 0; i < 8; ++i) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(first[i]));
+    const __m128i w = _mm_loadu_si128(reinterpret_cast<const __m128i*>(second[i]));
+    const __m128i low =
+        _mm_or_si128(_mm_and_si128(v, nibble), _mm_slli_epi16(_mm_and_si128(w, nibble), 4));
+    const __m128i high =
+        _mm_or_si128(_mm_and_si128(_mm_srli_epi16(v, 4), nibble), _mm_andnot_si128(nibble, w));
+    if constexpr (neighbours)
+      a[i] = _mm256_xor_si256(
+          _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high)),
+          _mm256_set1_epi8(static_cast<char>(0x88)));
+    else
+      a[i] = _mm256_set_m128i(high, low);
+  }
+  put_dwords<L>(a, to);
 }
 
 /// Eight outputs' 32 codes of a nibble each, likewise; neighbours: reordered to low and high halves
@@ -100,18 +130,6 @@ inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* t
   }
 }
 
-/// 32 codes of a nibble each as bytes, in order, stored +8.
-template <bool neighbours>
-inline __m256i widened(const std::uint8_t* from) {
-  const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
-  const __m128i low = _mm_and_si128(v, _mm_set1_epi8(15));
-  const __m128i high = _mm_and_si128(_mm_srli_epi16(v, 4), _mm_set1_epi8(15));
-  if constexpr (!neighbours) return _mm256_set_m128i(high, low);
-  return _mm256_xor_si256(
-      _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high)),
-      _mm256_set1_epi8(8));
-}
-
 template <class L>
 std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
   return (n + kPanel - 1) / kPanel * L::bytes(k, group);
@@ -121,10 +139,8 @@ template <class F, class L>
 void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
   constexpr std::size_t code_bytes = kBlock * F::bits / 8;
   // Outputs and codes that aren't there are zeros; +8 in q4_0's nibbles.
-  constexpr int nothing = F::bits == 4 && !F::neighbours ? 0x88 : 0;
-  alignas(32) std::uint8_t missing[kBlock], tail[kEight][kBlock], joined[kEight][kBlock];
-  __builtin_memset(missing, nothing, sizeof missing);
-  __builtin_memset(tail, nothing, sizeof tail);
+  alignas(32) std::uint8_t missing[2][kEight][kBlock];
+  __builtin_memset(missing, F::bits == 4 && !F::neighbours ? 0x88 : 0, sizeof missing);
   const std::size_t bytes = L::bytes(w.k, w.group);
   const std::size_t row = F::row(w.k), blocks = blocks_of(padded<L>(w.k));
   const std::size_t group_blocks = F::per_block ? w.group / kBlock : blocks;
@@ -132,31 +148,31 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
     auto* const panel = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
     const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row;
     const std::size_t outputs = least(n1 - n, kPanel);
-    const auto codes_of = [&](std::size_t column, std::size_t b) -> const std::uint8_t* {
-      const std::size_t at = b * F::block + F::codes;
-      if (column >= outputs || at >= row) return missing;
-      if (row - at >= code_bytes) return from + column * row + at;
-      __builtin_memcpy(tail[column % kEight], from + column * row + at, row - at);
-      return tail[column % kEight];
-    };
     for (std::size_t b = 0; b < blocks; b += L::kTwins ? 2 : 1) {
       for (std::size_t half = 0; half < 2; ++half) {
-        const std::uint8_t* source[kEight];
-        for (std::size_t c = 0; c < kEight; ++c) {
-          source[c] = codes_of(half * kEight + c, b);
-          if constexpr (L::kTwins) {
-            const __m256i second = widened<F::neighbours>(codes_of(half * kEight + c, b + 1));
-            _mm256_store_si256(
-                reinterpret_cast<__m256i*>(joined[c]),
-                _mm256_or_si256(widened<F::neighbours>(source[c]), _mm256_slli_epi16(second, 4)));
-            source[c] = joined[c];
+        const std::uint8_t* source[L::kTwins ? 2 : 1][kEight];
+        for (std::size_t i = 0; i < (L::kTwins ? 2 : 1); ++i) {
+          const std::size_t at = (b + i) * F::block + F::codes;
+          const std::size_t count = least(row - least(at, row), code_bytes);
+          const bool all = outputs == kPanel && count == code_bytes;
+          for (std::size_t c = 0; c < kEight; ++c) {
+            const std::size_t column = half * kEight + c;
+            if (all || (column < outputs && count == code_bytes)) {
+              source[i][c] = from + column * row + at;
+            } else {
+              source[i][c] = missing[i][c];
+              if (column < outputs && count)
+                __builtin_memcpy(missing[i][c], from + column * row + at, count);
+            }
           }
         }
         std::uint8_t* const to = panel + L::block(b, group_blocks) + half * L::kHalf;
-        if constexpr (F::bits == 8 || L::kTwins)
-          pack_half<L>(source, to, static_cast<__m256i*>(nullptr));
+        if constexpr (L::kTwins)
+          pack_pairs<L, F::neighbours>(source[0], source[1], to);
+        else if constexpr (F::bits == 8)
+          pack_half<L>(source[0], to, static_cast<__m256i*>(nullptr));
         else
-          pack_half<L, F::neighbours>(source, to, static_cast<__m128i*>(nullptr));
+          pack_half<L, F::neighbours>(source[0], to, static_cast<__m128i*>(nullptr));
       }
     }
     if constexpr (F::per_block) {
