@@ -59,24 +59,25 @@ struct Problem {
 template <class In, class Out, class Fn>
 class ConvertInstance : public Instance {
  public:
-  ConvertInstance(std::shared_ptr<Problem<In, Out>> problem, Fn* kernel, int threads)
-      : problem_(std::move(problem)), kernel_(kernel), threads_(threads), y_(problem_->x.size()) {}
+  ConvertInstance(std::shared_ptr<Problem<In, Out>> problem, std::shared_ptr<Array<Out>> y,
+                  Fn* kernel, int threads)
+      : problem_(std::move(problem)), y_(std::move(y)), kernel_(kernel), threads_(threads) {}
 
   void run() override {
-    parallel_ranges(threads_, y_.size(), 64, [&](auto begin, auto end) {
-      kernel_(problem_->x.data() + begin, end - begin, y_.data() + begin);
+    parallel_ranges(threads_, y_->size(), 64, [&](auto begin, auto end) {
+      kernel_(problem_->x.data() + begin, end - begin, y_->data() + begin);
     });
   }
 
   Error verify(Verify) override {
     Error error;
-    const Array<Out>& expected = problem_->expected;
-    if (std::memcmp(y_.data(), expected.data(), y_.size() * sizeof(Out)) == 0) return error;
+    const Array<Out>&y = *y_, &expected = problem_->expected;
+    if (std::memcmp(y.data(), expected.data(), y.size() * sizeof(Out)) == 0) return error;
     double square_error = 0, square = 0;
-    for (std::size_t i = 0; i < y_.size(); ++i) {
-      const double got = value(y_[i]), want = value(expected[i]);
+    for (std::size_t i = 0; i < y.size(); ++i) {
+      const double got = value(y[i]), want = value(expected[i]);
       square += want * want;
-      if (std::memcmp(&y_[i], &expected[i], sizeof(Out)) == 0) continue;
+      if (std::memcmp(&y[i], &expected[i], sizeof(Out)) == 0) continue;
       square_error += (got - want) * (got - want);
       if (error.mismatches++ == 0)
         error.first = "y[" + std::to_string(i) + "] is " + std::to_string(got) + ", expected " +
@@ -92,9 +93,9 @@ class ConvertInstance : public Instance {
   static double value(bf16 y) { return oracle::value(y); }
 
   std::shared_ptr<Problem<In, Out>> problem_;
+  std::shared_ptr<Array<Out>> y_;
   Fn* kernel_;
   int threads_;
-  Array<Out> y_;
 };
 
 template <class In, class Out, class Fn>
@@ -115,8 +116,8 @@ void add(const Plan& plan, const Op<Fn>& op, const std::string& format, Suite& s
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<Problem<In, Out>>(
               key, [&] { return std::make_shared<Problem<In, Out>>(n, setup.seed); });
-          return std::make_unique<ConvertInstance<In, Out, Fn>>(problem, op.kernel(*v),
-                                                                setup.threads);
+          return std::make_unique<ConvertInstance<In, Out, Fn>>(
+              problem, setup.problems.output<Out>(n), op.kernel(*v), setup.threads);
         };
         suite.push_back(std::move(c));
       }

@@ -188,35 +188,36 @@ template <class In, class Out, class S, class Fn, class Call>
 class Int4Instance : public Instance {
  public:
   using P = Problem<In, Out, S>;
-  Int4Instance(std::shared_ptr<P> problem, Fn* kernel, Cut cut, int threads, Call call)
+  Int4Instance(std::shared_ptr<P> problem, std::shared_ptr<Array<Out>> y, Fn* kernel, Cut cut,
+               int threads, Call call)
       : problem_(std::move(problem)),
+        y_(std::move(y)),
         kernel_(kernel),
         cut_(cut),
         threads_(threads),
         call_(call),
-        y_(problem_->y.size()),
         scale_(problem_->scale) {}
 
   void run() override {
     parallel_ranges(threads_, cut_.units, cut_.granule, [&](auto begin, auto end) {
-      call_(kernel_, std::as_const(*problem_), begin, end, y_.data(), scale_.data());
+      call_(kernel_, std::as_const(*problem_), begin, end, y_->data(), scale_.data());
     });
   }
 
   Error verify(Verify) override {
     Error error;
-    compare(y_.data(), problem_->y.data(), y_.size(), "y", error);
+    compare(y_->data(), problem_->y.data(), y_->size(), "y", error);
     compare(scale_.data(), problem_->scale.data(), scale_.size(), "scale", error);
     return error;
   }
 
  private:
   std::shared_ptr<P> problem_;
+  std::shared_ptr<Array<Out>> y_;
   Fn* kernel_;
   Cut cut_;
   int threads_;
   Call call_;
-  Array<Out> y_;
   std::vector<S> scale_;
 };
 
@@ -249,8 +250,9 @@ void add(const Plan& plan, Name name, const Op<Fn>& op, CutOf cut_of, WorkOf wor
           const std::string key = c.op + "/" + c.format + "/" + c.shape;
           c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
             auto problem = setup.problems.get<P>(key, [&] { return make(n, setup.seed); });
-            return std::make_unique<Int4Instance<In, Out, S, Fn, Call>>(problem, op.kernel(*v), cut,
-                                                                        setup.threads, call);
+            return std::make_unique<Int4Instance<In, Out, S, Fn, Call>>(
+                problem, setup.problems.output<Out>(problem->y.size()), op.kernel(*v), cut,
+                setup.threads, call);
           };
           suite.push_back(std::move(c));
         }

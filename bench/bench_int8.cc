@@ -94,17 +94,18 @@ struct S8Problem {
 template <class X, class S, class Fn>
 class QuantizeS8 : public Instance {
  public:
-  QuantizeS8(std::shared_ptr<S8Problem<X, S>> problem, Fn* kernel, int threads)
+  QuantizeS8(std::shared_ptr<S8Problem<X, S>> problem, ProblemCache& shared, Fn* kernel,
+             int threads)
       : problem_(std::move(problem)),
+        q_(shared.output<std::int8_t>(problem_->q.size())),
+        scale_(problem_->scale.size()),
         kernel_(kernel),
-        threads_(threads),
-        q_(problem_->q.size()),
-        scale_(problem_->scale.size()) {}
+        threads_(threads) {}
 
   void run() override {
     const std::size_t len = problem_->len;
     parallel_ranges(threads_, scale_.size(), 16, [&](auto begin, auto end) {
-      kernel_(problem_->x.data() + begin * len, end - begin, len, q_.data() + begin * len,
+      kernel_(problem_->x.data() + begin * len, end - begin, len, q_->data() + begin * len,
               scale_.data() + begin);
     });
   }
@@ -112,31 +113,32 @@ class QuantizeS8 : public Instance {
   Error verify(Verify) override {
     Error error;
     compare("scale", scale_, problem_->scale, error);
-    compare("q", q_, problem_->q, error);
+    compare("q", *q_, problem_->q, error);
     return error;
   }
 
  private:
   std::shared_ptr<S8Problem<X, S>> problem_;
+  std::shared_ptr<Array<std::int8_t>> q_;
+  Array<S> scale_;
   Fn* kernel_;
   int threads_;
-  Array<std::int8_t> q_;
-  Array<S> scale_;
 };
 
 template <class X, class S, class Fn>
 class DequantizeS8 : public Instance {
  public:
-  DequantizeS8(std::shared_ptr<S8Problem<X, S>> problem, Fn* kernel, int threads)
+  DequantizeS8(std::shared_ptr<S8Problem<X, S>> problem, ProblemCache& shared, Fn* kernel,
+               int threads)
       : problem_(std::move(problem)),
+        y_(shared.output<X>(problem_->back.size())),
         kernel_(kernel),
-        threads_(threads),
-        y_(problem_->back.size()) {}
+        threads_(threads) {}
 
   void run() override {
     const std::size_t len = problem_->len;
     const auto call = [&](const S* scale, std::size_t groups, std::size_t each, std::size_t at) {
-      kernel_(problem_->q.data() + at, groups, each, scale, y_.data() + at);
+      kernel_(problem_->q.data() + at, groups, each, scale, y_->data() + at);
     };
     if (problem_->scale.size() == 1)  // one tensor: each thread takes a part of it
       parallel_ranges(threads_, len, 64, [&](auto begin, auto end) {
@@ -150,15 +152,15 @@ class DequantizeS8 : public Instance {
 
   Error verify(Verify) override {
     Error error;
-    compare("y", y_, problem_->back, error);
+    compare("y", *y_, problem_->back, error);
     return error;
   }
 
  private:
   std::shared_ptr<S8Problem<X, S>> problem_;
+  std::shared_ptr<Array<X>> y_;
   Fn* kernel_;
   int threads_;
-  Array<X> y_;
 };
 
 // ---- q8_0
@@ -191,59 +193,59 @@ double decoded_nmse(const Array<BlockQ8_0>& got, const Array<float>& want) {
 
 class QuantizeQ8_0 : public Instance {
  public:
-  QuantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, int8::quantize_f32_q8_0_fn* kernel,
-               int threads)
+  QuantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, ProblemCache& shared,
+               int8::quantize_f32_q8_0_fn* kernel, int threads)
       : problem_(std::move(problem)),
+        y_(shared.output<BlockQ8_0>(problem_->blocks.size())),
         kernel_(kernel),
-        threads_(threads),
-        y_(problem_->blocks.size()) {}
+        threads_(threads) {}
 
   void run() override {
-    parallel_ranges(threads_, y_.size(), 32, [&](auto begin, auto end) {
-      kernel_(problem_->x.data() + begin * kBlock, end - begin, y_.data() + begin);
+    parallel_ranges(threads_, y_->size(), 32, [&](auto begin, auto end) {
+      kernel_(problem_->x.data() + begin * kBlock, end - begin, y_->data() + begin);
     });
   }
 
   Error verify(Verify) override {
     Error error;
-    compare("block", y_, problem_->blocks, error);
-    if (error.mismatches) error.nmse = decoded_nmse(y_, problem_->back);
+    compare("block", *y_, problem_->blocks, error);
+    if (error.mismatches) error.nmse = decoded_nmse(*y_, problem_->back);
     return error;
   }
 
  private:
   std::shared_ptr<Q8_0Problem> problem_;
+  std::shared_ptr<Array<BlockQ8_0>> y_;
   int8::quantize_f32_q8_0_fn* kernel_;
   int threads_;
-  Array<BlockQ8_0> y_;
 };
 
 class DequantizeQ8_0 : public Instance {
  public:
-  DequantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, int8::dequantize_q8_0_f32_fn* kernel,
-                 int threads)
+  DequantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, ProblemCache& shared,
+                 int8::dequantize_q8_0_f32_fn* kernel, int threads)
       : problem_(std::move(problem)),
+        y_(shared.output<float>(problem_->back.size())),
         kernel_(kernel),
-        threads_(threads),
-        y_(problem_->back.size()) {}
+        threads_(threads) {}
 
   void run() override {
     parallel_ranges(threads_, problem_->blocks.size(), 16, [&](auto begin, auto end) {
-      kernel_(problem_->blocks.data() + begin, end - begin, y_.data() + begin * kBlock);
+      kernel_(problem_->blocks.data() + begin, end - begin, y_->data() + begin * kBlock);
     });
   }
 
   Error verify(Verify) override {
     Error error;
-    compare("y", y_, problem_->back, error);
+    compare("y", *y_, problem_->back, error);
     return error;
   }
 
  private:
   std::shared_ptr<Q8_0Problem> problem_;
+  std::shared_ptr<Array<float>> y_;
   int8::dequantize_q8_0_f32_fn* kernel_;
   int threads_;
-  Array<float> y_;
 };
 
 // ---- cases
@@ -284,7 +286,7 @@ void add(const Plan& plan, const Op<Fn>& op, Way way, const std::string& format,
             else
               return std::make_shared<Problem>(n, len, setup.seed);
           });
-          return std::make_unique<Bound>(problem, op.kernel(*v), setup.threads);
+          return std::make_unique<Bound>(problem, setup.problems, op.kernel(*v), setup.threads);
         };
         suite.push_back(std::move(c));
       }

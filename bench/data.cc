@@ -46,6 +46,8 @@ Bytes::Bytes(std::size_t size) : size_(size) {
   std::memset(p, 0x5a, padded ? padded : alignment);
 }
 
+void Bytes::wipe() { std::memset(data(), 0x5a, size_); }
+
 Bytes Bytes::copy() const {
   Bytes to(size_);
   if (size_) std::memcpy(to.data(), data(), size_);

@@ -21,6 +21,8 @@ class Bytes {
   std::byte* data() { return data_.get(); }
   const std::byte* data() const { return data_.get(); }
   std::size_t size() const { return size_; }
+  /// Writes what new memory holds: 0x5a in every byte.
+  void wipe();
   /// The same bytes in memory of their own.
   Bytes copy() const;
 
@@ -42,6 +44,7 @@ class Array {
   T* data() { return reinterpret_cast<T*>(bytes_.data()); }
   const T* data() const { return reinterpret_cast<const T*>(bytes_.data()); }
   std::size_t size() const { return count_; }
+  void wipe() { bytes_.wipe(); }
   T& operator[](std::size_t i) { return data()[i]; }
   const T& operator[](std::size_t i) const { return data()[i]; }
   std::span<T> span() { return {data(), count_}; }
