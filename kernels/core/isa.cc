@@ -20,9 +20,10 @@ namespace qb {
 namespace {
 
 constexpr std::array<std::string_view, std::size_t(Feature::count)> kFeatureNames = {
-    "sse4.2",   "avx2",     "fma",        "f16c",       "avx_vnni",   "avx512f",  "avx512bw",
-    "avx512vl", "avx512dq", "avx512vnni", "avx512bf16", "avx512fp16", "amx_tile", "amx_int8",
-    "amx_bf16", "asimd",    "fphp",       "dotprod",    "i8mm",       "bf16",     "sve"};
+    "sse4.2",     "avx2",     "fma",      "f16c",       "avx_vnni",   "avx512f",
+    "avx512bw",   "avx512vl", "avx512dq", "avx512vnni", "avx512vbmi", "avx512bf16",
+    "avx512fp16", "amx_tile", "amx_int8", "amx_bf16",   "asimd",      "fphp",
+    "dotprod",    "i8mm",     "bf16",     "sve"};
 
 constexpr std::array kLevels = {
     isa::Level{"baseline", Arch::any, isa::baseline},
@@ -73,6 +74,7 @@ Detection detect() {
     set(Feature::avx512dq, b, 17);
     set(Feature::avx512bw, b, 30);
     set(Feature::avx512vl, b, 31);
+    set(Feature::avx512vbmi, c, 1);
     set(Feature::avx512vnni, c, 11);
     set(Feature::avx512fp16, d, 23);
     set(Feature::amx_bf16, d, 22);
@@ -88,7 +90,7 @@ Detection detect() {
       features(Feature::avx2, Feature::fma, Feature::f16c, Feature::avx_vnni);
   constexpr FeatureSet zmm =
       features(Feature::avx512f, Feature::avx512bw, Feature::avx512vl, Feature::avx512dq,
-               Feature::avx512vnni, Feature::avx512bf16, Feature::avx512fp16);
+               Feature::avx512vnni, Feature::avx512vbmi, Feature::avx512bf16, Feature::avx512fp16);
   constexpr FeatureSet tmm = features(Feature::amx_tile, Feature::amx_int8, Feature::amx_bf16);
   const std::uint64_t xcr0 = osxsave ? xgetbv0() : 0;
   auto withhold = [&](FeatureSet registers, std::uint64_t mask) {

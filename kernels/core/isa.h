@@ -36,6 +36,7 @@ enum class Feature : std::uint8_t {
   avx512vl,
   avx512dq,
   avx512vnni,
+  avx512vbmi,
   avx512bf16,
   avx512fp16,
   amx_tile,
@@ -82,7 +83,9 @@ inline constexpr FeatureSet avxvnni = avx2 | features(Feature::avx_vnni);
 inline constexpr FeatureSet avx512 =
     avx2 | features(Feature::avx512f, Feature::avx512bw, Feature::avx512vl, Feature::avx512dq);
 inline constexpr FeatureSet avx512vnni = avx512 | features(Feature::avx512vnni);
-inline constexpr FeatureSet avx512bf16 = avx512vnni | features(Feature::avx512bf16);
+/// With VBMI, which every CPU with BF16 has but Cooper Lake.
+inline constexpr FeatureSet avx512bf16 =
+    avx512vnni | features(Feature::avx512vbmi, Feature::avx512bf16);
 inline constexpr FeatureSet avx512fp16 = avx512vnni | features(Feature::avx512fp16);
 inline constexpr FeatureSet amx =
     avx512bf16 | features(Feature::amx_tile, Feature::amx_int8, Feature::amx_bf16);

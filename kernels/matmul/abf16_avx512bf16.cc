@@ -32,7 +32,8 @@
 // weights by memory.
 #include "matmul/row_codes.h"
 
-#if !defined(__AVX512BF16__) || !defined(__AVX512BW__) || !defined(__AVX512DQ__)
+#if !defined(__AVX512BF16__) || !defined(__AVX512VBMI__) || !defined(__AVX512BW__) || \
+    !defined(__AVX512VL__) || !defined(__AVX512DQ__)
 #error "compile with the flags of cmake/Isa.cmake for avx512bf16"
 #endif
 
@@ -55,8 +56,9 @@ constexpr size_t kStaysInL2 = 512 * 1024;  // bytes of activations
 
 constexpr size_t blocks_of(size_t k) { return quotient_up(k, kBlock); }
 
-// Bytes of a row of the workspace: an odd number of lines, so that rows share no set of L1.
-constexpr size_t row_bytes(size_t k) { return (blocks_of(k) | 1) * kBlock * 2; }
+// Bytes of a row of the workspace, up to a whole pair of blocks: an odd number of lines, so that
+// rows share no set of L1.
+constexpr size_t row_bytes(size_t k) { return (blocks_of(k) + 1) / 2 * 4 * kBlock + kVector; }
 
 // --- Layouts -----------------------------------------------------------------------------------
 
@@ -67,7 +69,6 @@ constexpr size_t row_bytes(size_t k) { return (blocks_of(k) | 1) * kBlock * 2; }
 struct Eights {
   static constexpr size_t vectors = 4, depth = 8;
   static constexpr int rows = 6;  ///< of a tile
-  static constexpr size_t output(size_t q, size_t l) { return 4 * l + q; }
   static constexpr size_t place(size_t c, size_t k) {
     return k / 8 * 256 + c % 4 * 64 + c / 4 * 16 + k % 8 * 2;
   }
@@ -75,8 +76,8 @@ struct Eights {
   static __m512i repeated(const Byte* x) {
     return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x)));
   }
-  /// Sums in four parts each to those of 16 outputs in order.
-  static __m512 joined(const __m512 (&sum)[vectors]) {
+  /// Element e of lane l: the sum of vector e's lane l.
+  static __m512 lanes(const __m512 (&sum)[vectors]) {
     const auto halved = [](__m512 a, __m512 b) {
       return _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
     };
@@ -85,6 +86,8 @@ struct Eights {
     return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(a, b)),
                          _mm512_castpd_ps(_mm512_unpackhi_pd(a, b)));
   }
+  /// Sums in four parts each to those of 16 outputs in order.
+  static __m512 joined(const __m512 (&sum)[vectors]) { return lanes(sum); }
 };
 
 /// Four of K of eight outputs: 0, 1, 4, 5, 8, 9, 12 and 13 in vector 0.
@@ -119,7 +122,6 @@ constexpr size_t kSteps = kBlock / L::depth;
 struct Floats {
   using Layout = Eights;
   static constexpr bool decodes = false;
-  static constexpr bool per_block = false;
   static constexpr size_t unit = kUnit;
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
@@ -170,21 +172,19 @@ template <class V, size_t count>
 /// Four of K of all outputs, a quarter of them in a vector of floats: byte q of dword 4l+j of a
 /// step's register is j of the output in lane l of vector q, stored +128. As the second byte of
 /// 32768 it is a float with 32768 to spare.
-template <bool per_block>
 struct Widened {
   using Layout = Fours;
   static constexpr size_t unit = kBlock * kPanel;
   static constexpr size_t slack = 2;  ///< bytes behind the last panel that are read
-  static constexpr size_t kFactors = per_block ? 8 : 4;
+  static constexpr size_t kFactors = 8;
   static constexpr float kSpare = 32768 + 128;
-  /// Scales of the quarters; of f16 scales also what is to spare.
+  /// Scales of the quarters, and what is to spare.
   [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
     const __m512 quarter[] = {_mm512_permute_ps(scales, 0), _mm512_permute_ps(scales, 0x55),
                               _mm512_permute_ps(scales, 0xaa), _mm512_permute_ps(scales, 0xff)};
     QB_UNROLL for (size_t q = 0; q < 4; ++q) {
       f[q] = _mm512_castps_si512(quarter[q]);
-      if constexpr (per_block)
-        f[4 + q] = _mm512_castps_si512(_mm512_mul_ps(quarter[q], _mm512_set1_ps(-kSpare)));
+      f[4 + q] = _mm512_castps_si512(_mm512_mul_ps(quarter[q], _mm512_set1_ps(-kSpare)));
     }
   }
   /// Vectors of step i from the `from`th on.
@@ -203,10 +203,7 @@ struct Widened {
     QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
       const __m512 scale = _mm512_castsi512_ps(f[2 * from + j]);
       // Of an f16 scale all products are exact, and so is their difference.
-      if constexpr (per_block)
-        v[j] = _mm512_fmadd_ps(v[j], scale, _mm512_castsi512_ps(f[4 + 2 * from + j]));
-      else
-        v[j] = _mm512_mul_ps(_mm512_sub_ps(v[j], _mm512_set1_ps(kSpare)), scale);
+      v[j] = _mm512_fmadd_ps(v[j], scale, _mm512_castsi512_ps(f[4 + 2 * from + j]));
     }
     stage(v);
     QB_UNROLL for (size_t j = 0; j < count; ++j) to[j] = rounded(v[2 * j], v[2 * j + 1]);
@@ -236,114 +233,39 @@ struct Widened {
   }
 };
 
-/// Word j of an output holds K j, 8+j, 16+j and 24+j, stored +8.
-struct LookedUp {
-  using Layout = Eights;
-  static constexpr size_t unit = kBlock * kPanel / 2;
-  static constexpr size_t slack = 0;
-  static constexpr size_t kFactors = 8;
-  /// Of each vector the products of outputs in lanes 0 and 1, and in 2 and 3, 16 each.
-  [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
-    // From memory, where a load repeats them: the compiler would rather permute.
-    alignas(64) float scale[kPanel];
-    _mm512_store_ps(scale, scales);
-    const float* from = scale;
-    asm("" : "+r"(from) : "m"(scale));
-    const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
-    QB_UNROLL for (size_t q = 0; q < 4; ++q) {
-      __m512 product[4];
-      QB_UNROLL for (size_t l = 0; l < 4; ++l) product[l] =
-          _mm512_mul_ps(codes, _mm512_set1_ps(from[4 * l + q]));
-      f[2 * q] = rounded(product[0], product[1]);
-      f[2 * q + 1] = rounded(product[2], product[3]);
-    }
-  }
-  /// Vectors of step i from the `from`th on.
-  template <size_t count>
-  [[gnu::always_inline]] static void get(const Byte* p, size_t i, size_t from, const __m512i* f,
-                                         __m512i (&to)[count]) {
-    const __m512i lane =
-        _mm512_setr_epi64(0, 0, 0x0010001000100010, 0x0010001000100010, 0x0020002000200020,
-                          0x0020002000200020, 0x0030003000300030, 0x0030003000300030);
-    QB_UNROLL for (size_t j = 0; j < count; ++j) {
-      __m512i v = load(p + (from + j) * 64);
-      if (i > 0) v = _mm512_srli_epi16(v, static_cast<unsigned>(4 * i));
-      // 0xea: (v & 15) | lane
-      to[j] = _mm512_ternarylogic_epi32(v, _mm512_set1_epi16(15), lane, 0xea);
-    }
-    stage(to);
-    QB_UNROLL for (size_t j = 0; j < count; ++j) to[j] =
-        _mm512_permutex2var_epi16(f[2 * (from + j)], to[j], f[2 * (from + j) + 1]);
-    stage(to);
-  }
-  static void put(const __m256i (&codes)[kPanel], Byte* to) {
-    for (size_t c = 0; c < kPanel; ++c) {
-      const __m256i v = _mm256_add_epi8(codes[c], _mm256_set1_epi8(8));
-      const __m256i pairs = _mm256_or_si256(v, _mm256_slli_epi16(_mm256_srli_si256(v, 8), 4));
-      _mm_storeu_si128(
-          reinterpret_cast<__m128i*>(to + c % 4 * 64) + c / 4,
-          _mm_unpacklo_epi8(_mm256_castsi256_si128(pairs), _mm256_extracti128_si256(pairs, 1)));
-    }
-  }
-  static int code(const Byte* block, size_t c, size_t k) {
-    const int byte = block[c % 4 * 64 + c / 4 * 16 + k % 8 * 2 + k / 16];
-    return (k / 8 % 2 ? byte >> 4 : byte & 15) - 8;
-  }
-};
-
-template <int bits, bool per_block>
-struct HowTo : LookedUp {};
-template <bool per_block>
-struct HowTo<8, per_block> : Widened<per_block> {};
-
-/// Panel: for each group 16 f16 scales, then its blocks; for one scale per output 16 f32 scales,
-/// then all blocks. Scales stand lane by lane, four quarters in each.
+/// Panel: for each group 16 f16 scales, then its blocks. Scales stand lane by lane, four quarters
+/// in each.
 template <class F>
-struct Codes : HowTo<F::bits, F::per_block> {
-  using How = HowTo<F::bits, F::per_block>;
-  using How::unit;
+struct Codes : Widened {
   static constexpr bool decodes = true;
-  static constexpr bool per_block = F::per_block;
-  using Layout = typename How::Layout;
-  static constexpr size_t header = kPanel * (per_block ? sizeof(f16) : sizeof(float));
+  static constexpr size_t header = kPanel * sizeof(f16);
 
-  static size_t panel(size_t k, size_t group) {
-    return (per_block ? k / group : 1) * header + blocks_of(k) * unit;
-  }
+  static size_t panel(size_t k, size_t group) { return k / group * header + blocks_of(k) * unit; }
 
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
     const size_t panels = quotient_up(n, kPanel) * panel(k, group);
-    return panels ? panels + How::slack : 0;
+    return panels ? panels + slack : 0;
   }
 
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
-      if constexpr (!per_block) {
-        for (size_t i = 0; i < kPanel; ++i, out += sizeof(float)) {
-          const size_t c = Layout::output(i % 4, i / 4);
-          const float d = n + c < w.n ? static_cast<const float*>(w.scales)[n + c] : 0.0f;
-          __builtin_memcpy(out, &d, sizeof d);
-        }
-      }
       for (size_t k = 0; k < w.k; k += kBlock, out += unit) {
-        if constexpr (per_block) {
-          if (k % w.group == 0)
-            for (size_t i = 0; i < kPanel; ++i, out += sizeof(f16)) {
-              const size_t c = Layout::output(i % 4, i / 4);
-              const f16 d = n + c < w.n ? F::scale(w, n + c, k / w.group) : f16{};
-              __builtin_memcpy(out, &d, sizeof d);
-            }
-        }
+        if (k % w.group == 0)
+          for (size_t i = 0; i < kPanel; ++i, out += sizeof(f16)) {
+            const size_t c = Layout::output(i % 4, i / 4);
+            const f16 d = n + c < w.n ? F::scale(w, n + c, k / w.group) : f16{};
+            __builtin_memcpy(out, &d, sizeof d);
+          }
         __m256i codes[kPanel];
         for (size_t c = 0; c < kPanel; ++c)
           codes[c] = _mm512_castsi512_si256(codes_of<F>(w, n + c, k, kBlock));
-        How::put(codes, out);
+        put(codes, out);
       }
     }
     if (n1 >= w.n && packed_bytes(w.n, w.k, w.group))
-      for (size_t i = 0; i < How::slack; ++i)
-        static_cast<Byte*>(packed)[packed_bytes(w.n, w.k, w.group) - How::slack + i] = 0;
+      for (size_t i = 0; i < slack; ++i)
+        static_cast<Byte*>(packed)[packed_bytes(w.n, w.k, w.group) - slack + i] = 0;
   }
 
   static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
@@ -351,17 +273,166 @@ struct Codes : HowTo<F::bits, F::per_block> {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
         const Byte* const at = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                               (per_block ? i / group + 1 : 1) * header + i / kBlock * unit;
+                               (i / group + 1) * header + i / kBlock * unit;
         static_cast<std::int8_t*>(codes)[n * k + i] =
-            static_cast<std::int8_t>(How::code(at, n % kPanel, i % kBlock));
+            static_cast<std::int8_t>(code(at, n % kPanel, i % kBlock));
       }
   }
 };
 
-// --- Activations
-// -----------------------------------------------------------------------------------
+// --- Quantized weights by rows -------------------------------------------------------------------
 
-/// Rows as they are, zeros behind them up to a block.
+// Panel: four quads, each of four neighbouring outputs: scales, up to a line, then codes. A vector
+// of weights is 32 of K of one output, so that what is looked up needs no index but the code.
+
+template <int bits>
+struct InQuads;
+
+/// Word j of a block of a quad: K j of its four outputs, stored +8.
+template <>
+struct InQuads<4> {
+  static constexpr size_t together = 1;  ///< blocks that are decoded at once
+  static constexpr size_t unit = 64;     ///< bytes of a quad's block
+  static constexpr size_t kTables = 4;
+  /// Of each output the 16 products, twice: vpermw sees one bit of what follows the code.
+  [[gnu::always_inline]] static void tables(const float* scales, __m512i (&t)[kTables]) {
+    const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
+    QB_UNROLL for (size_t c = 0; c < 4; ++c) {
+      const __m512 product = _mm512_mul_ps(codes, _mm512_set1_ps(scales[c]));
+      t[c] = rounded(product, product);
+    }
+  }
+  /// Output c's weights of the unit at p. Tables stand at t, and every other one at `also` as well.
+  [[gnu::always_inline]] static void get(const Byte* p, size_t c, const __m512i* t, const __m512i*,
+                                         __m512i* w) {
+    const __m512i v = load(p);
+    w[0] =
+        _mm512_permutexvar_epi16(c ? _mm512_srli_epi16(v, static_cast<unsigned>(4 * c)) : v, t[c]);
+  }
+  static void put(const __m512i (&codes)[4], Byte* to) {
+    __m512i words = _mm512_setzero_si512();
+    for (unsigned c = 0; c < 4; ++c) {
+      const __m256i v = _mm256_add_epi8(_mm512_castsi512_si256(codes[c]), _mm256_set1_epi8(8));
+      words = _mm512_or_si512(words, _mm512_slli_epi16(_mm512_cvtepu8_epi16(v), 4 * c));
+    }
+    store(to, words);
+  }
+  static int code(const Byte* quad, size_t c, size_t k) {
+    const int byte = quad[k / kBlock * unit + k % kBlock * 2 + c / 2];
+    return (c % 2 ? byte >> 4 : byte & 15) - 8;
+  }
+};
+
+/// Two blocks of a quad: a line of each output, sign and magnitude. In each lane eight of K of
+/// either block, so that both bytes of the products, looked up apart, come together in order.
+template <>
+struct InQuads<8> {
+  static constexpr size_t together = 2;
+  static constexpr size_t unit = 128;
+  static constexpr size_t kTables = 16;
+  /// Of each output the products of 0 to 127: their low bytes, then their high ones.
+  [[gnu::always_inline]] static void tables(const float* scales, __m512i (&t)[kTables]) {
+    const __m512 first16 = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    alignas(64) Byte even[64];
+    for (size_t i = 0; i < 64; ++i) even[i] = static_cast<Byte>(2 * i);
+    const __m512i low = load(even), high = _mm512_or_si512(low, _mm512_set1_epi8(1));
+    QB_UNROLL for (size_t c = 0; c < 4; ++c) {
+      const __m512 scale = _mm512_set1_ps(scales[c]);
+      __m512i words[4];
+      QB_UNROLL for (size_t i = 0; i < 4; ++i) {
+        const __m512 a = _mm512_add_ps(first16, _mm512_set1_ps(float(32 * i)));
+        const __m512 b = _mm512_add_ps(first16, _mm512_set1_ps(float(32 * i + 16)));
+        words[i] = rounded(_mm512_mul_ps(a, scale), _mm512_mul_ps(b, scale));
+      }
+      QB_UNROLL for (size_t i = 0; i < 2; ++i) {
+        t[4 * c + i] = _mm512_permutex2var_epi8(words[2 * i], low, words[2 * i + 1]);
+        t[4 * c + 2 + i] = _mm512_permutex2var_epi8(words[2 * i], high, words[2 * i + 1]);
+      }
+    }
+  }
+  [[gnu::always_inline]] static void get(const Byte* p, size_t c, const __m512i* t,
+                                         const __m512i* also, __m512i* w) {
+    __m512i v = load(p + c * 64);
+    asm("" : "+v"(v));  // once: what is copied costs less than another load
+    const __m512i low = _mm512_permutex2var_epi8(t[4 * c], v, also[4 * c + 1]);
+    __m512i high = _mm512_permutex2var_epi8(t[4 * c + 2], v, also[4 * c + 3]);
+    // 0x78: high ^ (v & 0x80), the sign
+    high = _mm512_ternarylogic_epi32(high, v, _mm512_set1_epi8(-128), 0x78);
+    w[0] = _mm512_unpacklo_epi8(low, high);
+    w[1] = _mm512_unpackhi_epi8(low, high);
+  }
+  static void put(const __m512i (&codes)[4], Byte* to) {
+    const __m512i pairs = _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+    for (size_t c = 0; c < 4; ++c) {
+      // 0xf8: |code| | (code & 0x80)
+      const __m512i v = _mm512_ternarylogic_epi32(_mm512_abs_epi8(codes[c]), codes[c],
+                                                  _mm512_set1_epi8(-128), 0xf8);
+      store(to + c * 64, _mm512_permutexvar_epi64(pairs, v));
+    }
+  }
+  static int code(const Byte* quad, size_t c, size_t k) {
+    const int byte = quad[k / 64 * 256 + c * 64 + k % 32 / 8 * 16 + k % 64 / 32 * 8 + k % 8];
+    return byte & 128 ? -(byte & 127) : byte;
+  }
+};
+
+template <class F>
+struct Quads : InQuads<F::bits> {
+  using How = InQuads<F::bits>;
+  using How::unit, How::together;
+  static constexpr bool per_block = F::per_block;
+
+  /// Bytes of a quad's scales; of f16 ones those of 4 groups are read at once.
+  static size_t header(size_t k, size_t group) {
+    return per_block ? quotient_up(k / group, 8) * 64 : 64;
+  }
+  static size_t quad(size_t k, size_t group) {
+    return header(k, group) + quotient_up(blocks_of(k), together) * together * unit;
+  }
+  static size_t panel(size_t k, size_t group) { return 4 * quad(k, group); }
+  static size_t packed_bytes(size_t n, size_t k, size_t group) {
+    return quotient_up(n, kPanel) * panel(k, group);
+  }
+
+  static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
+    for (size_t n = n0; n < quotient_up(n1, kPanel) * kPanel; n += 4) {
+      Byte* out = static_cast<Byte*>(packed) + n / 4 * quad(w.k, w.group);
+      __builtin_memset(out, 0, header(w.k, w.group));
+      for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
+        if constexpr (per_block) {
+          for (size_t g = 0; g < w.k / w.group; ++g) {
+            const f16 d = F::scale(w, n + c, g);
+            __builtin_memcpy(out + (4 * g + c) * sizeof d, &d, sizeof d);
+          }
+        } else {
+          __builtin_memcpy(out + c * sizeof(float), static_cast<const float*>(w.scales) + n + c,
+                           sizeof(float));
+        }
+      }
+      out += header(w.k, w.group);
+      for (size_t k = 0; k < w.k; k += together * kBlock, out += together * unit) {
+        __m512i codes[4];
+        for (size_t c = 0; c < 4; ++c) codes[c] = codes_of<F>(w, n + c, k, together * kBlock);
+        How::put(codes, out);
+      }
+    }
+  }
+
+  static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
+                     void* codes) {
+    for (size_t n = n0; n < n1; ++n) {
+      const Byte* const at =
+          static_cast<const Byte*>(packed) + n / 4 * quad(k, group) + header(k, group);
+      for (size_t i = 0; i < k; ++i)
+        static_cast<std::int8_t*>(codes)[n * k + i] =
+            static_cast<std::int8_t>(How::code(at, n % 4, i));
+    }
+  }
+};
+
+// --- Activations ---------------------------------------------------------------------------------
+
+/// Rows as they are, zeros behind them up to a pair of blocks.
 void prepare(const void* x, size_t, size_t k, size_t, size_t m0, size_t m1, void* workspace) {
   for (size_t row = m0; row < m1; ++row) {
     const float* const from = static_cast<const float*>(x) + row * k;
@@ -372,6 +443,7 @@ void prepare(const void* x, size_t, size_t k, size_t, size_t m0, size_t m1, void
     if (i < k)
       store(to + 2 * i, rounded(load_some(from + i, first(k - i)),
                                 load_some(from + i + 16, first(k - i) >> 16)));
+    if (blocks_of(k) % 2) store(to + blocks_of(k) * kVector, _mm512_setzero_si512());
   }
 }
 
@@ -467,25 +539,31 @@ template <class L, int R, int P = 1, bool kFetches = false>
   QB_UNROLL for (int s = 0; s < P; ++s) write<L, R>(sum[s], size_t(s) * kPanel, sums);
 }
 
-/// The same with packed codes at p, behind their scales or, of one scale per output, with those at
-/// `scales`. group: blocks that share scales. kKeeps: what is decoded goes to `kept` as well.
+/// What the products of one call have in common.
+struct Call {
+  size_t k, group;
+  size_t blocks;        ///< of K
+  size_t group_blocks;  ///< that share scales
+  size_t panel;         ///< bytes of a panel
+  size_t x_stride;      ///< bytes from row to row of the workspace
+};
+
+/// The same with a panel's codes of blocks [b0, b1), x being what those meet. kKeeps: what is
+/// decoded goes to `kept` as well.
 template <class C, int R, bool kKeeps>
-[[gnu::noinline]] void decode_and_multiply(const Byte* p, const Byte* scales, size_t blocks,
-                                           size_t group, const Byte* x, size_t x_stride, Byte* kept,
-                                           const Sums& sums) {
+[[gnu::noinline]] void decode_and_multiply(const Call& call, const Byte* p, size_t b0, size_t b1,
+                                           const Byte* x, Byte* kept, const Sums& sums) {
   using L = typename C::Layout;
   constexpr size_t vectors = L::vectors;
   __m512 sum[R][vectors];
   clear<L, R>(sum);
-  __m512i factors[C::kFactors];
-  if constexpr (!C::per_block) C::factors(_mm512_loadu_ps(scales), factors);
-  Rows<R> row(x, x_stride);
-  for (size_t b = 0; b < blocks;) {
-    if constexpr (C::per_block) {
-      C::factors(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), factors);
-      p += C::header;
-    }
-    for (const size_t end = C::per_block ? b + group : blocks; b < end;
+  Rows<R> row(x, call.x_stride);
+  p += b0 / call.group_blocks * C::header + b0 * C::unit;
+  for (size_t b = b0; b < b1;) {
+    __m512i factors[C::kFactors];
+    C::factors(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), factors);
+    p += C::header;
+    for (const size_t end = b + call.group_blocks; b < end;
          ++b, p += C::unit, row.advance(kBlock * 2)) {
       QB_UNROLL for (size_t line = 0; line < C::unit; line += 64)
           _mm_prefetch(reinterpret_cast<const char*>(p + line + ahead(R)), _MM_HINT_T0);
@@ -506,7 +584,7 @@ template <class C, int R, bool kKeeps>
         }
         if constexpr (kKeeps)
           QB_UNROLL for (size_t v = 0; v < vectors; ++v)
-              store(kept + b * kUnit + (i * vectors + v) * kVector, w[v]);
+              store(kept + (b - b0) * kUnit + (i * vectors + v) * kVector, w[v]);
         QB_UNROLL for (int r = 0; r < R; ++r) {
           const __m512i xs = L::repeated(row[r] + i * L::depth * 2);
           QB_UNROLL for (size_t v = 0; v < vectors; ++v) sum[r][v] = dot(sum[r][v], w[v], xs);
@@ -517,22 +595,13 @@ template <class C, int R, bool kKeeps>
   write<L, R>(sum, 0, sums);
 }
 
-/// What the products of one call have in common.
-struct Call {
-  size_t blocks;    ///< of K
-  size_t group;     ///< blocks that share scales
-  size_t panel;     ///< bytes of a panel
-  size_t x_stride;  ///< bytes from row to row of the workspace
-};
-
 /// A whole panel, for `rows` rows, at most R.
 template <class C, int R>
 void few_rows(const Call& call, size_t rows, const Byte* panel, const Byte* x, const Sums& sums) {
   if constexpr (R > 0) {
     if (rows < R) return few_rows<C, R - 1>(call, rows, panel, x, sums);
     if constexpr (C::decodes)
-      decode_and_multiply<C, R, false>(panel + (C::per_block ? 0 : C::header), panel, call.blocks,
-                                       call.group, x, call.x_stride, nullptr, sums);
+      decode_and_multiply<C, R, false>(call, panel, 0, call.blocks, x, nullptr, sums);
     else
       tile<typename C::Layout, R>(panel, 0, call.blocks, x, call.x_stride, sums, {});
   }
@@ -540,11 +609,11 @@ void few_rows(const Call& call, size_t rows, const Byte* panel, const Byte* x, c
 
 /// The first of more rows: what is decoded for them is kept.
 template <class C, int R>
-void first_rows(const Call& call, size_t rows, const Byte* p, const Byte* scales, size_t blocks,
-                const Byte* x, Byte* kept, const Sums& sums) {
+void first_rows(const Call& call, size_t rows, const Byte* p, size_t b0, size_t b1, const Byte* x,
+                Byte* kept, const Sums& sums) {
   if constexpr (C::decodes && R > C::Layout::rows / 2) {
-    if (rows < R) return first_rows<C, R - 1>(call, rows, p, scales, blocks, x, kept, sums);
-    decode_and_multiply<C, R, true>(p, scales, blocks, call.group, x, call.x_stride, kept, sums);
+    if (rows < R) return first_rows<C, R - 1>(call, rows, p, b0, b1, x, kept, sums);
+    decode_and_multiply<C, R, true>(call, p, b0, b1, x, kept, sums);
   }
 }
 
@@ -562,8 +631,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
          size_t n0, size_t n1, void* out) {
   using L = typename C::Layout;
   constexpr size_t rows_of_tile = L::rows;
-  const Call call = {blocks_of(w.k), C::per_block ? w.group / kBlock : 1, C::panel(w.k, w.group),
-                     row_bytes(w.k)};
+  const Call call = {
+      w.k, w.group, blocks_of(w.k), w.group / kBlock, C::panel(w.k, w.group), row_bytes(w.k)};
   const auto* const x = static_cast<const Byte*>(workspace);
   auto* const y = static_cast<float*>(out);
   const auto panel_of = [&](size_t n) {
@@ -602,10 +671,9 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
         const size_t b1 = least(b0 + depth, call.blocks);
         for (size_t n = from; n < to; n += kPanel) {
           float* const sums = waiting[(n - from) / kPanel];
-          const Byte* here = panel_of(n) + b0 * C::unit;
-          if constexpr (C::decodes) here += (C::per_block ? b0 / call.group : 1) * C::header;
+          const Byte* here = panel_of(n) + b0 * kUnit;
           Next next = {n + kPanel < n1 ? here + call.panel : here,
-                       least(kVector, quotient_up(C::unit / kSteps<L>, tiles))};
+                       least(kVector, quotient_up(kUnit / kSteps<L>, tiles))};
           // In tiles as equal as can be: one of a row or two would wait for its own sums.
           size_t row = m0;
           for (size_t t = 0; t < tiles; ++t) {
@@ -616,7 +684,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             const Byte* const weights = C::decodes ? decoded : here;
             if (C::decodes && row == m0)
-              first_rows<C, L::rows>(call, rows, here, panel_of(n), b1 - b0, xs, decoded, s);
+              first_rows<C, L::rows>(call, rows, panel_of(n), b0, b1, xs, decoded, s);
             else if (!C::decodes && far)
               more_rows<L, L::rows, !C::decodes>(rows, weights, b1 - b0, xs, call.x_stride, s,
                                                  next);
@@ -632,8 +700,225 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   }
 }
 
+// --- Products by rows ----------------------------------------------------------------------------
+
+constexpr size_t kQuadBlocks = 32;  // of K that are decoded at a time, for more rows than a tile
+constexpr size_t kKeptRows = 4;
+constexpr size_t kQuadsAtOnce = 1;
+
+constexpr size_t kQuadRows = 6;        // of a tile: 24 sums
+constexpr size_t kQuad = 4 * kVector;  // a block of a quad, bf16
+
+/// A quad's sums to those of four outputs.
+template <int R>
+[[gnu::always_inline]] inline void write_quad(const __m512 (&sum)[R][4], const Sums& sums) {
+  const auto mask = static_cast<__mmask8>(first(sums.outputs) & 15);
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const __m512 lanes = Eights::lanes(sum[r]);
+    const __m256 half =
+        _mm256_add_ps(_mm512_castps512_ps256(lanes), _mm512_extractf32x8_ps(lanes, 1));
+    __m128 y = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    if (sums.from) y = _mm_add_ps(y, _mm_loadu_ps(sums.from + size_t(r) * 4));
+    _mm_mask_storeu_ps(sums.to + size_t(r) * sums.stride, mask, y);
+  }
+}
+
+/// As many blocks of a quad as are decoded together. Sums take turns.
+template <class C, int R, bool kKeeps, int T>
+[[gnu::always_inline]] inline void step_of_quad(const Byte* p, const __m512i* tables,
+                                                const __m512i* also, const Rows<R>& row, int turn,
+                                                Byte* kept, __m512 (&sum)[T][R][4]) {
+  QB_UNROLL for (size_t line = 0; line < C::unit * C::together; line += 64)
+      _mm_prefetch(reinterpret_cast<const char*>(p + line + ahead(R)), _MM_HINT_T0);
+  QB_UNROLL for (size_t c = 0; c < 4; c += 2) {
+    __m512i w[2][C::together];
+    QB_UNROLL for (size_t j = 0; j < 2; ++j) C::get(p, c + j, tables, also, w[j]);
+    QB_UNROLL for (size_t i = 0; i < C::together; ++i) {
+      if constexpr (kKeeps)
+        QB_UNROLL for (size_t j = 0; j < 2; ++j)
+            store(kept + i * kQuad + (c + j) * kVector, w[j][i]);
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const __m512i xs = load(row[r] + i * kVector);
+        QB_UNROLL for (size_t j = 0; j < 2; ++j) sum[turn][r][c + j] =
+            dot(sum[turn][r][c + j], w[j][i], xs);
+      }
+    }
+  }
+}
+
+/// R rows times blocks [b0, b1) of a quad; of one scale per output its tables. kAlone: each block
+/// has scales of its own. kKeeps: what is decoded goes to `kept` as well.
+template <class C, int R, bool kAlone, bool kKeeps>
+[[gnu::noinline]] void decode_and_multiply_quad(const Call& call, const Byte* quad,
+                                                const __m512i* channel, size_t b0, size_t b1,
+                                                const Byte* x, Byte* kept, const Sums& sums) {
+  constexpr int turns = R == 1 && C::together == 1 ? 2 : 1;  // of sums, which hides their latency
+  __m512 sum[turns][R][4] = {};
+  Rows<R> row(x, call.x_stride);
+  const Byte* p = quad + C::header(call.k, call.group) + b0 * C::unit;
+  const auto step = [&](const __m512i* t, const __m512i* also, int turn)
+      __attribute__((always_inline)) {
+    step_of_quad<C, R, kKeeps>(p, t, also, row, turn, kept, sum);
+    p += C::together * C::unit;
+    row.advance(C::together * kBlock * 2);
+    if constexpr (kKeeps) kept += C::together * kQuad;
+  };
+  if constexpr (!C::per_block) {
+    __m512i tables[C::kTables];
+    // What the sums leave no registers for is read where it is used.
+    constexpr bool holds_all = C::together == 1 || R == 1, holds_half = R <= 4;
+    QB_UNROLL for (size_t i = 0; i < C::kTables; ++i) tables[i] = channel[i];
+    size_t b = b0;
+    if constexpr (turns == 2)
+      for (; b + 1 < b1; b += 2)
+        QB_UNROLL for (int turn = 0; turn < 2; ++turn) step(tables, tables, turn);
+    for (; b < b1; b += C::together) {
+      asm("" : "+r"(channel));
+      step(holds_all || holds_half ? tables : channel, holds_all ? tables : channel, 0);
+    }
+  } else if (b0 < b1) {
+    // Scales become floats four groups ahead, tables one: what is needed is there.
+    const Byte* scales = quad + b0 / call.group_blocks * 4 * sizeof(f16);
+    alignas(64) float scale[2][16];
+    const auto widen = [&](size_t g) {
+      _mm512_store_ps(scale[g / 4 % 2],
+                      _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales))));
+      scales += 32;
+    };
+    const auto tables_of = [&](size_t g, __m512i(&t)[C::kTables]) {
+      const float* from = &scale[0][0] + g % 8 * 4;
+      asm("" : "+r"(from) : "m"(scale));  // a load repeats them; the compiler would rather permute
+      C::tables(from, t);
+    };
+    // Where the sums leave no registers for two sets they take turns in memory.
+    constexpr bool holds = R <= 4;
+    alignas(64) __m512i tables[2][C::kTables];
+    widen(0);
+    tables_of(0, tables[0]);
+    for (size_t b = b0, g = 0; b < b1; ++g) {
+      if (g % 4 == 0) widen(g + 4);
+      tables_of(g + 1, tables[holds ? 1 : (g + 1) % 2]);
+      const __m512i* t = tables[holds ? 0 : g % 2];
+      if constexpr (!holds) asm("" : "+r"(t) : "m"(tables));
+      if constexpr (kAlone) {
+        step(t, t, 0);
+        ++b;
+      } else {
+        for (const size_t last = b + call.group_blocks; b < last; b += turns)
+          QB_UNROLL for (int turn = 0; turn < turns; ++turn) step(t, t, turn);
+      }
+      if constexpr (holds)
+        QB_UNROLL for (size_t i = 0; i < C::kTables; ++i) tables[0][i] = tables[1][i];
+    }
+  }
+  if constexpr (turns == 2)
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (size_t c = 0; c < 4; ++c) sum[0][r][c] =
+        _mm512_add_ps(sum[0][r][c], sum[1][r][c]);
+  write_quad<R>(sum[0], sums);
+}
+
+/// R rows times so many blocks of a quad that were decoded for others.
+template <int R>
+[[gnu::noinline]] void multiply_kept(const Byte* kept, size_t blocks, const Byte* x,
+                                     size_t x_stride, const Sums& sums) {
+  __m512 sum[R][4] = {};
+  Rows<R> row(x, x_stride);
+  for (size_t b = 0; b < blocks; ++b, kept += kQuad, row.advance(kVector)) {
+    __m512i w[4];
+    QB_UNROLL for (size_t c = 0; c < 4; ++c) w[c] = load(kept + c * kVector);
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const __m512i xs = load(row[r]);
+      QB_UNROLL for (size_t c = 0; c < 4; ++c) sum[r][c] = dot(sum[r][c], w[c], xs);
+    }
+  }
+  write_quad<R>(sum, sums);
+}
+
+/// `rows` rows, at most R.
+template <class C, int R, bool kAlone>
+void first_rows_of_quad(const Call& call, size_t rows, const Byte* quad, const __m512i* tables,
+                        size_t b0, size_t b1, const Byte* x, Byte* kept, const Sums& sums) {
+  if constexpr (R > 0) {
+    if (rows < R)
+      return first_rows_of_quad<C, R - 1, kAlone>(call, rows, quad, tables, b0, b1, x, kept, sums);
+    if constexpr (R == kKeptRows)
+      if (kept)
+        return decode_and_multiply_quad<C, R, kAlone, true>(call, quad, tables, b0, b1, x, kept,
+                                                            sums);
+    decode_and_multiply_quad<C, R, kAlone, false>(call, quad, tables, b0, b1, x, kept, sums);
+  }
+}
+
+template <int R>
+void more_rows_of_quad(size_t rows, const Byte* kept, size_t blocks, const Byte* x, size_t x_stride,
+                       const Sums& sums) {
+  if constexpr (R > 0) {
+    if (rows < R) return more_rows_of_quad<R - 1>(rows, kept, blocks, x, x_stride, sums);
+    multiply_kept<R>(kept, blocks, x, x_stride, sums);
+  }
+}
+
 template <class C>
-constexpr Kernel kernel_of() {
+void run_quads(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
+               size_t n0, size_t n1, void* out) {
+  constexpr size_t quads = kBlockOutputs / 4;
+  const Call call = {
+      w.k, w.group, blocks_of(w.k), w.group / kBlock, C::panel(w.k, w.group), row_bytes(w.k)};
+  const auto* const x = static_cast<const Byte*>(workspace);
+  auto* const y = static_cast<float*>(out);
+  const bool few = m <= kQuadRows;
+  const size_t depth = few ? call.blocks + 1 : kQuadBlocks;
+  const size_t outputs = few ? 4 : kBlockOutputs;
+  alignas(64) Byte decoded[kQuadsAtOnce][kQuadBlocks * kQuad];
+  alignas(64) float waiting[quads][kBlockRows * 4];
+  alignas(64) __m512i tables[C::per_block ? 1 : quads][C::kTables];
+  const size_t parts = quotient_up(m, kBlockRows);
+  for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
+    m1 = m0 + quotient_up(m - m0, parts - part);
+    for (size_t from = n0; from < n1; from += outputs) {
+      const size_t to = least(from + outputs, n1);
+      const auto quad = [&](size_t n) {
+        return static_cast<const Byte*>(packed) + n / 4 * (call.panel / 4);
+      };
+      if constexpr (!C::per_block)
+        for (size_t n = from; n < to; n += 4)
+          C::tables(reinterpret_cast<const float*>(quad(n)), tables[(n - from) / 4]);
+      size_t b0 = 0;
+      do {
+        const size_t b1 = least(b0 + depth, call.blocks);
+        for (size_t some = from; some < to; some += 4 * kQuadsAtOnce) {
+          // First as many rows as a tile has, in whose shadow decoding is, but no single row
+          // behind them, which would wait for its own sums.
+          size_t rows = few ? m : kKeptRows;
+          for (size_t row = m0; row < m1;) {
+            for (size_t n = some; n < least(some + 4 * kQuadsAtOnce, to); n += 4) {
+              float* const sum = waiting[(n - from) / 4] + (row - m0) * 4;
+              Sums s = {b0 ? sum : nullptr, sum, 4, 4};
+              if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
+              const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
+              Byte* const kept = decoded[(n - some) / 4];
+              if (row == m0) {
+                const auto first = C::per_block && call.group_blocks == 1
+                                       ? first_rows_of_quad<C, kQuadRows, C::per_block>
+                                       : first_rows_of_quad<C, kQuadRows, false>;
+                first(call, rows, quad(n), tables[C::per_block ? 0 : (n - from) / 4], b0, b1, xs,
+                      few ? nullptr : kept, s);
+              } else {
+                more_rows_of_quad<kQuadRows>(rows, kept, b1 - b0, xs, call.x_stride, s);
+              }
+            }
+            row += rows;
+            if (row < m1) rows = quotient_up(m1 - row, quotient_up(m1 - row, kQuadRows));
+          }
+        }
+        b0 = b1;
+      } while (b0 < call.blocks);
+    }
+  }
+}
+
+template <class C>
+constexpr Kernel kernel_of(decltype(Kernel::run) run) {
   return {.n_step = kPanel,
           .packed_bytes = C::packed_bytes,
           .pack = C::pack,
@@ -641,17 +926,17 @@ constexpr Kernel kernel_of() {
           .workspace_bytes = workspace_bytes,
           .m_step = 1,
           .prepare = prepare,
-          .run = run<C>};
+          .run = run};
 }
 
 }  // namespace
 
-constexpr Kernel matmul_abf16_f32_avx512bf16 = kernel_of<Floats>();
-constexpr Kernel matmul_abf16_s8_avx512bf16 = kernel_of<Codes<S8>>();
-constexpr Kernel matmul_abf16_s4_avx512bf16 = kernel_of<Codes<S4>>();
-constexpr Kernel matmul_abf16_s8g_avx512bf16 = kernel_of<Codes<S8g>>();
-constexpr Kernel matmul_abf16_s4g_avx512bf16 = kernel_of<Codes<S4g>>();
-constexpr Kernel matmul_abf16_q8_0_avx512bf16 = kernel_of<Codes<Q8_0>>();
-constexpr Kernel matmul_abf16_q4_0_avx512bf16 = kernel_of<Codes<Q4_0>>();
+constexpr Kernel matmul_abf16_f32_avx512bf16 = kernel_of<Floats>(run<Floats>);
+constexpr Kernel matmul_abf16_s8_avx512bf16 = kernel_of<Quads<S8>>(run_quads<Quads<S8>>);
+constexpr Kernel matmul_abf16_s4_avx512bf16 = kernel_of<Quads<S4>>(run_quads<Quads<S4>>);
+constexpr Kernel matmul_abf16_s8g_avx512bf16 = kernel_of<Codes<S8g>>(run<Codes<S8g>>);
+constexpr Kernel matmul_abf16_s4g_avx512bf16 = kernel_of<Quads<S4g>>(run_quads<Quads<S4g>>);
+constexpr Kernel matmul_abf16_q8_0_avx512bf16 = kernel_of<Codes<Q8_0>>(run<Codes<Q8_0>>);
+constexpr Kernel matmul_abf16_q4_0_avx512bf16 = kernel_of<Quads<Q4_0>>(run_quads<Quads<Q4_0>>);
 
 }  // namespace qb::matmul
