@@ -638,17 +638,22 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const auto panel_of = [&](size_t n) {
     return static_cast<const Byte*>(packed) + n / kPanel * call.panel;
   };
+  const bool far = C::packed_bytes(w.n, w.k, w.group) >= kFar;
   if (m == 0) return;
   if (m <= rows_of_tile) {
     size_t n = n0;
-    // Memory binds what is not decoded, and several streams arrive faster than one.
+    // Memory binds what is not decoded, and several streams arrive faster than one: more rows than
+    // meet two panels at once do so in turns, if those stay in L2.
     if constexpr (!C::decodes)
-      for (const size_t panels = m == 1 ? 4 : 2; m <= 3 && n + (panels - 1) * kPanel < n1;
-           n += panels * kPanel) {
-        const auto streams = m == 1 ? tile<L, 1, 4> : m == 2 ? tile<L, 2, 2> : tile<L, 3, 2>;
-        streams(panel_of(n), call.panel, call.blocks, x, call.x_stride,
-                {nullptr, y + n, w.n, n1 - n}, {});
-      }
+      if (m <= 3 || (far && 2 * call.panel <= kStaysInL2))
+        for (const size_t panels = m == 1 ? 4 : 2; n + (panels - 1) * kPanel < n1;
+             n += panels * kPanel)
+          for (size_t row = 0, rows; row < m; row += rows) {
+            rows = row == 0 && m > 3 ? quotient_up(m, 2) : m - row;
+            const auto streams = m == 1 ? tile<L, 1, 4> : rows == 2 ? tile<L, 2, 2> : tile<L, 3, 2>;
+            streams(panel_of(n), call.panel, call.blocks, x + row * call.x_stride, call.x_stride,
+                    {nullptr, y + row * w.n + n, w.n, n1 - n}, {});
+          }
     for (; n < n1; n += kPanel)
       few_rows<C, L::rows>(call, m, panel_of(n), x, {nullptr, y + n, w.n, n1 - n});
     return;
@@ -658,7 +663,6 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const size_t fit = kStaysInL2 / (least(depth, call.blocks) * kBlock * 2 + 1);
   const size_t parts = quotient_up(m, least(kBlockRows, fit / rows_of_tile * rows_of_tile));
   const size_t outputs = call.blocks <= depth ? kPanel : kBlockOutputs;
-  const bool far = C::packed_bytes(w.n, w.k, w.group) >= kFar;
   alignas(64) Byte decoded[C::decodes ? kDecoded * kUnit : 64];
   alignas(64) float waiting[kBlockOutputs / kPanel][kBlockRows * kPanel];
   for (size_t part = 0, m0 = 0, m1; part < parts; ++part, m0 = m1) {
