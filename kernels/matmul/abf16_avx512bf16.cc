@@ -4,32 +4,45 @@
 // contract's bound and floor. On a Zen 4 it is one zmm a cycle, as f32's FMA is, and so twice its
 // products.
 //
-// A vector of weights holds eight of K of four outputs, or four of eight, and meets as many of a
-// row of activations, repeated; so a sum comes in four parts or two, which are added at the end.
-// Values that lie together are what rounding gives without any interleaving.
+// One row of codes is bound by decoding them, and of the vector pipes (on a Zen 4 four of 256 bits:
+// products have two, shuffles, roundings and shifts share the others, blends and logic have all)
+// the layouts are made for. Halves of a zmm instruction for 32 weights, where four are a cycle:
 //
-// Four outputs are what a table can serve: of 4-bit codes the 16 products of code and scale are
-// rounded once for each output (or its group), and vpermi2w, which takes 6 bits of index, two of
-// them for the output, looks 32 up: a shift for three in four, a mask, the look-up, the product.
-// Their rows are repeated by a load that on a Zen 4 shuffles as well, which must serve all four
-// vectors. Of 8-bit codes 32 take twice a blend and an FMA (with f32 scales a subtraction and a
-// product), and a rounding: a load at another byte spares the shift, since shifts, shuffles and
-// roundings share pipes with products and conversions there, and blends do not. With eight outputs
-// to a vector a quarter of the scales needs one shuffle, and rows are repeated by a mere load.
+//   4-bit, a table there     1.5 to shift, 2 to look up, 2 for the product             5.5
+//   4-bit, groups of 32      and 2 to multiply, 4 to round                             11.5
+//   8-bit, a table there     2 to look up, 2 to interleave, 1 for the sign, 2           7
+//   8-bit, groups            4 to blend, 4 to multiply and add, 4 to round, 2          14
 //
-// What is decoded meets up to 6 rows, or 12 of 8-bit codes, at once: 24 sums, so that factors come
-// from memory. Of more rows the first do, so that decoding fills the pipes that their products
-// leave idle, and 512 of K of a panel stay in L1 for the rest. f32 weights are not decoded: tiles
-// go through 4096 of K at once, for as many rows as stay in L2 meanwhile. Of weights that only
-// memory holds each tile also fetches its part of the panel that comes next, which so arrives while
-// products bind; in cache that instruction alone would cost 2 %.
+// Where a table pays, a vector of weights is 32 of K of one output and meets rows as they lie. Of
+// 4-bit codes the 16 products of code and scale are rounded once for each output (or its group);
+// they stand in the register twice, so that what follows the code in the index need not be masked.
+// Of 8-bit codes with one scale per output the 128 products with the magnitude are rounded once,
+// and vpermi2b looks 64 low and 64 high bytes up (VBMI, which the instruction set is taken to
+// include: all CPUs with BF16 but Cooper Lake have it), with two unpacks to join them. Scales
+// become floats, and floats tables, ahead of their use: broadcasts of what has just been stored
+// wait for the store, and products for the rounding.
+//
+// 8-bit codes in groups have as many products as a table would. A vector holds four of K of eight
+// outputs, so that a quarter of the scales needs one shuffle and rows are repeated by a mere load;
+// loads at another byte spare shifts.
+//
+// What is decoded in rows meets up to 6 rows at once, 24 sums. More rows than that are taken by
+// four at first, which leave registers to decode with, and what is decoded, 8 KiB at a time, stays
+// in L1 for the rest, by six. (Decoding for each six rows anew costs 4-bit codes nothing, others
+// 10 to 25 %.) Codes in groups of 8 bits meet up to 12 rows at once, the first of which decode for
+// all. f32 weights are not decoded: a vector holds eight of K of four outputs, as those values lie
+// that are repeated best, and tiles of 6 rows go through 4096 of K at once, for as many rows as
+// stay in L2 meanwhile. Of weights that only memory holds up to six rows meet two panels or four at
+// a time (three in turns: several streams arrive faster than one), and each tile of more rows
+// fetches its part of the panel that comes next; in cache that instruction alone would cost 2 %.
 //
 // Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
-// with f32 weights 92 to 97 % of the products' peak from 12 rows on, in cache or out of it. At
-// 12 x 4096 x 512 and 32 x 1024 x 4096 with 4-bit codes 88 and 91 (groups of 32: 74 and 85), with
-// 8-bit ones 74 and 83 (70 and 82). One row of codes is bound by decoding: 2.4 cycles for 32
-// weights of 4 bits, 4 where groups of 32 need tables of their own, 4.6 to 5.1 of 8 bits; of f32
-// weights by memory.
+// one row takes 1.75 cycles for 32 weights of 4 bits, 3.4 in groups of 32, 2.8 of 8 bits, 4.4
+// to 4.7 in groups; of f32 weights memory binds it. Of the products' peak four rows reach 94 % with
+// 4 bits (67 in groups of 32), 77 with 8 (50), twelve 88 (81) and 83 (70), 32 rows 91 (88) and 88
+// (80), and 92 to 97 with f32 weights. Not better: groups of 32 in halves of vectors; words looked
+// up (64 at a time) and blended for 8 bits; 8-bit groups in rows as well; prefetching f32 weights
+// farther ahead.
 #include "matmul/row_codes.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512VBMI__) || !defined(__AVX512BW__) || \
@@ -122,7 +135,6 @@ constexpr size_t kSteps = kBlock / L::depth;
 struct Floats {
   using Layout = Eights;
   static constexpr bool decodes = false;
-  static constexpr size_t unit = kUnit;
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
 
@@ -163,10 +175,6 @@ struct Floats {
 template <class V, size_t count>
 [[gnu::always_inline]] inline void stage(V (&v)[count]) {
   if constexpr (count == 4) asm("" : "+v"(v[0]), "+v"(v[1]), "+v"(v[2]), "+v"(v[3]));
-  if constexpr (count == 8)
-    asm(""
-        : "+v"(v[0]), "+v"(v[1]), "+v"(v[2]), "+v"(v[3]), "+v"(v[4]), "+v"(v[5]), "+v"(v[6]),
-          "+v"(v[7]));
 }
 
 /// Four of K of all outputs, a quarter of them in a vector of floats: byte q of dword 4l+j of a
@@ -708,7 +716,6 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
 
 constexpr size_t kQuadBlocks = 32;  // of K that are decoded at a time, for more rows than a tile
 constexpr size_t kKeptRows = 4;
-constexpr size_t kQuadsAtOnce = 1;
 
 constexpr size_t kQuadRows = 6;        // of a tile: 24 sums
 constexpr size_t kQuad = 4 * kVector;  // a block of a quad, bf16
@@ -873,7 +880,7 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
   const bool few = m <= kQuadRows;
   const size_t depth = few ? call.blocks + 1 : kQuadBlocks;
   const size_t outputs = few ? 4 : kBlockOutputs;
-  alignas(64) Byte decoded[kQuadsAtOnce][kQuadBlocks * kQuad];
+  alignas(64) Byte decoded[kQuadBlocks * kQuad];
   alignas(64) float waiting[quads][kBlockRows * 4];
   alignas(64) __m512i tables[C::per_block ? 1 : quads][C::kTables];
   const size_t parts = quotient_up(m, kBlockRows);
@@ -890,31 +897,25 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
       size_t b0 = 0;
       do {
         const size_t b1 = least(b0 + depth, call.blocks);
-        for (size_t some = from; some < to; some += 4 * kQuadsAtOnce) {
-          // First as many rows as a tile has, in whose shadow decoding is, but no single row
-          // behind them, which would wait for its own sums.
-          size_t rows = few ? m : kKeptRows;
-          for (size_t row = m0; row < m1;) {
-            for (size_t n = some; n < least(some + 4 * kQuadsAtOnce, to); n += 4) {
-              float* const sum = waiting[(n - from) / 4] + (row - m0) * 4;
-              Sums s = {b0 ? sum : nullptr, sum, 4, 4};
-              if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
-              const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
-              Byte* const kept = decoded[(n - some) / 4];
-              if (row == m0) {
-                const auto first = C::per_block && call.group_blocks == 1
-                                       ? first_rows_of_quad<C, kQuadRows, C::per_block>
-                                       : first_rows_of_quad<C, kQuadRows, false>;
-                first(call, rows, quad(n), tables[C::per_block ? 0 : (n - from) / 4], b0, b1, xs,
-                      few ? nullptr : kept, s);
-              } else {
-                more_rows_of_quad<kQuadRows>(rows, kept, b1 - b0, xs, call.x_stride, s);
-              }
+        for (size_t n = from; n < to; n += 4)
+          for (size_t row = m0, rows; row < m1; row += rows) {
+            float* const sum = waiting[(n - from) / 4] + (row - m0) * 4;
+            Sums s = {b0 ? sum : nullptr, sum, 4, 4};
+            if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
+            const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
+            if (row == m0) {
+              rows = few ? m : kKeptRows;
+              const auto first = C::per_block && call.group_blocks == 1
+                                     ? first_rows_of_quad<C, kQuadRows, C::per_block>
+                                     : first_rows_of_quad<C, kQuadRows, false>;
+              first(call, rows, quad(n), tables[C::per_block ? 0 : (n - from) / 4], b0, b1, xs,
+                    few ? nullptr : decoded, s);
+            } else {
+              // In tiles as equal as can be: one of a single row would wait for its own sums.
+              rows = quotient_up(m1 - row, quotient_up(m1 - row, kQuadRows));
+              more_rows_of_quad<kQuadRows>(rows, decoded, b1 - b0, xs, call.x_stride, s);
             }
-            row += rows;
-            if (row < m1) rows = quotient_up(m1 - row, quotient_up(m1 - row, kQuadRows));
           }
-        }
         b0 = b1;
       } while (b0 < call.blocks);
     }
