@@ -28,13 +28,14 @@
 //
 // What is decoded in rows meets up to 6 rows at once, 24 sums. More rows than that are taken by
 // four at first, which leave registers to decode with, and what is decoded, 8 KiB at a time, stays
-// in L1 for the rest, by six. (Decoding for each six rows anew costs 4-bit codes nothing, others
-// 10 to 25 %.) Codes in groups of 8 bits meet up to 12 rows at once, the first of which decode for
-// all. f32 weights are not decoded: a vector holds eight of K of four outputs, as those values lie
-// that are repeated best, and tiles of 6 rows go through 4096 of K at once, for as many rows as
-// stay in L2 meanwhile. Of weights that only memory holds up to six rows meet two panels or four at
-// a time (three in turns: several streams arrive faster than one), and each tile of more rows
-// fetches its part of the panel that comes next; in cache that instruction alone would cost 2 %.
+// in L1 for the rest, by six. 4-bit codes with tables at hand are decoded for each six rows anew,
+// in the shadow of their products, as long as the rows stay in L2: others would lose 10 to 25 %.
+// Codes in groups of 8 bits meet up to 12 rows at once, the first of which decode for all. f32
+// weights are not decoded: a vector holds eight of K of four outputs, as those values lie that are
+// repeated best, and tiles of 6 rows go through 4096 of K at once, for as many rows as stay in L2
+// meanwhile. Of weights that only memory holds up to six rows meet two panels or four at a time
+// (three in turns: several streams arrive faster than one), and each tile of more rows fetches its
+// part of the panel that comes next; in cache that instruction alone would cost 2 %.
 //
 // Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
 // one row takes 1.75 cycles for 32 weights of 4 bits, 3.4 in groups of 32, 2.8 of 8 bits, 4.4
@@ -877,7 +878,10 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
       w.k, w.group, blocks_of(w.k), w.group / kBlock, C::panel(w.k, w.group), row_bytes(w.k)};
   const auto* const x = static_cast<const Byte*>(workspace);
   auto* const y = static_cast<float*>(out);
-  const bool few = m <= kQuadRows;
+  // Codes that are looked up in tables at hand cost less to decode for each tile anew than to keep,
+  // if tiles are long enough for what begins and ends them.
+  const bool few = m <= kQuadRows || (C::together == 1 && !C::per_block &&
+                                      call.blocks > kQuadBlocks && m * call.x_stride <= kStaysInL2);
   const size_t depth = few ? call.blocks + 1 : kQuadBlocks;
   const size_t outputs = few ? 4 : kBlockOutputs;
   alignas(64) Byte decoded[kQuadBlocks * kQuad];
@@ -903,16 +907,16 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
             Sums s = {b0 ? sum : nullptr, sum, 4, 4};
             if (b1 == call.blocks) s = {s.from, y + row * w.n + n, w.n, n1 - n};
             const Byte* const xs = x + row * call.x_stride + b0 * kBlock * 2;
-            if (row == m0) {
-              rows = few ? m : kKeptRows;
-              const auto first = C::per_block && call.group_blocks == 1
-                                     ? first_rows_of_quad<C, kQuadRows, C::per_block>
-                                     : first_rows_of_quad<C, kQuadRows, false>;
-              first(call, rows, quad(n), tables[C::per_block ? 0 : (n - from) / 4], b0, b1, xs,
-                    few ? nullptr : decoded, s);
+            // In tiles as equal as can be: one of a single row would wait for its own sums.
+            rows = row == m0 && !few ? kKeptRows
+                                     : quotient_up(m1 - row, quotient_up(m1 - row, kQuadRows));
+            if (row == m0 || few) {
+              const auto decode = C::per_block && call.group_blocks == 1
+                                      ? first_rows_of_quad<C, kQuadRows, C::per_block>
+                                      : first_rows_of_quad<C, kQuadRows, false>;
+              decode(call, rows, quad(n), tables[C::per_block ? 0 : (n - from) / 4], b0, b1, xs,
+                     few ? nullptr : decoded, s);
             } else {
-              // In tiles as equal as can be: one of a single row would wait for its own sums.
-              rows = quotient_up(m1 - row, quotient_up(m1 - row, kQuadRows));
               more_rows_of_quad<kQuadRows>(rows, decoded, b1 - b0, xs, call.x_stride, s);
             }
           }
