@@ -40,10 +40,9 @@
 // Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
 // one row takes 1.75 cycles for 32 weights of 4 bits, 3.4 in groups of 32, 2.8 of 8 bits, 4.4
 // to 4.7 in groups; of f32 weights memory binds it. Of the products' peak four rows reach 94 % with
-// 4 bits (67 in groups of 32), 77 with 8 (50), twelve 88 (81) and 83 (70), 32 rows 91 (88) and 88
-// (80), and 92 to 97 with f32 weights. Not better: groups of 32 in halves of vectors; words looked
-// up (64 at a time) and blended for 8 bits; 8-bit groups in rows as well; prefetching f32 weights
-// farther ahead.
+// 4 bits (67 in groups of 32), 77 with 8 (50), twelve 95 (81) and 83 (70), 32 rows 95 (88) and 88
+// (82), and 92 to 97 with f32 weights. Tried and not better: groups of 32 in halves of vectors,
+// 8-bit groups in rows as well, f32 weights prefetched farther ahead.
 #include "matmul/row_codes.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512VBMI__) || !defined(__AVX512BW__) || \
