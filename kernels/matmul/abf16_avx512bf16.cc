@@ -61,6 +61,9 @@ constexpr size_t kDepth = 128;     // that are read at a time of what is not dec
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
+/// The same in quads, past the scales that stand before the next one's codes. What is kept comes in
+/// parts of quads: there the same part of the next one is fetched.
+constexpr size_t in_quads(int rows, bool per_block) { return rows == 1 && !per_block ? 256 : 2048; }
 /// Weights of fewer bytes are likely in cache, and asking for them early costs more than it brings.
 constexpr size_t kFar = size_t{16} << 20;
 constexpr size_t kBlockRows = 192;
@@ -737,10 +740,11 @@ template <int R>
 /// As many blocks of a quad as are decoded together. Sums take turns.
 template <class C, int R, bool kKeeps, int T>
 [[gnu::always_inline]] inline void step_of_quad(const Byte* p, const __m512i* tables,
-                                                const __m512i* also, const Rows<R>& row, int turn,
-                                                Byte* kept, __m512 (&sum)[T][R][4]) {
+                                                const __m512i* also, size_t far_ahead,
+                                                const Rows<R>& row, int turn, Byte* kept,
+                                                __m512 (&sum)[T][R][4]) {
   QB_UNROLL for (size_t line = 0; line < C::unit * C::together; line += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(p + line + ahead(R)), _MM_HINT_T0);
+      _mm_prefetch(reinterpret_cast<const char*>(p + line + far_ahead), _MM_HINT_T0);
   QB_UNROLL for (size_t c = 0; c < 4; c += 2) {
     __m512i w[2][C::together];
     QB_UNROLL for (size_t j = 0; j < 2; ++j) C::get(p, c + j, tables, also, w[j]);
@@ -767,9 +771,10 @@ template <class C, int R, bool kAlone, bool kKeeps>
   __m512 sum[turns][R][4] = {};
   Rows<R> row(x, call.x_stride);
   const Byte* p = quad + C::header(call.k, call.group) + b0 * C::unit;
+  const size_t next = call.panel / 4, far_ahead = kKeeps ? next : in_quads(R, C::per_block);
   const auto step = [&](const __m512i* t, const __m512i* also, int turn)
       __attribute__((always_inline)) {
-    step_of_quad<C, R, kKeeps>(p, t, also, row, turn, kept, sum);
+    step_of_quad<C, R, kKeeps>(p, t, also, far_ahead, row, turn, kept, sum);
     p += C::together * C::unit;
     row.advance(C::together * kBlock * 2);
     if constexpr (kKeeps) kept += C::together * kQuad;
@@ -794,6 +799,7 @@ template <class C, int R, bool kAlone, bool kKeeps>
     const auto widen = [&](size_t g) {
       _mm512_store_ps(scale[g / 4 % 2],
                       _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales))));
+      _mm_prefetch(reinterpret_cast<const char*>(scales + next), _MM_HINT_T0);
       scales += 32;
     };
     const auto tables_of = [&](size_t g, __m512i(&t)[C::kTables]) {
