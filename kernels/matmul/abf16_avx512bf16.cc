@@ -61,9 +61,10 @@ constexpr size_t kDepth = 128;     // that are read at a time of what is not dec
 /// Bytes that are prefetched ahead. For one row, which memory or the third cache binds, what is
 /// farther off costs their bandwidth on a Zen 4; more rows leave time for it.
 constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
-/// The same in quads, past the scales that stand before the next one's codes. What is kept comes in
-/// parts of quads: there the same part of the next one is fetched.
-constexpr size_t in_quads(int rows, bool per_block) { return rows == 1 && !per_block ? 256 : 2048; }
+/// The same in quads. Rows together leave L1 no room for what comes much later, and memory needs it
+/// asked for that early: it waits in L2. What is kept comes in parts of quads: there the same part
+/// of the next one is fetched.
+constexpr size_t in_quads(int rows) { return rows == 1 ? 256 : 8192; }
 /// Weights of fewer bytes are likely in cache, and asking for them early costs more than it brings.
 constexpr size_t kFar = size_t{16} << 20;
 constexpr size_t kBlockRows = 192;
@@ -293,8 +294,10 @@ struct Codes : Widened {
 
 // --- Quantized weights by rows -------------------------------------------------------------------
 
-// Panel: four quads, each of four neighbouring outputs: scales, up to a line, then codes. A vector
-// of weights is 32 of K of one output, so that what is looked up needs no index but the code.
+// Panel: four quads, each of four neighbouring outputs: a line of scales, those of eight groups of
+// each output or the single ones, the codes they belong to, the next line, and so on: read in two
+// places, scales and codes came from memory at half the speed. A vector of weights is 32 of K of
+// one output, so that what is looked up needs no index but the code.
 
 template <int bits>
 struct InQuads;
@@ -393,12 +396,18 @@ struct Quads : InQuads<F::bits> {
   using How::unit, How::together;
   static constexpr bool per_block = F::per_block;
 
-  /// Bytes of a quad's scales; of f16 ones those of 4 groups are read at once.
-  static size_t header(size_t k, size_t group) {
-    return per_block ? quotient_up(k / group, 8) * 64 : 64;
+  /// Blocks whose scales share a line: all, if there is one scale an output.
+  static size_t line_blocks(size_t group_blocks) {
+    return per_block ? 8 * group_blocks : static_cast<size_t>(-1);
+  }
+  /// Bytes of the lines of scales before block b.
+  static size_t lines(size_t b, size_t group_blocks) {
+    return (b / line_blocks(group_blocks) + 1) * kVector;
   }
   static size_t quad(size_t k, size_t group) {
-    return header(k, group) + quotient_up(blocks_of(k), together) * together * unit;
+    const size_t blocks = blocks_of(k);
+    return lines(blocks ? blocks - 1 : 0, group / kBlock) +
+           quotient_up(blocks, together) * together * unit;
   }
   static size_t panel(size_t k, size_t group) { return 4 * quad(k, group); }
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
@@ -408,23 +417,33 @@ struct Quads : InQuads<F::bits> {
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < quotient_up(n1, kPanel) * kPanel; n += 4) {
       Byte* out = static_cast<Byte*>(packed) + n / 4 * quad(w.k, w.group);
-      __builtin_memset(out, 0, header(w.k, w.group));
-      for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
-        if constexpr (per_block) {
-          for (size_t g = 0; g < w.k / w.group; ++g) {
-            const f16 d = F::scale(w, n + c, g);
-            __builtin_memcpy(out + (4 * g + c) * sizeof d, &d, sizeof d);
-          }
-        } else {
-          __builtin_memcpy(out + c * sizeof(float), static_cast<const float*>(w.scales) + n + c,
-                           sizeof(float));
+      size_t b = 0;
+      do {
+        put_scales(w, n, b, out);
+        out += kVector;
+        const size_t end = least(blocks_of(w.k) - b, line_blocks(w.group / kBlock)) + b;
+        for (; b < end; b += together, out += together * unit) {
+          __m512i codes[4];
+          for (size_t c = 0; c < 4; ++c)
+            codes[c] = codes_of<F>(w, n + c, b * kBlock, together * kBlock);
+          How::put(codes, out);
         }
-      }
-      out += header(w.k, w.group);
-      for (size_t k = 0; k < w.k; k += together * kBlock, out += together * unit) {
-        __m512i codes[4];
-        for (size_t c = 0; c < 4; ++c) codes[c] = codes_of<F>(w, n + c, k, together * kBlock);
-        How::put(codes, out);
+      } while (b < blocks_of(w.k));
+    }
+  }
+  /// A line of scales, from block b on.
+  static void put_scales(const Weights& w, size_t n, size_t b, Byte* to) {
+    __builtin_memset(to, 0, kVector);
+    for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
+      if constexpr (per_block) {
+        const size_t g0 = b * kBlock / w.group;
+        for (size_t g = 0; g < 8 && g0 + g < w.k / w.group; ++g) {
+          const f16 d = F::scale(w, n + c, g0 + g);
+          __builtin_memcpy(to + (4 * g + c) * sizeof d, &d, sizeof d);
+        }
+      } else {
+        __builtin_memcpy(to + c * sizeof(float), static_cast<const float*>(w.scales) + n + c,
+                         sizeof(float));
       }
     }
   }
@@ -432,11 +451,10 @@ struct Quads : InQuads<F::bits> {
   static void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_t n1,
                      void* codes) {
     for (size_t n = n0; n < n1; ++n) {
-      const Byte* const at =
-          static_cast<const Byte*>(packed) + n / 4 * quad(k, group) + header(k, group);
+      const Byte* const at = static_cast<const Byte*>(packed) + n / 4 * quad(k, group);
       for (size_t i = 0; i < k; ++i)
         static_cast<std::int8_t*>(codes)[n * k + i] =
-            static_cast<std::int8_t>(How::code(at, n % 4, i));
+            static_cast<std::int8_t>(How::code(at + lines(i / kBlock, group / kBlock), n % 4, i));
     }
   }
 };
@@ -743,8 +761,8 @@ template <class C, int R, bool kKeeps, int T>
                                                 const __m512i* also, size_t far_ahead,
                                                 const Rows<R>& row, int turn, Byte* kept,
                                                 __m512 (&sum)[T][R][4]) {
-  QB_UNROLL for (size_t line = 0; line < C::unit * C::together; line += 64)
-      _mm_prefetch(reinterpret_cast<const char*>(p + line + far_ahead), _MM_HINT_T0);
+  QB_UNROLL for (size_t line = 0; line < C::unit * C::together; line += 64) _mm_prefetch(
+      reinterpret_cast<const char*>(p + line + far_ahead), R == 1 ? _MM_HINT_T0 : _MM_HINT_T1);
   QB_UNROLL for (size_t c = 0; c < 4; c += 2) {
     __m512i w[2][C::together];
     QB_UNROLL for (size_t j = 0; j < 2; ++j) C::get(p, c + j, tables, also, w[j]);
@@ -770,8 +788,8 @@ template <class C, int R, bool kAlone, bool kKeeps>
   constexpr int turns = R == 1 && C::together == 1 ? 2 : 1;  // of sums, which hides their latency
   __m512 sum[turns][R][4] = {};
   Rows<R> row(x, call.x_stride);
-  const Byte* p = quad + C::header(call.k, call.group) + b0 * C::unit;
-  const size_t next = call.panel / 4, far_ahead = kKeeps ? next : in_quads(R, C::per_block);
+  const Byte* p = quad + C::lines(b0, call.group_blocks) + b0 * C::unit;
+  const size_t far_ahead = kKeeps ? call.panel / 4 : in_quads(R);
   const auto step = [&](const __m512i* t, const __m512i* also, int turn)
       __attribute__((always_inline)) {
     step_of_quad<C, R, kKeeps>(p, t, also, far_ahead, row, turn, kept, sum);
@@ -793,14 +811,17 @@ template <class C, int R, bool kAlone, bool kKeeps>
       step(holds_all || holds_half ? tables : channel, holds_all ? tables : channel, 0);
     }
   } else if (b0 < b1) {
-    // Scales become floats four groups ahead, tables one: what is needed is there.
-    const Byte* scales = quad + b0 / call.group_blocks * 4 * sizeof(f16);
-    alignas(64) float scale[2][16];
+    // Scales become floats four groups ahead, tables one: what is needed is there. (b0 begins a
+    // line; behind the last group some table or other is made.)
+    const size_t groups = (b1 - b0) / call.group_blocks;
+    const Byte* scales = p - kVector;
+    alignas(64) float scale[2][16] = {};
     const auto widen = [&](size_t g) {
       _mm512_store_ps(scale[g / 4 % 2],
                       _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(scales))));
-      _mm_prefetch(reinterpret_cast<const char*>(scales + next), _MM_HINT_T0);
-      scales += 32;
+      _mm_prefetch(reinterpret_cast<const char*>(scales + far_ahead), _MM_HINT_T0);
+      scales += kVector / 2;
+      if (g % 8 == 4) scales += 8 * call.group_blocks * C::unit;
     };
     const auto tables_of = [&](size_t g, __m512i(&t)[C::kTables]) {
       const float* from = &scale[0][0] + g % 8 * 4;
@@ -813,7 +834,8 @@ template <class C, int R, bool kAlone, bool kKeeps>
     widen(0);
     tables_of(0, tables[0]);
     for (size_t b = b0, g = 0; b < b1; ++g) {
-      if (g % 4 == 0) widen(g + 4);
+      if (g % 4 == 0 && g + 4 < groups) widen(g + 4);
+      if (g % 8 == 0 && g != 0) p += kVector;
       tables_of(g + 1, tables[holds ? 1 : (g + 1) % 2]);
       const __m512i* t = tables[holds ? 0 : g % 2];
       if constexpr (!holds) asm("" : "+r"(t) : "m"(tables));
