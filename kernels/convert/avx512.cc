@@ -4,8 +4,8 @@
 //                then memory.
 //   f32 -> f16   vcvtps2ph zmm in L1, two operations, one of them a shuffle: on a Zen 4 four thirds
 //                of a cycle for sixteen elements, where the load and the half vector's store take
-//                one; memory from L2 outward. Beyond L2 by half vectors: a Zen 4 reads L3 1.09 times
-//                as fast by 32 bytes (when this was written).
+//                one; memory from L2 outward. Beyond L2 by half vectors: a Zen 4 reads L3 1.09
+//                times as fast by 32 bytes (when this was written).
 //   bf16 -> f32  the store in L1, then memory. vfixupimmps makes a signalling NaN quiet by a table
 //                and keeps all else. As far as L2 by half vectors, three operations for each eight;
 //                beyond by whole ones, which a Zen 4 writes faster there (1.1 times when this was
