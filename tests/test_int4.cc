@@ -213,6 +213,17 @@ QB_VARIANT_TEST(QuantizeF16S4, AnyPatternsAreMemorySafe) {
     }
 }
 
+QB_VARIANT_TEST(QuantizeF32S4, PastTheCaches) {
+  check_long_quantize(kernel(), qb::test::weights(kTile, 2), 1, 3900006);
+}
+QB_VARIANT_TEST(QuantizeF32S4g, PastTheCaches) {
+  for (const std::size_t len : {32, 64, 128})
+    check_long_quantize(kernel(), qb::test::weights(kTile, 2), 121003 * 32 / len, len);
+}
+QB_VARIANT_TEST(QuantizeF16S4, PastTheCaches) {
+  check_long_quantize(kernel(), halves(qb::test::weights(kTile, 2)), 1, 8400006);
+}
+
 // ---- back
 
 /// Past every cache kernels may store another way, aligned or not. Compared with a table, for the

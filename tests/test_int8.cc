@@ -336,31 +336,6 @@ QB_VARIANT_TEST(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
 
 // ---- beyond the caches, where stores may be streamed: aligned or not, in one group or many
 
-constexpr std::size_t kTile = 131 * 32;  ///< long inputs repeat this many values
-
-template <class T>
-std::vector<T> repeated(const std::vector<T>& tile, std::size_t n) {
-  std::vector<T> all(n);
-  for (std::size_t i = 0; i < n; ++i) all[i] = tile[i % tile.size()];
-  return all;
-}
-
-template <class X, class S>
-void check_long_quantize(void kernel(const X*, std::size_t, std::size_t, std::int8_t*, S*),
-                         const std::vector<X>& tile, std::size_t groups, std::size_t len) {
-  const std::size_t n = groups * len;
-  const std::vector<X> values = repeated(tile, n);
-  const auto want = groups == 1 ? Layout<std::int8_t>::quantized<X, S>(tile, 1, kTile)
-                                : Layout<std::int8_t>::quantized<X, S>(tile, kTile / len, len);
-  for (const Against side : {Against::end, Against::begin}) {
-    Guarded<std::int8_t> q(n, side);
-    std::vector<S> scale(groups);
-    kernel(values.data(), groups, len, q.data(), scale.data());
-    expect_same(q, repeated(want.q, n), "code of " + label(groups, len));
-    expect_same(scale, repeated(want.scale, groups), "scale of " + label(groups, len));
-  }
-}
-
 template <class S, class Y>
 void check_long_dequantize(void kernel(const std::int8_t*, std::size_t, std::size_t, const S*, Y*),
                            std::size_t groups, std::size_t len, S scale) {
@@ -381,7 +356,8 @@ QB_VARIANT_TEST(QuantizeF32S8, PastTheCaches) {
   check_long_quantize(kernel(), qb::test::weights(kTile, 2), 1, 3500007);
 }
 QB_VARIANT_TEST(QuantizeF32S8g, PastTheCaches) {
-  check_long_quantize(kernel(), qb::test::weights(kTile, 2), 110003, 32);
+  for (const std::size_t len : {32, 64, 128})
+    check_long_quantize(kernel(), qb::test::weights(kTile, 2), 110003 * 32 / len, len);
 }
 QB_VARIANT_TEST(QuantizeF16S8, PastTheCaches) {
   check_long_quantize(kernel(), halves(qb::test::weights(kTile, 2)), 1, 5700007);

@@ -20,9 +20,9 @@
 // (2 a cycle) and two additions (any of a Zen's four pipes, those that multiply too). A Zen 4
 // does 8 of each in 5 cycles and not in 4, whatever their order, which is 80 % of the peak of
 // 8-bit codes and all of the measured one of 4-bit codes. A scale for each block costs
-// multiplications too: 18 for 16 (8 bits), 11 for 8 (4 bits). In results/amd-epyc-ecc6ab80 tiles
-// of 12 and 32 rows reach 70 % of the peak (8 bits) and 85 to 90 % (4 bits), with a scale for
-// each block 62 to 65 and 69 to 71 %. One row of 8-bit codes takes 20 bytes a cycle, of 4-bit
+// multiplications too: 18 for 16 (8 bits), 11 for 8 (4 bits). In results/amd-epyc-ee857098 tiles
+// of 12 and 32 rows reach 63 to 74 % of the peak (8 bits) and 76 to 90 % (4 bits), with a scale for
+// each block 53 to 65 and 60 to 71 %. One row of 8-bit codes takes 20 bytes a cycle, of 4-bit
 // codes 16 for their masks; from the third cache nearly as many, in two streams, the scales of
 // groups read in order with the codes.
 //

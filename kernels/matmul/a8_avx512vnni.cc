@@ -19,10 +19,10 @@
 // (converting is free there), with one for each group of 128 8 of 9.25, 86 %, and one row of q4_0
 // 288 bytes in 10 cycles, a little more than the third cache's speed: all four pipes are full then.
 // It loads one vector of this width a cycle, or two narrower things: one row of 4-bit codes waits
-// for loads unless each vector is loaded once. In results/amd-epyc-ecc6ab80, one thread: one row 73
-// to 89 % of the limit at n = k = 4096 (a prefetch 768 bytes ahead had cost a third; s4.g128 was at
-// 52 % while its streams contended for the same ways of a cache); tiles of s8 and s4 91 to 95 % of
-// the peak, with a scale for each block 68 to 75 %, for each group of 128 76 to 81 %.
+// for loads unless each vector is loaded once. In results/amd-epyc-ee857098, one thread: one row 65
+// to 87 % of the limit at n = k = 4096 (a prefetch 768 bytes ahead had cost a third; s4.g128 was at
+// 52 % while its streams contended for the same ways of a cache); tiles of s8 and s4 89 to 97 % of
+// the peak, with a scale for each block 64 to 75 %, for each group of 128 75 to 81 %.
 //
 // Activations are quantized 16 blocks at a time, their maxima and sums turned across the registers
 // rather than folded one by one: about 10 cycles a block there, where AVX2's way takes 27.

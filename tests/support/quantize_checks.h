@@ -112,6 +112,33 @@ void check_quantize(Quantizer<X, Code, S>* kernel,
   expect_same(q, want.q, "codes of " + label(groups, len));
 }
 
+constexpr std::size_t kTile = 131 * 128;  ///< long inputs repeat this many values
+
+template <class T>
+std::vector<T> repeated(const std::vector<T>& tile, std::size_t n) {
+  std::vector<T> all(n);
+  for (std::size_t i = 0; i < n; ++i) all[i] = tile[i % tile.size()];
+  return all;
+}
+
+/// Past the caches, where kernels may read in turns and store another way: kTile values repeated,
+/// whole groups of them or one long run.
+template <class X, class Code, class S>
+void check_long_quantize(Quantizer<X, Code, S>* kernel,
+                         const std::type_identity_t<std::vector<X>>& tile, std::size_t groups,
+                         std::size_t len) {
+  const std::vector<X> values = repeated(tile, groups * len);
+  const std::size_t in_tile = groups == 1 ? 1 : kTile / len;
+  const auto want = Layout<Code>::template quantized<X, S>(tile, in_tile, kTile / in_tile);
+  for (const Against side : {Against::end, Against::begin}) {
+    Guarded<Code> q(groups * Layout<Code>::bytes(len), side);
+    Guarded<S> scale(groups, side);
+    kernel(values.data(), groups, len, q.data(), scale.data());
+    expect_same(q, repeated(want.q, q.size()), "codes of " + label(groups, len));
+    expect_same(scale, repeated(want.scale, groups), "scale of " + label(groups, len));
+  }
+}
+
 template <class X, class Code, class S>
 void check_every_length(Quantizer<X, Code, S>* kernel) {
   for (const std::size_t n : lengths())
