@@ -81,7 +81,7 @@ class ProblemCache {
   }
 
   /// What all variants of the last problem write to, one after the other, so that none is favoured
-  /// by where it lies (some places in L1 cost a third of the speed). Wiped: nothing is left there
+  /// by where it lies (some places in L1 cost 20 to 40 % in time). Wiped: nothing is left there
   /// that another variant wrote.
   template <class T>
   std::shared_ptr<Array<T>> output(std::size_t count) {

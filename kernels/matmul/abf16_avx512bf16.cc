@@ -296,8 +296,9 @@ struct Codes : Widened {
 
 // Panel: four quads, each of four neighbouring outputs: a line of scales, those of eight groups of
 // each output or the single ones, the codes they belong to, the next line, and so on: read in two
-// places, scales and codes came from memory at half the speed. A vector of weights is 32 of K of
-// one output, so that what is looked up needs no index but the code.
+// places, scales and codes came from memory at two thirds of the speed (when this was written). A
+// vector of weights is 32 of K of one output, so that what is looked up needs no index but the
+// code.
 
 template <int bits>
 struct InQuads;
