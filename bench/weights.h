@@ -70,35 +70,15 @@ class QuantizedWeights {
 
   /// What Weights::group is for that format: `group` itself only for s8g and s4g.
   static std::size_t group_of(matmul::Format format, std::size_t k, std::size_t group) {
-    if (format == matmul::Format::s8g || format == matmul::Format::s4g) return group;
-    return format == matmul::Format::q8_0 || format == matmul::Format::q4_0 ? kBlock : k;
+    return info(format).group_of(k, group);
   }
 
  private:
   using Format = matmul::Format;
 
-  static std::size_t row_bytes(Format format, std::size_t k) {
-    switch (format) {
-      case Format::f32:
-        return k * sizeof(float);
-      case Format::f16:
-        return k * sizeof(f16);
-      case Format::s8:
-      case Format::s8g:
-        return k;
-      case Format::s4:
-      case Format::s4g:
-        return (k + 1) / 2;
-      case Format::q8_0:
-        return k / kBlock * sizeof(BlockQ8_0);
-      case Format::q4_0:
-        return k / kBlock * sizeof(BlockQ4_0);
-    }
-    return 0;
-  }
+  static std::size_t row_bytes(Format format, std::size_t k) { return info(format).row_bytes(k); }
   static std::size_t scale_bytes_of_row(Format format, std::size_t k, std::size_t group) {
-    if (format == Format::s8 || format == Format::s4) return sizeof(float);
-    return format == Format::s8g || format == Format::s4g ? k / group * sizeof(f16) : 0;
+    return info(format).scales_of_row(k, group) * info(format).scale_bytes();
   }
 
   static float absmax(const float* x, std::size_t len) {
@@ -189,7 +169,7 @@ inline std::shared_ptr<const QuantizedWeights> quantized_weights(const Setup& se
                                                                  std::size_t n, std::size_t k,
                                                                  std::size_t group) {
   const std::string size = std::to_string(n) + "x" + std::to_string(k);
-  const std::string key = std::string(matmul::format_name(format)) + "." + std::to_string(group);
+  const std::string key = std::string(info(format).name) + "." + std::to_string(group);
   const std::size_t bytes = QuantizedWeights::bytes_of(format, n, k, group);
   return setup.problems.share<QuantizedWeights>("weights/" + key + "/" + size, bytes, [&] {
     const auto originals =

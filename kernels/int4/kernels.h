@@ -3,6 +3,7 @@
 
 #include "core/declare.h"
 #include "core/types.h"
+#include "formats/blocks.h"
 
 namespace qb::int4 {
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "core/types.h"
+#include "formats/blocks.h"
 
 namespace qb::matmul {
 namespace {

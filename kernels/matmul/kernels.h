@@ -13,6 +13,7 @@
 
 #include "core/declare.h"
 #include "core/types.h"
+#include "formats/blocks.h"
 
 namespace qb::matmul {
 

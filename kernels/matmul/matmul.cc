@@ -52,11 +52,6 @@ std::span<const Variant> room() {
   return rows;
 }
 
-std::string_view format_name(Format format) {
-  constexpr std::string_view names[] = {"f32", "f16", "s8", "s4", "s8g", "s4g", "q8_0", "q4_0"};
-  return names[std::size_t(format)];
-}
-
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
   constexpr const Op<const Kernel>* a32[] = {&a32_f32, &a32_f16, &a32_s8,   &a32_s4,
                                              &a32_s8g, &a32_s4g, &a32_q8_0, &a32_q4_0};
@@ -82,7 +77,7 @@ const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
   if (!found) {
     constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
     check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
-                                           " product for " + std::string(format_name(format)) +
+                                           " product for " + std::string(info(format).name) +
                                            " weights");
   }
   return *found;

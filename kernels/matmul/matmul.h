@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/variant.h"
+#include "formats/format.h"
 #include "matmul/kernels.h"
 
 namespace qb::matmul {
@@ -44,8 +45,7 @@ inline constexpr Op<const Kernel> abf16_q8_0{"matmul_abf16_q8_0", room};
 inline constexpr Op<const Kernel> abf16_q4_0{"matmul_abf16_q4_0", room};
 inline constexpr Op<const Kernel> f16_f16{"matmul_f16_f16", room};
 
-enum class Format : std::uint8_t { f32, f16, s8, s4, s8g, s4g, q8_0, q4_0 };
-std::string_view format_name(Format format);
+using qb::Format;
 
 /// a32: f32 activations and sums. a8: activations quantized to int8 on the fly. f16: the notebook's
 /// f16 @ f16 -> f16. abf16: activations and dequantized weights rounded to bf16, sums in f32.

@@ -31,8 +31,8 @@ class TestWeights {
               std::uint32_t seed, Codes codes = Codes::any, Against side = Against::end)
       : words_(seed),
         codes_(codes),
-        values_(value_bytes(format, n, k), side),
-        scales_(scale_count(format, n, k, group) * scale_size(format), side) {
+        values_(n * info(format).row_bytes(k), side),
+        scales_(n * info(format).scales_of_row(k, group) * info(format).scale_bytes(), side) {
     using matmul::Format;
     switch (format) {
       case Format::f32: {
@@ -74,18 +74,13 @@ class TestWeights {
         }
         break;
     }
-    for (std::size_t i = 0; i < scale_count(format, n, k, group); ++i)
-      if (scale_size(format) == sizeof(float))
+    for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
+      if (info(format).scale_bytes() == sizeof(float))
         put(scales_, i, float(oracle::value(scale())));
       else
         put(scales_, i, scale());
-    const bool grouped = format == Format::s8g || format == Format::s4g;
-    const bool blocks = format == Format::q8_0 || format == Format::q4_0;
     view_ = {format,
-             {values_.data(), scales_.data(), n, k,
-              grouped  ? group
-              : blocks ? 32
-                       : k},
+             {values_.data(), scales_.data(), n, k, info(format).group_of(k, group)},
              std::as_bytes(values_.span()),
              std::as_bytes(scales_.span())};
   }
@@ -93,34 +88,6 @@ class TestWeights {
   const matmul::WeightView& view() const { return view_; }
 
  private:
-  static std::size_t value_bytes(matmul::Format format, std::size_t n, std::size_t k) {
-    switch (format) {
-      case matmul::Format::f32:
-        return n * k * 4;
-      case matmul::Format::f16:
-        return n * k * 2;
-      case matmul::Format::s8:
-      case matmul::Format::s8g:
-        return n * k;
-      case matmul::Format::s4:
-      case matmul::Format::s4g:
-        return n * ((k + 1) / 2);
-      case matmul::Format::q8_0:
-        return n * (k / 32) * 34;
-      case matmul::Format::q4_0:
-        return n * (k / 32) * 18;
-    }
-    return 0;
-  }
-  static std::size_t scale_size(matmul::Format format) {
-    return format == matmul::Format::s8 || format == matmul::Format::s4 ? 4 : 2;
-  }
-  static std::size_t scale_count(matmul::Format format, std::size_t n, std::size_t k,
-                                 std::size_t group) {
-    if (format == matmul::Format::s8 || format == matmul::Format::s4) return n;
-    return format == matmul::Format::s8g || format == matmul::Format::s4g ? n * (k / group) : 0;
-  }
-
   template <class V>
   static void put(Guarded<std::byte>& to, std::size_t i, V v) {
     std::memcpy(to.data() + i * sizeof v, &v, sizeof v);

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/types.h"
+#include "formats/blocks.h"
 #include "support/dequantize_checks.h"
 #include "support/inputs.h"
 #include "support/quantize_checks.h"

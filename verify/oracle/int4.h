@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "formats/blocks.h"
 #include "oracle/quantize.h"
 
 namespace qb::oracle {

@@ -1,0 +1,69 @@
+// Geometry of the weight formats: how many bytes a row of weights takes, which scales belong to it,
+// and which K and groups fit. All of it follows from formats.inc.
+//
+// Not for an instruction set's translation unit, which may not share inline functions with others
+// (docs/decisions/0002-odr.md); formats.inc and blocks.h are.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "core/types.h"
+#include "formats/blocks.h"
+
+namespace qb {
+
+enum class Format : std::uint8_t {
+#define QB_FORMAT(name, codes, scales, weights, bytes) name,
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+
+/// What a product sees of a weight, before its scale.
+enum class CodeKind : std::uint8_t { f32, f16, int8, nibble, table };
+/// Where the scales are.
+enum class ScaleKind : std::uint8_t { none, output, group, block };
+
+/// One row of formats.inc.
+struct FormatInfo {
+  Format format;
+  std::string_view name;
+  CodeKind codes;
+  ScaleKind scales;
+  std::size_t weights;  ///< of the unit of storage
+  std::size_t bytes;    ///< of the unit of storage
+
+  /// Bytes of the codes (and of scales within blocks) of k weights of one output. Each output
+  /// starts on a byte of its own.
+  constexpr std::size_t row_bytes(std::size_t k) const {
+    return (k + weights - 1) / weights * bytes;
+  }
+  /// The length that shares a scale: `group` for the group formats, the block, or all of k.
+  constexpr std::size_t group_of(std::size_t k, std::size_t group) const {
+    return scales == ScaleKind::group ? group : scales == ScaleKind::block ? weights : k;
+  }
+  /// Bytes of one scale in an array of its own; 0 if there is none.
+  constexpr std::size_t scale_bytes() const {
+    return scales == ScaleKind::output  ? sizeof(float)
+           : scales == ScaleKind::group ? sizeof(f16)
+                                        : 0;
+  }
+  /// Scales of one output in an array of their own.
+  constexpr std::size_t scales_of_row(std::size_t k, std::size_t group) const {
+    return scales == ScaleKind::output ? 1 : scales == ScaleKind::group ? k / group : 0;
+  }
+  /// Whether the weights are numbers as they are, without codes and scales.
+  constexpr bool is_float() const { return codes == CodeKind::f32 || codes == CodeKind::f16; }
+};
+
+inline constexpr FormatInfo kFormats[] = {
+#define QB_FORMAT(name, codes, scales, weights, bytes) \
+  {Format::name, #name, CodeKind::codes, ScaleKind::scales, weights, bytes},
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+
+constexpr const FormatInfo& info(Format format) { return kFormats[std::size_t(format)]; }
+
+}  // namespace qb
