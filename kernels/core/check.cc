@@ -32,6 +32,15 @@ void size_at_least(std::string_view op, std::string_view name, std::size_t got, 
                    std::to_string(want));
 }
 
+std::size_t product(std::string_view op, std::string_view a_name, std::size_t a,
+                    std::string_view b_name, std::size_t b) {
+  std::size_t result;
+  if (__builtin_mul_overflow(a, b, &result))
+    refuse(op, quoted(a_name) + " = " + std::to_string(a) + " times " + quoted(b_name) + " = " +
+                   std::to_string(b) + " is too large");
+  return result;
+}
+
 void divides(std::string_view op, std::string_view group_name, std::size_t group,
              std::string_view k_name, std::size_t k) {
   if (group == 0 || k % group != 0)

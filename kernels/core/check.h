@@ -27,6 +27,10 @@ namespace check {
 void size_is(std::string_view op, std::string_view name, std::size_t got, std::size_t want);
 /// `got` elements in output `name` must be at least `want`.
 void size_at_least(std::string_view op, std::string_view name, std::size_t got, std::size_t want);
+/// a*b elements or bytes; refused, naming both, if there is no such number. Every product of sizes
+/// that a caller gives goes through it: a wrapped one would agree with a span that is too short.
+std::size_t product(std::string_view op, std::string_view a_name, std::size_t a,
+                    std::string_view b_name, std::size_t b);
 /// `group` must be positive and divide `k`.
 void divides(std::string_view op, std::string_view group_name, std::size_t group,
              std::string_view k_name, std::size_t k);

@@ -27,7 +27,7 @@ void quantize(std::string_view op, std::span<const X> x, std::size_t group, std:
               std::span<Q> q, std::string_view scale_name, std::span<S> scale) {
   divides(op, "group", group, "x.size()", x.size());
   const std::size_t groups = x.size() / group;
-  size_at_least(op, "q", q.size(), groups * code_bytes);
+  size_at_least(op, "q", q.size(), product(op, "groups", groups, "bytes per group", code_bytes));
   size_at_least(op, scale_name, scale.size(), groups);
   disjoint(op, "x", std::as_bytes(x), "q", std::as_bytes(q));
   disjoint(op, "x", std::as_bytes(x), scale_name, std::as_bytes(scale));
@@ -44,11 +44,14 @@ void dequantize(std::string_view op, std::span<const Q> q, std::size_t group,
   divides(op, "bytes per group", code_bytes, "q.size()", q.size());
   const std::size_t groups = q.size() / code_bytes;
   size_is(op, scale_name, scale.size(), groups);
-  size_at_least(op, "y", y.size(), groups * group);
+  size_at_least(op, "y", y.size(), product(op, "groups", groups, "group", group));
   disjoint(op, "q", std::as_bytes(q), "y", std::as_bytes(y));
   disjoint(op, scale_name, std::as_bytes(scale), "y", std::as_bytes(y));
   finite(op, scale_name, scale);
 }
+
+/// The least magnitude whose scale, a 127th of it in f32, rounds to infinity in f16: 127 * 65520.
+inline constexpr float kOverflowsInt8Scale = 8321040.0f;
 
 /// No group's scale overflows f16: every magnitude is below `limit`, the smallest that makes one.
 /// `what`: "group" or "block".
@@ -76,7 +79,7 @@ void quantize_blocks(std::string_view op, std::span<const float> x, std::span<Bl
 /// x[blocks] -> y[blocks * 32]; every scale is finite.
 template <class Block>
 void dequantize_blocks(std::string_view op, std::span<const Block> x, std::span<float> y) {
-  size_at_least(op, "y", y.size(), x.size() * kBlock);
+  size_at_least(op, "y", y.size(), product(op, "blocks", x.size(), "block", kBlock));
   disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
   for (std::size_t i = 0; i < x.size(); ++i)
     if ((unsigned(x[i].d) & 0x7c00u) == 0x7c00u)

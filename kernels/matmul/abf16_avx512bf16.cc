@@ -306,8 +306,9 @@ struct InQuads;
 /// Word j of a block of a quad: K j of its four outputs, stored +8.
 template <>
 struct InQuads<4> {
-  static constexpr size_t together = 1;  ///< blocks that are decoded at once
-  static constexpr size_t unit = 64;     ///< bytes of a quad's block
+  static constexpr bool kMagnitudes = false;  ///< whether codes are stored as sign and magnitude
+  static constexpr size_t together = 1;       ///< blocks that are decoded at once
+  static constexpr size_t unit = 64;          ///< bytes of a quad's block
   static constexpr size_t kTables = 4;
   /// Of each output the 16 products, twice: vpermw sees one bit of what follows the code.
   [[gnu::always_inline]] static void tables(const float* scales, __m512i (&t)[kTables]) {
@@ -339,9 +340,12 @@ struct InQuads<4> {
 };
 
 /// Two blocks of a quad: a line of each output, sign and magnitude. In each lane eight of K of
-/// either block, so that both bytes of the products, looked up apart, come together in order.
+/// either block, so that both bytes of the products, looked up apart, come together in order. The
+/// code -128 is stored as 0x80, a magnitude of 0 with a sign, which no other code has. The tables
+/// have no product for it: quads that hold it are marked, and decoded without tables.
 template <>
 struct InQuads<8> {
+  static constexpr bool kMagnitudes = true;
   static constexpr size_t together = 2;
   static constexpr size_t unit = 128;
   static constexpr size_t kTables = 16;
@@ -387,7 +391,16 @@ struct InQuads<8> {
   }
   static int code(const Byte* quad, size_t c, size_t k) {
     const int byte = quad[k / 64 * 256 + c * 64 + k % 32 / 8 * 16 + k % 64 / 32 * 8 + k % 8];
-    return byte & 128 ? -(byte & 127) : byte;
+    return byte == 128 ? -128 : byte & 128 ? -(byte & 127) : byte;
+  }
+  /// What put() stored at p, as signed bytes in order of K.
+  static __m512i codes(const Byte* p) {
+    const __m512i blocks = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    const __m512i v = _mm512_permutexvar_epi64(blocks, load(p)), least = _mm512_set1_epi8(-128);
+    const __m512i magnitude = _mm512_andnot_si512(least, v);
+    const __m512i code =
+        _mm512_mask_sub_epi8(magnitude, _mm512_movepi8_mask(v), _mm512_setzero_si512(), magnitude);
+    return _mm512_mask_mov_epi8(code, _mm512_cmpeq_epi8_mask(v, least), least);
   }
 };
 
@@ -415,9 +428,13 @@ struct Quads : InQuads<F::bits> {
     return quotient_up(n, kPanel) * panel(k, group);
   }
 
+  /// Where the line of single scales says that the quad holds the code -128.
+  static constexpr size_t kMark = 4 * sizeof(float);
+
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < quotient_up(n1, kPanel) * kPanel; n += 4) {
-      Byte* out = static_cast<Byte*>(packed) + n / 4 * quad(w.k, w.group);
+      Byte* const first = static_cast<Byte*>(packed) + n / 4 * quad(w.k, w.group);
+      Byte* out = first;
       size_t b = 0;
       do {
         put_scales(w, n, b, out);
@@ -425,8 +442,11 @@ struct Quads : InQuads<F::bits> {
         const size_t end = least(blocks_of(w.k) - b, line_blocks(w.group / kBlock)) + b;
         for (; b < end; b += together, out += together * unit) {
           __m512i codes[4];
-          for (size_t c = 0; c < 4; ++c)
+          for (size_t c = 0; c < 4; ++c) {
             codes[c] = codes_of<F>(w, n + c, b * kBlock, together * kBlock);
+            if constexpr (How::kMagnitudes)
+              if (_mm512_cmpeq_epi8_mask(codes[c], _mm512_set1_epi8(-128))) first[kMark] = 1;
+          }
           How::put(codes, out);
         }
       } while (b < blocks_of(w.k));
@@ -898,6 +918,34 @@ void more_rows_of_quad(size_t rows, const Byte* kept, size_t blocks, const Byte*
   }
 }
 
+/// `rows` rows times a quad that holds the code -128: codes are multiplied with their scale and
+/// rounded for each row anew.
+template <class C>
+[[gnu::noinline]] void multiply_every_code(const Call& call, size_t rows, const Byte* quad,
+                                           const Byte* x, Sums sums) {
+  float scale[4];
+  __builtin_memcpy(scale, quad, sizeof scale);
+  for (size_t row = 0; row < rows; ++row, x += call.x_stride, sums.to += sums.stride) {
+    __m512 sum[1][4] = {};
+    const Byte* p = quad + kVector;
+    for (size_t b = 0; b < call.blocks; b += 2)
+      for (size_t c = 0; c < 4; ++c, p += kVector) {
+        const __m512i codes = C::codes(p);
+        const auto dequantized = [&](__m128i sixteen) {
+          return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sixteen)),
+                               _mm512_set1_ps(scale[c]));
+        };
+        const __m512i w[] = {rounded(dequantized(_mm512_castsi512_si128(codes)),
+                                     dequantized(_mm512_extracti32x4_epi32(codes, 1))),
+                             rounded(dequantized(_mm512_extracti32x4_epi32(codes, 2)),
+                                     dequantized(_mm512_extracti32x4_epi32(codes, 3)))};
+        for (size_t i = 0; i < 2; ++i)
+          sum[0][c] = dot(sum[0][c], w[i], load(x + (b + i) * kVector));
+      }
+    write_quad<1>(sum, sums);
+  }
+}
+
 template <class C>
 void run_quads(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
                size_t n0, size_t n1, void* out) {
@@ -929,7 +977,14 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
       size_t b0 = 0;
       do {
         const size_t b1 = least(b0 + depth, call.blocks);
-        for (size_t n = from; n < to; n += 4)
+        for (size_t n = from; n < to; n += 4) {
+          if constexpr (C::kMagnitudes)
+            if (quad(n)[C::kMark]) {
+              if (b0 == 0)
+                multiply_every_code<C>(call, m1 - m0, quad(n), x + m0 * call.x_stride,
+                                       {nullptr, y + m0 * w.n + n, w.n, n1 - n});
+              continue;
+            }
           for (size_t row = m0, rows; row < m1; row += rows) {
             float* const sum = waiting[(n - from) / 4] + (row - m0) * 4;
             Sums s = {b0 ? sum : nullptr, sum, 4, 4};
@@ -948,6 +1003,7 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
               more_rows_of_quad<kQuadRows>(rows, decoded, b1 - b0, xs, call.x_stride, s);
             }
           }
+        }
         b0 = b1;
       } while (b0 < call.blocks);
     }

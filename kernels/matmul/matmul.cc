@@ -3,8 +3,10 @@
 #include <omp.h>
 
 #include <string>
+#include <type_traits>
 
 #include "core/check.h"
+#include "core/quantize_check.h"
 
 namespace qb::matmul {
 namespace {
@@ -38,6 +40,24 @@ WeightView view(Format format, std::span<const V> values, std::span<const S> sca
 }
 
 constexpr std::span<const float> kNoScales;
+
+constexpr bool one_scale_per_output(Format format) {
+  return format == Format::s8 || format == Format::s4;
+}
+
+/// Elements of `rows` (called `name`) of `k`. Refused unless every variant can count the bytes of
+/// what it makes of them: none pads rows or k by more than kPadding, or takes more than kBytes for
+/// an element.
+std::size_t elements(std::string_view op, std::string_view name, std::size_t rows, std::size_t k) {
+  constexpr std::size_t kPadding = 1024, kBytes = 8, kMost = ~std::size_t{0};
+  const std::size_t count = check::product(op, name, rows, "k", k);
+  std::size_t padded;
+  if (rows > kMost - kPadding || k > kMost - kPadding ||
+      __builtin_mul_overflow(rows + kPadding, k + kPadding, &padded) || padded > kMost / kBytes)
+    check::refuse(op, "'" + std::string(name) + "' = " + std::to_string(rows) +
+                          " times 'k' = " + std::to_string(k) + " is too large");
+  return count;
+}
 
 }  // namespace
 
@@ -84,25 +104,28 @@ const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
 }
 
 WeightView view_f32(std::span<const float> values, std::size_t n, std::size_t k) {
-  check::size_is("matmul::view_f32", "values", values.size(), n * k);
+  check::size_is("matmul::view_f32", "values", values.size(),
+                 elements("matmul::view_f32", "n", n, k));
   return view(Format::f32, values, kNoScales, n, k, k);
 }
 
 WeightView view_f16(std::span<const qb::f16> values, std::size_t n, std::size_t k) {
-  check::size_is("matmul::view_f16", "values", values.size(), n * k);
+  check::size_is("matmul::view_f16", "values", values.size(),
+                 elements("matmul::view_f16", "n", n, k));
   return view(Format::f16, values, kNoScales, n, k, k);
 }
 
 WeightView view_s8(std::span<const std::int8_t> codes, std::span<const float> scales, std::size_t n,
                    std::size_t k) {
-  check::size_is("matmul::view_s8", "codes", codes.size(), n * k);
+  check::size_is("matmul::view_s8", "codes", codes.size(), elements("matmul::view_s8", "n", n, k));
   check::size_is("matmul::view_s8", "scales", scales.size(), n);
   return view(Format::s8, codes, scales, n, k, k);
 }
 
 WeightView view_s4(std::span<const std::uint8_t> codes, std::span<const float> scales,
                    std::size_t n, std::size_t k) {
-  check::size_is("matmul::view_s4", "codes", codes.size(), n * ((k + 1) / 2));
+  elements("matmul::view_s4", "n", n, k);
+  check::size_is("matmul::view_s4", "codes", codes.size(), n * (k / 2 + k % 2));
   check::size_is("matmul::view_s4", "scales", scales.size(), n);
   return view(Format::s4, codes, scales, n, k, k);
 }
@@ -110,7 +133,8 @@ WeightView view_s4(std::span<const std::uint8_t> codes, std::span<const float> s
 WeightView view_s8g(std::span<const std::int8_t> codes, std::span<const qb::f16> scales,
                     std::size_t n, std::size_t k, std::size_t group) {
   check_group("matmul::view_s8g", group, k);
-  check::size_is("matmul::view_s8g", "codes", codes.size(), n * k);
+  check::size_is("matmul::view_s8g", "codes", codes.size(),
+                 elements("matmul::view_s8g", "n", n, k));
   check::size_is("matmul::view_s8g", "scales", scales.size(), n * (k / group));
   return view(Format::s8g, codes, scales, n, k, group);
 }
@@ -118,6 +142,7 @@ WeightView view_s8g(std::span<const std::int8_t> codes, std::span<const qb::f16>
 WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16> scales,
                     std::size_t n, std::size_t k, std::size_t group) {
   check_group("matmul::view_s4g", group, k);
+  elements("matmul::view_s4g", "n", n, k);
   check::size_is("matmul::view_s4g", "codes", codes.size(), n * (k / 2));
   check::size_is("matmul::view_s4g", "scales", scales.size(), n * (k / group));
   return view(Format::s4g, codes, scales, n, k, group);
@@ -125,12 +150,14 @@ WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16
 
 WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k) {
   check::divides("matmul::view_q8_0", "block", kBlock, "k", k);
+  elements("matmul::view_q8_0", "n", n, k);
   check::size_is("matmul::view_q8_0", "blocks", blocks.size(), n * (k / kBlock));
   return view(Format::q8_0, blocks, kNoScales, n, k, kBlock);
 }
 
 WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k) {
   check::divides("matmul::view_q4_0", "block", kBlock, "k", k);
+  elements("matmul::view_q4_0", "n", n, k);
   check::size_is("matmul::view_q4_0", "blocks", blocks.size(), n * (k / kBlock));
   return view(Format::q4_0, blocks, kNoScales, n, k, kBlock);
 }
@@ -140,8 +167,8 @@ PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
     : weights_(weights), arithmetic_(arithmetic) {
   const Op<const Kernel>& op = operation(arithmetic, weights.format);
   if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
-  const bool whole_rows = weights.format == Format::s8 || weights.format == Format::s4;
-  if (arithmetic == Arithmetic::a8 && whole_rows && weights.w.k > kLongestInt8Row)
+  if (arithmetic == Arithmetic::a8 && one_scale_per_output(weights.format) &&
+      weights.w.k > kLongestInt8Row)
     check::refuse(kPack, "'k' = " + std::to_string(weights.w.k) + " is more than " +
                              std::to_string(kLongestInt8Row) +
                              ", the longest row whose int8 products always add up in int32");
@@ -156,13 +183,18 @@ template <class T>
 void PackedWeights::checked_run(std::span<const T> x, std::size_t m, std::span<T> y, int threads) {
   const Weights& w = weights_.w;
   if (threads < 1) check::refuse(kRun, "'threads' = " + std::to_string(threads));
-  check::size_is(kRun, "x", x.size(), m * w.k);
-  check::size_at_least(kRun, "y", y.size(), m * w.n);
+  check::size_is(kRun, "x", x.size(), elements(kRun, "m", m, w.k));
+  check::size_at_least(kRun, "y", y.size(), check::product(kRun, "m", m, "n", w.n));
   const std::span<const std::byte> out = std::as_bytes(y);
   check::disjoint(kRun, "x", std::as_bytes(x), "y", out);
   check::disjoint(kRun, "weights", weights_.values, "y", out);
   check::disjoint(kRun, "scales", weights_.scales, "y", out);
-  if (arithmetic_ == Arithmetic::a8) check::finite(kRun, "x", x);
+  if (arithmetic_ == Arithmetic::a8) {
+    check::finite(kRun, "x", x);
+    if constexpr (std::is_same_v<T, float>)
+      if (!one_scale_per_output(weights_.format))
+        check::scales_fit(kRun, x, kBlock, "block", check::kOverflowsInt8Scale);
+  }
   const std::size_t needed = kernel_->workspace_bytes(m, w.n, w.k, w.group);
   if (workspace_.size() < needed) workspace_ = AlignedBytes(needed);
   multiply(*kernel_, w, packed_.data(), x.data(), m, workspace_.data(), y.data(), threads);

@@ -113,7 +113,8 @@ class PackedWeights {
 
   /// y[m,n] = x[m,k] times the weights, on `threads` threads. x must have m*k elements, y at least
   /// m*n; y overlaps neither x nor the weights. Throws BadArgument otherwise, if the arithmetic is
-  /// f16, or under a8 if x is not finite; nothing is written then. Not for use by two threads at
+  /// f16, or under a8 if x is not finite or, with group and block formats, the f16 scale of a block
+  /// of 32 overflows (from 8,321,040 up); nothing is written then. Not for use by two threads at
   /// once: they would share the workspace.
   void run(std::span<const float> x, std::size_t m, std::span<float> y, int threads = 1);
   /// The same for the arithmetic f16 only.
