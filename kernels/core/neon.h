@@ -151,7 +151,7 @@ template <class U>
 constexpr float kMagic = 0x1.8p23f;  // plus an integer: its low bits
 
 /// The nearest integers, ties to even, as low bits of the sums with a number so large that they
-/// keep no fraction. |v| < 2^22 (anything else gives some integer or other).
+/// keep no fraction. |v| < 2^22 (other values give an unspecified integer).
 [[maybe_unused]] inline int32x4_t nearest(float32x4_t v) {
   return vreinterpretq_s32_f32(vaddq_f32(v, vdupq_n_f32(kMagic)));
 }

@@ -20,8 +20,9 @@ namespace {
   return first & negative ? -largest : largest;
 }
 
-/// The values of largest magnitude of either sign, as integers: signed the highest is the largest
-/// positive, unsigned the most negative; where one sign is missing, both are the other's.
+/// The values of largest magnitude of either sign, as integers. The largest signed integer is the
+/// largest positive value, the largest unsigned integer the most negative one. Where one sign is
+/// missing, both are of the other sign.
 struct Extremes {
   __m256i positive, negative;
 };

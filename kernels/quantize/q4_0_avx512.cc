@@ -41,17 +41,18 @@ inline __attribute__((always_inline)) __m512 extremes_of_4(const float* x) {
   __m512 v[4];
 #pragma GCC unroll 4
   for (std::size_t i = 0; i < 4; ++i)
-    v[i] = farther(_mm512_castsi512_ps(load_in_order(x + kBlock * i)), load16(x + kBlock * i + 16));
-  return reduce4(v[0], v[1], v[2], v[3], farther);
+    v[i] = larger_signed(_mm512_castsi512_ps(load_in_order(x + kBlock * i)),
+                         load16(x + kBlock * i + 16));
+  return reduce4(v[0], v[1], v[2], v[3], larger_signed);
 }
 
 /// d and 1/d (0 where it is not finite) of sixteen blocks at x. Where the largest magnitude occurs
 /// with both signs, that of d is any if codes show it: if 1/d is finite and exact enough.
 struct FactorsQ4_0 {
   __m512 d, id;
-  FactorsQ4_0(__m512 farthest, const float* x) {
+  FactorsQ4_0(__m512 largest, const float* x) {
     // Adding 0 makes -0 a +0, as a block of zeros has it.
-    __m512 extreme = _mm512_add_ps(farthest, _mm512_setzero_ps());
+    __m512 extreme = _mm512_add_ps(largest, _mm512_setzero_ps());
     const __m512 magnitude = _mm512_abs_ps(extreme);
     const __mmask16 tiny = _mm512_mask_cmp_ps_mask(
         _mm512_cmp_ps_mask(magnitude, _mm512_set1_ps(0x1p-100f), _CMP_LT_OQ), extreme,
@@ -113,9 +114,9 @@ template <bool kFar>
   alignas(64) f16 d[32];
   in_two_passes<kBlock, kFar>(
       x, blocks, [](const float* from) { return extremes_of_4(from); },
-      [](const __m512(&four)[4]) { return reduce16(four, farther); },
-      [&](std::size_t b, __m512 farthest, std::size_t) {
-        const FactorsQ4_0 factors(farthest, x + b * kBlock);
+      [](const __m512(&four)[4]) { return reduce16(four, larger_signed); },
+      [&](std::size_t b, __m512 extreme16, std::size_t) {
+        const FactorsQ4_0 factors(extreme16, x + b * kBlock);
         put_scales(d + b % 32, factors.d, 16);
         return factors.id;
       },

@@ -32,14 +32,14 @@ inline void blocks_one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) 
   }
 }
 
-/// A multiple of 16 blocks. kStream: of 32, which are 34 vectors and go past the caches together; y
-/// is then at a cache line.
+/// Encodes a multiple of 16 blocks. kStream: of 32 blocks, which are 34 vectors and go past the
+/// caches together; y is then at a cache line.
 template <bool kStream>
 [[gnu::noinline]] void blocks_of(const float* x, std::size_t blocks, BlockQ8_0* y) {
   alignas(64) BlockQ8_0 staged[kStream ? 32 : 1];
   alignas(16) std::uint16_t d[16];
   int tiny = 0;  // whether 16/d has overflowed where 1/d may not have
-  // Not as soon as the blocks are there: a load of what several stores wrote waits for them.
+  // Flushed one turn later: a load of bytes that several stores have just written waits for them.
   BlockQ8_0* waiting = nullptr;
   const auto flush = [&](BlockQ8_0* to) {
     for (std::size_t j = 0; j < sizeof staged; j += 32)

@@ -29,8 +29,8 @@ inline void store(float* p, __m256 v) {
 
 inline bool aligned(const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 32 == 0; }
 
-/// Whether `groups` outputs of `bytes` each, the first at p, made of `read` bytes each, are worth
-/// streaming and all aligned.
+/// Whether to store past the caches: `groups` outputs of `bytes` each, the first at p, are made of
+/// `read` bytes each. All outputs must be aligned.
 inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t read) {
   return past_caches(groups * read, groups * bytes) && aligned(p) &&
          (groups == 1 || bytes % 32 == 0);

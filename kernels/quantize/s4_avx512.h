@@ -11,8 +11,8 @@ namespace {
 constexpr float kMost = 7.0f;
 constexpr std::size_t kStep = 128;  // elements of one step: a line of codes
 
-/// Whether `groups` outputs of `bytes` each, the first at p, made of `read` bytes each, are worth
-/// streaming and all at lines.
+/// Whether to store past the caches: `groups` outputs of `bytes` each, the first at p, are made of
+/// `read` bytes each. Each output must begin a cache line.
 inline bool streams(const void* p, std::size_t groups, std::size_t bytes, std::size_t read) {
   return past_caches(groups * read, groups * bytes) && at_line(p) &&
          (groups == 1 || bytes % kLineBytes == 0);
@@ -31,8 +31,8 @@ inline __m512i pack128(const __m512i (&c)[8]) {
         _mm512_packs_epi16(_mm512_packs_epi32(d[0], d[1]), _mm512_packs_epi32(d[2], d[3]));
     half[i] = _mm512_maddubs_epi16(_mm512_and_si512(bytes, low_nibble), weights);
   }
-  // Words of four codes: quarter q has those of registers 0 to 7, and register r wants its four
-  // words one behind the other.
+  // Words of four codes: quarter q has one word of each register 0 to 7. The permutation puts the
+  // four words of a register next to each other.
   const __m512i order = _mm512_set_epi16(31, 23, 15, 7, 30, 22, 14, 6, 29, 21, 13, 5, 28, 20, 12, 4,
                                          27, 19, 11, 3, 26, 18, 10, 2, 25, 17, 9, 1, 24, 16, 8, 0);
   return _mm512_permutexvar_epi16(order, _mm512_packus_epi16(half[0], half[1]));

@@ -29,7 +29,9 @@ inline void codes(const T* x, std::size_t len, float factor, std::int8_t* q) {
     j += 16;
   }
   if (j == len) return;
-  if (len >= 16) return codes16<Rounding>(x + len - 16, inv, q + len - 16);  // some of them again
+  if (len >= 16)
+    return codes16<Rounding>(x + len - 16, inv,
+                             q + len - 16);  // the last vector, some elements again
   for (; j < len; ++j) q[j] = std::int8_t(Rounding::round(load1(x + j) * factor));
 }
 
@@ -54,7 +56,8 @@ inline void back(const std::int8_t* q, std::size_t len, float factor, Y* y) {
     j += 16;
   }
   if (j == len) return;
-  if (len >= 16) return back16(q + len - 16, scale, y + len - 16);  // some of them again
+  if (len >= 16)
+    return back16(q + len - 16, scale, y + len - 16);  // the last vector, some elements again
   for (; j < len; ++j) store1(y + j, float(q[j]) * factor);
 }
 

@@ -33,7 +33,8 @@ inline void codes(const f16* x, std::size_t len, f16 factor, std::int8_t* q) {
     for (std::size_t i = 0; i < 64; i += 16) codes16(x + j + i, inv, q + j + i);
   for (; j + 16 <= len; j += 16) codes16(x + j, inv, q + j);
   if (j == len) return;
-  if (len >= 16) return codes16(x + len - 16, inv, q + len - 16);  // some of them again
+  if (len >= 16)
+    return codes16(x + len - 16, inv, q + len - 16);  // the last vector, some elements again
   const float wide = widened(factor);
   for (; j < len; ++j) q[j] = std::int8_t(vcvtns_s32_f32(widened(narrowed(widened(x[j]) * wide))));
 }
@@ -85,7 +86,8 @@ inline void back(const std::int8_t* q, std::size_t len, f16 inv, f16* y) {
     j += 16;
   }
   if (j == len) return;
-  if (len >= 16) return quotient.back16(q + len - 16, y + len - 16);  // some of them again
+  if (len >= 16)
+    return quotient.back16(q + len - 16, y + len - 16);  // the last vector, some elements again
   for (; j < len; ++j) y[j] = narrowed(float(q[j]) / widened(inv));
 }
 

@@ -1,10 +1,11 @@
-// Codes of a long f16 group by table: thresholds on the bits instead of arithmetic on the values.
+// 4-bit codes of a long f16 group by table: thresholds on the bits instead of arithmetic on values.
 //
-// With inv given, the code of |x| is the number of thresholds T1..T7 at or below it, and on the
-// bits of binary16 that is integer arithmetic, a word an element: no conversion to f32, back for
-// the rounding, and to f32 again. T1 is less than four binades below absmax, so that all codes lie
-// in 4096 patterns, and the thresholds are at least 146 patterns apart (where absmax is not nearly
-// subnormal): few are in one of the windows that a shuffle's index can tell apart.
+// For a given inv, the code of |x| is the number of thresholds T1..T7 at or below |x|. On the bits
+// of binary16 that is integer arithmetic, a word an element; the conversion to f32, back for the
+// rounding, and to f32 again falls away. T1 is less than four binades below absmax, so all codes
+// other than 0 lie in 4096 patterns, and the thresholds are at least 146 patterns apart (unless
+// absmax is nearly subnormal). So few thresholds are in one of the windows that the index of a
+// shuffle can tell apart.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -20,10 +21,10 @@
 namespace qb::quantize {
 namespace {
 
-/// From this length on the table pays.
+/// The length from which making the table pays.
 constexpr std::size_t kLongHalf = 2048;
 
-/// The bits of the smallest binary16 of each code from 1 to 7; the first once more behind them.
+/// The bits of the smallest binary16 of each code from 1 to 7, then of code 1 once more.
 struct ThresholdBits {
   alignas(32) unsigned bits[8];
   explicit ThresholdBits(float inv) {
@@ -37,7 +38,7 @@ struct ThresholdBits {
       const __m256 product = _mm256_cvtph_ps(halves(_mm256_mul_ps(_mm256_cvtph_ps(x), factor)));
       return _mm256_cmpgt_epi32(_mm256_cvtps_epi32(product), _mm256_cvtps_epi32(each));
     };
-    // A step or two, as the roundings have it.
+    // The quotient is off by the roundings: a step or two.
     for (;;) {
       const __m256i down = reached(at);
       if (_mm256_testz_si256(down, down)) break;
