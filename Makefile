@@ -99,7 +99,7 @@ test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
 
 # All that the variants do but the long sweeps; AVX512_TESTS='*/avx512*' is everything.
 AVX512_TESTS ?= */avx512:*/avx512vnni-*TheCaches*:*EveryQuotient*:*StrideOverAll*:*ManyRows*:*UnderMany*:*Extreme*:*EveryShapeBetweenGuardPages*:Notebook*S8.*:Notebook*S4.*
-AVX512_PROGRAMS = $(addprefix test_,convert absmax int8 int4 matmul_a32 matmul_a8 matmul_abf16)
+AVX512_PROGRAMS = $(addprefix test_,convert absmax quantize_s8 quantize_s4 matmul_a32 matmul_a8 matmul_abf16)
 
 test-avx512:  ## the AVX-512 variants on a CPU emulated by BOCHS=<bochs 3.0 or newer>: correctness only
 	$(DEPS) --bochs

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "data.h"
-#include "int4/int4.h"
+#include "quantize/quantize.h"
 #include "oracle/int4.h"
 #include "peers/peers.h"
 #include "suite.h"
@@ -293,7 +293,7 @@ void add_quantize_groups(const Plan& plan, const char* format, const Op<Fn>& op,
 
 void add_int4(const Plan& plan, Suite& suite) {
   add(
-      plan, {"quantize", "f32.s4"}, int4::quantize_f32_s4, whole,
+      plan, {"quantize", "f32.s4"}, quantize::quantize_f32_s4, whole,
       [](double n) {
         return Passes{{4 * n, 0}, {4 * n, n / 2}};
       },
@@ -302,10 +302,10 @@ void add_int4(const Plan& plan, Suite& suite) {
         kernel(p.x.data(), 1, p.x.size(), y, scale);
       },
       suite);
-  add_quantize_groups(plan, "f32.s4.g32", int4::quantize_f32_s4g, 32, f16{}, suite);
-  add_quantize_groups(plan, "f32.s4.g128", int4::quantize_f32_s4g, 128, f16{}, suite);
+  add_quantize_groups(plan, "f32.s4.g32", quantize::quantize_f32_s4g, 32, f16{}, suite);
+  add_quantize_groups(plan, "f32.s4.g128", quantize::quantize_f32_s4g, 128, f16{}, suite);
   add(
-      plan, {"quantize", "f16.s4"}, int4::quantize_f16_s4, whole,
+      plan, {"quantize", "f16.s4"}, quantize::quantize_f16_s4, whole,
       [](double n) {
         return Passes{{2 * n, 0}, {2 * n, n / 2}};
       },
@@ -315,7 +315,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       },
       suite);
   add(
-      plan, {"quantize", "f32.q4_0"}, int4::quantize_f32_q4_0, groups_of(kBlock),
+      plan, {"quantize", "f32.q4_0"}, quantize::quantize_f32_q4_0, groups_of(kBlock),
       [](double n) {
         return Passes{{4 * n, n / kBlock * sizeof(BlockQ4_0)}};
       },
@@ -326,7 +326,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       suite);
 
   add(
-      plan, {"dequantize", "s4.f32"}, int4::dequantize_s4_f32, elements,
+      plan, {"dequantize", "s4.f32"}, quantize::dequantize_s4_f32, elements,
       [](double n) {
         return Passes{{n / 2, 4 * n}};
       },
@@ -336,7 +336,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       },
       suite);
   add(
-      plan, {"dequantize", "s4.g32.f32"}, int4::dequantize_s4g_f32, groups_of(32),
+      plan, {"dequantize", "s4.g32.f32"}, quantize::dequantize_s4g_f32, groups_of(32),
       [](double n) {
         return Passes{{n / 2 + n / 32 * sizeof(f16), 4 * n}};
       },
@@ -346,7 +346,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       },
       suite);
   add(
-      plan, {"dequantize", "s4.f16"}, int4::dequantize_s4_f16, elements,
+      plan, {"dequantize", "s4.f16"}, quantize::dequantize_s4_f16, elements,
       [](double n) {
         return Passes{{n / 2, 2 * n}};
       },
@@ -356,7 +356,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       },
       suite);
   add(
-      plan, {"dequantize", "q4_0.f32"}, int4::dequantize_q4_0_f32, groups_of(kBlock),
+      plan, {"dequantize", "q4_0.f32"}, quantize::dequantize_q4_0_f32, groups_of(kBlock),
       [](double n) {
         return Passes{{n / kBlock * sizeof(BlockQ4_0), 4 * n}};
       },
@@ -367,7 +367,7 @@ void add_int4(const Plan& plan, Suite& suite) {
       suite);
 
   add(
-      plan, {"pack", "s4"}, int4::pack_s4, elements,
+      plan, {"pack", "s4"}, quantize::pack_s4, elements,
       [](double n) {
         return Passes{{n, n / 2}};
       },
@@ -376,7 +376,7 @@ void add_int4(const Plan& plan, Suite& suite) {
          Nothing*) { kernel(p.x.data() + begin, end - begin, y + begin / 2); },
       suite);
   add(
-      plan, {"unpack", "s4"}, int4::unpack_s4, elements,
+      plan, {"unpack", "s4"}, quantize::unpack_s4, elements,
       [](double n) {
         return Passes{{n / 2, n}};
       },

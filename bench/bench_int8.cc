@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "data.h"
-#include "int8/int8.h"
+#include "quantize/quantize.h"
 #include "oracle/int8.h"
 #include "peers/peers.h"
 #include "suite.h"
@@ -194,7 +194,7 @@ double decoded_nmse(const Array<BlockQ8_0>& got, const Array<float>& want) {
 class QuantizeQ8_0 : public Instance {
  public:
   QuantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, ProblemCache& shared,
-               int8::quantize_f32_q8_0_fn* kernel, int threads)
+               quantize::quantize_f32_q8_0_fn* kernel, int threads)
       : problem_(std::move(problem)),
         y_(shared.output<BlockQ8_0>(problem_->blocks.size())),
         kernel_(kernel),
@@ -216,14 +216,14 @@ class QuantizeQ8_0 : public Instance {
  private:
   std::shared_ptr<Q8_0Problem> problem_;
   std::shared_ptr<Array<BlockQ8_0>> y_;
-  int8::quantize_f32_q8_0_fn* kernel_;
+  quantize::quantize_f32_q8_0_fn* kernel_;
   int threads_;
 };
 
 class DequantizeQ8_0 : public Instance {
  public:
   DequantizeQ8_0(std::shared_ptr<Q8_0Problem> problem, ProblemCache& shared,
-                 int8::dequantize_q8_0_f32_fn* kernel, int threads)
+                 quantize::dequantize_q8_0_f32_fn* kernel, int threads)
       : problem_(std::move(problem)),
         y_(shared.output<float>(problem_->back.size())),
         kernel_(kernel),
@@ -244,7 +244,7 @@ class DequantizeQ8_0 : public Instance {
  private:
   std::shared_ptr<Q8_0Problem> problem_;
   std::shared_ptr<Array<float>> y_;
-  int8::dequantize_q8_0_f32_fn* kernel_;
+  quantize::dequantize_q8_0_f32_fn* kernel_;
   int threads_;
 };
 
@@ -311,16 +311,16 @@ void add_dequantize(const Plan& plan, const Op<Fn>& op, const std::string& forma
 }  // namespace
 
 void add_int8(const Plan& plan, Suite& suite) {
-  add_quantize<float, float>(plan, int8::quantize_f32_s8, "f32.s8", 0, suite);
-  add_quantize<float, f16>(plan, int8::quantize_f32_s8g, "f32.s8.g32", 32, suite);
-  add_quantize<float, f16>(plan, int8::quantize_f32_s8g, "f32.s8.g128", 128, suite);
-  add_quantize<f16, f16>(plan, int8::quantize_f16_s8, "f16.s8", 0, suite);
-  add<Q8_0Problem, QuantizeQ8_0>(plan, int8::quantize_f32_q8_0, Way::there, "f32.q8_0", kBlock, 4,
+  add_quantize<float, float>(plan, quantize::quantize_f32_s8, "f32.s8", 0, suite);
+  add_quantize<float, f16>(plan, quantize::quantize_f32_s8g, "f32.s8.g32", 32, suite);
+  add_quantize<float, f16>(plan, quantize::quantize_f32_s8g, "f32.s8.g128", 128, suite);
+  add_quantize<f16, f16>(plan, quantize::quantize_f16_s8, "f16.s8", 0, suite);
+  add<Q8_0Problem, QuantizeQ8_0>(plan, quantize::quantize_f32_q8_0, Way::there, "f32.q8_0", kBlock, 4,
                                  1, sizeof(f16), suite);
-  add_dequantize<float, float>(plan, int8::dequantize_s8_f32, "s8.f32", 0, suite);
-  add_dequantize<float, f16>(plan, int8::dequantize_s8g_f32, "s8.g32.f32", 32, suite);
-  add_dequantize<f16, f16>(plan, int8::dequantize_s8_f16, "s8.f16", 0, suite);
-  add<Q8_0Problem, DequantizeQ8_0>(plan, int8::dequantize_q8_0_f32, Way::back, "q8_0.f32", kBlock,
+  add_dequantize<float, float>(plan, quantize::dequantize_s8_f32, "s8.f32", 0, suite);
+  add_dequantize<float, f16>(plan, quantize::dequantize_s8g_f32, "s8.g32.f32", 32, suite);
+  add_dequantize<f16, f16>(plan, quantize::dequantize_s8_f16, "s8.f16", 0, suite);
+  add<Q8_0Problem, DequantizeQ8_0>(plan, quantize::dequantize_q8_0_f32, Way::back, "q8_0.f32", kBlock,
                                    4, 1, sizeof(f16), suite);
 }
 

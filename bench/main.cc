@@ -77,8 +77,7 @@ int run(int argc, char** argv) {
   Suite suite;
   add_convert(plan, suite);
   add_absmax(plan, suite);
-  add_int8(plan, suite);
-  add_int4(plan, suite);
+  add_quantize(plan, suite);
   add_matmul_a32(plan, suite);
   add_matmul_a8(plan, suite);
   add_matmul_abf16(plan, suite);

@@ -51,6 +51,7 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches) {
       break;
     }
     case Profile::full:
+      plan.every_group = true;
       for (std::size_t n = Ki; n <= 64 * Mi; n *= 4) plan.sizes.push_back(n);
       plan.matmul = {{12, 512, 512},    {12, 4096, 512},   {1, 4096, 4096},  {32, 4096, 4096},
                      {128, 4096, 4096}, {512, 4096, 4096}, {1, 4096, 11008}, {1, 4096, 4096, true}};

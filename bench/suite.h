@@ -151,6 +151,8 @@ struct Case {
 struct Plan {
   /// Elements for array operations, one list for all (f32 input of n elements is 4n bytes).
   std::vector<std::size_t> sizes;
+  /// Groups of 64 too, and back from 64 and 128.
+  bool every_group = false;
   struct Shape {
     std::size_t m, n, k;
     bool cold = false;
@@ -165,8 +167,7 @@ using Suite = std::vector<Case>;
 // variant by variant, so that neighbours share a problem.
 void add_convert(const Plan& plan, Suite& suite);
 void add_absmax(const Plan& plan, Suite& suite);
-void add_int8(const Plan& plan, Suite& suite);
-void add_int4(const Plan& plan, Suite& suite);
+void add_quantize(const Plan& plan, Suite& suite);
 void add_matmul_a32(const Plan& plan, Suite& suite);
 void add_matmul_a8(const Plan& plan, Suite& suite);
 void add_matmul_abf16(const Plan& plan, Suite& suite);

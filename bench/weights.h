@@ -1,7 +1,6 @@
 // Weights of the matmul benchmarks: normal random numbers, quantized into every canonical layout.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -9,16 +8,16 @@
 #include <string>
 #include <vector>
 
-#include "core/scalar_half.h"
+#include "convert/convert.h"
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
+#include "quantize/quantize.h"
 #include "suite.h"
 
 namespace qb::bench {
 
-/// Weights of one format. Quantized as the contract's section 3 says; the tests hold the kernels to
-/// it, here only realistic codes matter.
+/// Weights of one format, quantized by the library.
 class QuantizedWeights {
  public:
   /// group: 32, 64 or 128 for s8g and s4g, ignored otherwise. originals: n rows of k.
@@ -81,79 +80,42 @@ class QuantizedWeights {
     return info(format).scales_of_row(k, group) * info(format).scale_bytes();
   }
 
-  static float absmax(const float* x, std::size_t len) {
-    float largest = 0;
-    for (std::size_t i = 0; i < len; ++i) largest = std::fmax(largest, std::fabs(x[i]));
-    return largest;
-  }
-  static int code(float x, float inverse, int qmax) {
-    const float q = std::nearbyint(x * inverse);
-    return int(std::fmin(std::fmax(q, float(-qmax)), float(qmax)));
-  }
-  /// Codes of [0, len) of x into row q, two a byte if qmax is 7.
-  static void codes(const float* x, std::size_t len, int qmax, std::byte* q) {
-    const float largest = absmax(x, len);
-    const float inverse = largest > 0 ? float(qmax) / largest : 0;
-    if (qmax == 7) std::memset(q, 0, (len + 1) / 2);
-    for (std::size_t i = 0; i < len; ++i) {
-      const int c = code(x[i], inverse, qmax);
-      if (qmax == 127)
-        q[i] = std::byte(c);
-      else
-        q[i / 2] |= std::byte((c & 15) << (i % 2 * 4));
-    }
-  }
-
-  void quantize_row(const float* x, std::size_t n) {
-    std::byte* const row = values_.data() + n * row_bytes(format_, k_);
+  /// Row n by the dispatched kernels, behind their checks.
+  void quantize_row(const float* originals, std::size_t n) {
+    const std::span<const float> x(originals, k_);
+    const std::size_t bytes = row_bytes(format_, k_);
+    std::byte* const row = values_.data() + n * bytes;
+    const auto codes = [&]<class Code>(Code) {
+      return std::span(reinterpret_cast<Code*>(row), bytes);
+    };
+    const std::span scale(reinterpret_cast<float*>(scales_.data()) + n, 1);
+    const std::size_t groups = k_ / group_;
+    const std::span group_scale(reinterpret_cast<f16*>(scales_.data()) + n * groups, groups);
     switch (format_) {
       case Format::f32:
-        std::memcpy(row, x, k_ * sizeof(float));
+        std::memcpy(row, originals, k_ * sizeof(float));
         break;
       case Format::f16:
-        for (std::size_t i = 0; i < k_; ++i) reinterpret_cast<f16*>(row)[i] = f32_to_f16(x[i]);
+        convert::narrow(x, std::span(reinterpret_cast<f16*>(row), k_));
         break;
       case Format::s8:
-      case Format::s4: {
-        const int qmax = format_ == Format::s8 ? 127 : 7;
-        codes(x, k_, qmax, row);
-        reinterpret_cast<float*>(scales_.data())[n] = absmax(x, k_) / float(qmax);
+        quantize::quantize(x, k_, codes(std::int8_t{}), scale);
         break;
-      }
+      case Format::s4:
+        quantize::quantize(x, k_, codes(std::uint8_t{}), scale);
+        break;
       case Format::s8g:
-      case Format::s4g: {
-        const int qmax = format_ == Format::s8g ? 127 : 7;
-        f16* scale = reinterpret_cast<f16*>(scales_.data()) + n * (k_ / group_);
-        for (std::size_t i = 0; i < k_; i += group_) {
-          codes(x + i, group_, qmax, row + (qmax == 7 ? i / 2 : i));
-          *scale++ = f32_to_f16(absmax(x + i, group_) / float(qmax));
-        }
+        quantize::quantize(x, group_, codes(std::int8_t{}), group_scale);
         break;
-      }
-      case Format::q8_0: {
-        auto* block = reinterpret_cast<BlockQ8_0*>(row);
-        for (std::size_t i = 0; i < k_; i += kBlock, ++block) {
-          const float d = absmax(x + i, kBlock) / 127;
-          block->d = f32_to_f16(d);
-          for (std::size_t j = 0; j < kBlock; ++j)
-            block->qs[j] = std::int8_t(d > 0 ? std::round(x[i + j] * (1 / d)) : 0);
-        }
+      case Format::s4g:
+        quantize::quantize(x, group_, codes(std::uint8_t{}), group_scale);
         break;
-      }
-      case Format::q4_0: {
-        auto* block = reinterpret_cast<BlockQ4_0*>(row);
-        for (std::size_t i = 0; i < k_; i += kBlock, ++block) {
-          float most = 0;
-          for (std::size_t j = 0; j < kBlock; ++j)
-            if (std::fabs(x[i + j]) > std::fabs(most)) most = x[i + j];
-          const float d = most / -8, id = d != 0 ? 1 / d : 0;
-          block->d = f32_to_f16(d);
-          const auto nibble = [&](float v) { return std::min(15, int(v * id + 8.5f)); };
-          for (std::size_t j = 0; j < kBlock / 2; ++j)
-            block->qs[j] = std::uint8_t(nibble(x[i + j]) | nibble(x[i + j + kBlock / 2]) << 4);
-        }
-        break;
-      }
+#define QB_QUANTIZE_BLOCKS(format, Block, ...)                                              \
+  case Format::format:                                                                      \
+    quantize::quantize(x, std::span(reinterpret_cast<Block*>(row), bytes / sizeof(Block))); \
+    break;
+        QB_BLOCK_FORMATS(QB_QUANTIZE_BLOCKS, )
+#undef QB_QUANTIZE_BLOCKS
     }
   }
 

@@ -102,11 +102,11 @@ std::string compare(const std::string& name, const Prediction& original,
 Kernels Kernels::named(std::string_view variant) {
   Kernels k;
   k.absmax = &absmax::f16.named(variant);
-  k.quantize_s8 = &int8::quantize_f16_s8.named(variant);
-  k.dequantize_s8 = &int8::dequantize_s8_f16.named(variant);
-  k.quantize_s4 = &int4::quantize_f16_s4.named(variant);
-  k.dequantize_s4 = &int4::dequantize_s4_f16.named(variant);
-  k.unpack_s4 = &int4::unpack_s4.named(variant);
+  k.quantize_s8 = &quantize::quantize_f16_s8.named(variant);
+  k.dequantize_s8 = &quantize::dequantize_s8_f16.named(variant);
+  k.quantize_s4 = &quantize::quantize_f16_s4.named(variant);
+  k.dequantize_s4 = &quantize::dequantize_s4_f16.named(variant);
+  k.unpack_s4 = &quantize::unpack_s4.named(variant);
   k.product = &matmul::f16_f16.named(variant);
   k.output = &matmul::a32_f16.named(variant);
   return k;
@@ -134,16 +134,16 @@ Quantized quantize(const Kernels& kernels, Type type, const std::vector<f16>& we
   r.restored.resize(n);
   absmax::f16.kernel (*kernels.absmax)(weights.data(), 1, n, &r.absmax);
   if (type == Type::int8) {
-    int8::quantize_f16_s8.kernel (*kernels.quantize_s8)(weights.data(), 1, n, r.codes.data(),
+    quantize::quantize_f16_s8.kernel (*kernels.quantize_s8)(weights.data(), 1, n, r.codes.data(),
                                                         &r.inv);
-    int8::dequantize_s8_f16.kernel (*kernels.dequantize_s8)(r.codes.data(), 1, n, &r.inv,
+    quantize::dequantize_s8_f16.kernel (*kernels.dequantize_s8)(r.codes.data(), 1, n, &r.inv,
                                                             r.restored.data());
   } else {
     std::vector<std::uint8_t> packed((n + 1) / 2);
-    int4::quantize_f16_s4.kernel (*kernels.quantize_s4)(weights.data(), 1, n, packed.data(),
+    quantize::quantize_f16_s4.kernel (*kernels.quantize_s4)(weights.data(), 1, n, packed.data(),
                                                         &r.inv);
-    int4::unpack_s4.kernel (*kernels.unpack_s4)(packed.data(), n, r.codes.data());
-    int4::dequantize_s4_f16.kernel (*kernels.dequantize_s4)(packed.data(), 1, n, &r.inv,
+    quantize::unpack_s4.kernel (*kernels.unpack_s4)(packed.data(), n, r.codes.data());
+    quantize::dequantize_s4_f16.kernel (*kernels.dequantize_s4)(packed.data(), 1, n, &r.inv,
                                                             r.restored.data());
   }
   return r;

@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "absmax/absmax.h"
-#include "int4/int4.h"
-#include "int8/int8.h"
+#include "quantize/quantize.h"
 #include "matmul/matmul.h"
 
 namespace qb::notebook {
@@ -18,11 +17,11 @@ namespace qb::notebook {
 /// The variant of each operation that the notebook runs on.
 struct Kernels {
   const Variant* absmax = &absmax::f16.best();
-  const Variant* quantize_s8 = &int8::quantize_f16_s8.best();
-  const Variant* dequantize_s8 = &int8::dequantize_s8_f16.best();
-  const Variant* quantize_s4 = &int4::quantize_f16_s4.best();
-  const Variant* dequantize_s4 = &int4::dequantize_s4_f16.best();
-  const Variant* unpack_s4 = &int4::unpack_s4.best();
+  const Variant* quantize_s8 = &quantize::quantize_f16_s8.best();
+  const Variant* dequantize_s8 = &quantize::dequantize_s8_f16.best();
+  const Variant* quantize_s4 = &quantize::quantize_f16_s4.best();
+  const Variant* dequantize_s4 = &quantize::dequantize_s4_f16.best();
+  const Variant* unpack_s4 = &quantize::unpack_s4.best();
   /// f16 @ f16 -> f16.
   const Variant* product = &matmul::f16_f16.best();
   /// The four weights' products: x is float64 there, which the notebook's sum needs no bit of

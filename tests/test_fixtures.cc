@@ -6,8 +6,7 @@
 
 #include "absmax/absmax.h"
 #include "convert/convert.h"
-#include "int4/int4.h"
-#include "int8/int8.h"
+#include "quantize/quantize.h"
 #include "matmul/matmul.h"
 #include "numpy_random.h"
 #include "support/fixtures.h"
@@ -173,14 +172,14 @@ void check_dequantize_blocks(const std::string& format, Kernel* kernel) {
   expect_bits(format + "/y", out.data(), want.values);
 }
 
-QB_VARIANT_TEST_SUITE(QuantizeF16S8, qb::int8::quantize_f16_s8);
-QB_VARIANT_TEST_SUITE(DequantizeS8F16, qb::int8::dequantize_s8_f16);
-QB_VARIANT_TEST_SUITE(QuantizeF32S8, qb::int8::quantize_f32_s8);
-QB_VARIANT_TEST_SUITE(DequantizeS8F32, qb::int8::dequantize_s8_f32);
-QB_VARIANT_TEST_SUITE(QuantizeF32S8g, qb::int8::quantize_f32_s8g);
-QB_VARIANT_TEST_SUITE(DequantizeS8gF32, qb::int8::dequantize_s8g_f32);
-QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::int8::quantize_f32_q8_0);
-QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::int8::dequantize_q8_0_f32);
+QB_VARIANT_TEST_SUITE(QuantizeF16S8, qb::quantize::quantize_f16_s8);
+QB_VARIANT_TEST_SUITE(DequantizeS8F16, qb::quantize::dequantize_s8_f16);
+QB_VARIANT_TEST_SUITE(QuantizeF32S8, qb::quantize::quantize_f32_s8);
+QB_VARIANT_TEST_SUITE(DequantizeS8F32, qb::quantize::dequantize_s8_f32);
+QB_VARIANT_TEST_SUITE(QuantizeF32S8g, qb::quantize::quantize_f32_s8g);
+QB_VARIANT_TEST_SUITE(DequantizeS8gF32, qb::quantize::dequantize_s8g_f32);
+QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::quantize::quantize_f32_q8_0);
+QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::quantize::dequantize_q8_0_f32);
 
 QB_VARIANT_TEST(QuantizeF16S8, AsTheNotebook) {
   check_quantize<f16, std::int8_t, f16>("s8_f16", "inv", kernel());
@@ -205,16 +204,16 @@ QB_VARIANT_TEST(DequantizeQ8_0F32, AsGguf) {
   check_dequantize_blocks<qb::BlockQ8_0>("q8_0", kernel());
 }
 
-QB_VARIANT_TEST_SUITE(QuantizeF16S4, qb::int4::quantize_f16_s4);
-QB_VARIANT_TEST_SUITE(DequantizeS4F16, qb::int4::dequantize_s4_f16);
-QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::int4::quantize_f32_s4);
-QB_VARIANT_TEST_SUITE(DequantizeS4F32, qb::int4::dequantize_s4_f32);
-QB_VARIANT_TEST_SUITE(QuantizeF32S4g, qb::int4::quantize_f32_s4g);
-QB_VARIANT_TEST_SUITE(DequantizeS4gF32, qb::int4::dequantize_s4g_f32);
-QB_VARIANT_TEST_SUITE(QuantizeF32Q4_0, qb::int4::quantize_f32_q4_0);
-QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::int4::dequantize_q4_0_f32);
-QB_VARIANT_TEST_SUITE(PackS4, qb::int4::pack_s4);
-QB_VARIANT_TEST_SUITE(UnpackS4, qb::int4::unpack_s4);
+QB_VARIANT_TEST_SUITE(QuantizeF16S4, qb::quantize::quantize_f16_s4);
+QB_VARIANT_TEST_SUITE(DequantizeS4F16, qb::quantize::dequantize_s4_f16);
+QB_VARIANT_TEST_SUITE(QuantizeF32S4, qb::quantize::quantize_f32_s4);
+QB_VARIANT_TEST_SUITE(DequantizeS4F32, qb::quantize::dequantize_s4_f32);
+QB_VARIANT_TEST_SUITE(QuantizeF32S4g, qb::quantize::quantize_f32_s4g);
+QB_VARIANT_TEST_SUITE(DequantizeS4gF32, qb::quantize::dequantize_s4g_f32);
+QB_VARIANT_TEST_SUITE(QuantizeF32Q4_0, qb::quantize::quantize_f32_q4_0);
+QB_VARIANT_TEST_SUITE(DequantizeQ4_0F32, qb::quantize::dequantize_q4_0_f32);
+QB_VARIANT_TEST_SUITE(PackS4, qb::quantize::pack_s4);
+QB_VARIANT_TEST_SUITE(UnpackS4, qb::quantize::unpack_s4);
 
 QB_VARIANT_TEST(QuantizeF16S4, AsTheNotebook) {
   check_quantize<f16, std::uint8_t, f16>("s4_f16", "inv", kernel());

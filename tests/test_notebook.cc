@@ -125,11 +125,11 @@ void check_predictions(const Kernels& kernels) {
   }
 
 QB_NOTEBOOK_TEST(NotebookAbsmax, qb::absmax::f16, absmax)
-QB_NOTEBOOK_TEST(NotebookQuantizeS8, qb::int8::quantize_f16_s8, quantize_s8)
-QB_NOTEBOOK_TEST(NotebookDequantizeS8, qb::int8::dequantize_s8_f16, dequantize_s8)
-QB_NOTEBOOK_TEST(NotebookQuantizeS4, qb::int4::quantize_f16_s4, quantize_s4)
-QB_NOTEBOOK_TEST(NotebookDequantizeS4, qb::int4::dequantize_s4_f16, dequantize_s4)
-QB_NOTEBOOK_TEST(NotebookUnpackS4, qb::int4::unpack_s4, unpack_s4)
+QB_NOTEBOOK_TEST(NotebookQuantizeS8, qb::quantize::quantize_f16_s8, quantize_s8)
+QB_NOTEBOOK_TEST(NotebookDequantizeS8, qb::quantize::dequantize_s8_f16, dequantize_s8)
+QB_NOTEBOOK_TEST(NotebookQuantizeS4, qb::quantize::quantize_f16_s4, quantize_s4)
+QB_NOTEBOOK_TEST(NotebookDequantizeS4, qb::quantize::dequantize_s4_f16, dequantize_s4)
+QB_NOTEBOOK_TEST(NotebookUnpackS4, qb::quantize::unpack_s4, unpack_s4)
 QB_NOTEBOOK_TEST(NotebookProduct, qb::matmul::f16_f16, product)
 QB_NOTEBOOK_TEST(NotebookOutput, qb::matmul::a32_f16, output)
 

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/scalar_half.h"
-#include "int8/int8.h"
+#include "quantize/quantize.h"
 #include "peers.h"
 
 namespace qb::bench::peers {
@@ -41,7 +41,7 @@ constexpr double kSevenBits = 2e-3;  ///< error of weights cut towards zero
           {code, code + w.n * w.k},
           std::vector<float>(o.m),
           {scale, scale + w.n}};
-  int8::quantize({o.x, c.x.size()}, w.k, c.x, c.x_scales);
+  quantize::quantize({o.x, c.x.size()}, w.k, c.x, c.x_scales);
   if (saturates()) {
     for (std::int8_t& q : c.w) q = std::int8_t(q / 2);
     for (float& s : c.w_scales) s *= 2;

@@ -13,7 +13,7 @@
 #include <cstring>
 
 #include "core/scalar_half.h"
-#include "int8/int8.h"
+#include "quantize/quantize.h"
 #include "peers.h"
 
 namespace qb::bench::peers {
@@ -109,7 +109,7 @@ class Dots : public Product {
 class S8 : public Dots<nk_i8_t, nk_i32_t> {
  public:
   explicit S8(const Operands& o) : Dots(o), scales_(o.m), sums_(o.m * o.weights.w.n) {
-    int8::quantize({o.x, x_.size()}, o.weights.w.k, x_, scales_);
+    quantize::quantize({o.x, x_.size()}, o.weights.w.k, x_, scales_);
     bind(static_cast<const nk_i8_t*>(o.weights.w.values), nk_dots_packed_size_i8, nk_dots_pack_i8,
          nk_dots_packed_i8, sums_.data());
   }

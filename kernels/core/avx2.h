@@ -20,24 +20,25 @@ namespace {
 /// pipes than those of floats, and NaN needs no care.
 [[maybe_unused]] inline __m256i greater(__m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
 
-/// Op over the lanes of four registers, abcd in each half: a transpose that keeps only the
-/// extremes, two halvings that each join two registers in one.
+/// Reduces four registers to one with `op`: each half of the result has lanes a, b, c, d, one for
+/// each register. A transpose that keeps only the extremes, in two steps that each join two
+/// registers in one.
 template <class Op>
 [[maybe_unused]] inline __m256i reduce4(__m256i a, __m256i b, __m256i c, __m256i d, Op op) {
   const __m256i ab = op(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));  // abab
   const __m256i cd = op(_mm256_unpacklo_epi32(c, d), _mm256_unpackhi_epi32(c, d));
   return op(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
 }
-/// The rest of it: lane i of the result is op over what register i of eight had.
+/// Joins two results of reduce4: lane i is `op` over the lanes of register i of eight.
 template <class Op>
 [[maybe_unused]] inline __m256 reduce8(__m256i low, __m256i high, Op op) {
   return _mm256_castsi256_ps(
       op(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
-/// Absmax of four runs of kLen elements one behind the other, in each half. kFar: they come from
-/// memory. Left to itself gcc has the loads jump about, and the prefetchers lose the stream; in
-/// cache its order is the faster.
+/// Absmax of four consecutive runs of kLen elements, in each half. kFar: they come from memory. gcc
+/// would reorder the loads, and the prefetchers would lose the stream; in cache its order is the
+/// faster.
 template <std::size_t kLen, bool kFar>
 [[maybe_unused]] inline __attribute__((always_inline)) __m256i absmax_of_4(const float* x) {
   const auto magnitude = [](const float* p) {
@@ -61,15 +62,19 @@ template <std::size_t kLen, bool kFar>
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }
 
-/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
-/// groups to something, `reduce` two such to a vector of the eight, of which `factors` makes those
-/// of groups g to g + n, the first n lanes, and `codes` uses those of groups g to g + 4. The long
-/// way from loads over tree and division to a factor lies before the codes of groups before, and in
-/// pieces, four groups' codes between them: a CPU retires in order, and one that meets the whole
-/// chain at once runs out of registers behind it.
+/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups.
 ///
-/// kFar: x comes from memory. To read ahead of the codes, in L1's terms far ahead, is slower there
-/// (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+///   first(x)             reduces the maxima of four groups to one register set
+///   reduce(...)          joins such to a vector with one lane for each of eight groups
+///   factors(g, v, n)     divisions: makes the factors of groups g to g+n-1 of the first n lanes of
+///   v codes(g, factor, x)  encodes groups g to g+3
+///
+/// While groups g to g+7 are encoded, the maxima and factors of the next eight are computed, a
+/// piece after every four groups, so that their latency is hidden: a CPU retires in order, and one
+/// that meets the whole chain (loads, tree, division) at once runs out of registers behind it.
+///
+/// kFar: x comes from memory. Reading ahead of the codes is slower there (measured on a Zen 4), and
+/// there is time to spare: 2 KiB at a time, and nothing ahead.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -88,8 +93,8 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
     });
   } else {
     using Four = decltype(first(x));
-    // How far ahead the first pass is, in fours. Long groups leave time as it is, and more than one
-    // vector a four no registers.
+    // How far ahead the first pass is, in fours of groups. Long groups leave time enough; two
+    // vectors a four leave no registers.
     constexpr std::size_t kAhead = kLen < 128 && sizeof(Four) == 32 ? 4 : 3, kReduce = 4 - kAhead;
     const float* const last = x + (groups - 4) * kLen;
     const auto first_at = [=](const float* p) { return first(p < last ? p : last); };

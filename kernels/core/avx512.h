@@ -22,9 +22,9 @@ namespace {
 
 constexpr std::size_t kLineBytes = 64;
 
-/// Bytes that in_two_passes prefetches ahead of its first pass, for two places of reading are too
-/// much for a Zen 4's own prefetching from L3: groups of 32 to int8 took 8.5 cycles without and 7.2
-/// with it when this was written (256, 1024 and 2048 bytes: 7.5, 7.9, 7.7), and in L2 the same.
+/// Bytes that in_two_passes prefetches ahead of its first pass: two places of reading are too much
+/// for a Zen 4's own prefetching from L3. Groups of 32 to int8 take 7.2 cycles with it and 8.5
+/// without there (256, 1024 and 2048 bytes: 7.5, 7.9, 7.7), in L2 the same.
 constexpr std::size_t kPrefetchAhead = 512;
 
 [[maybe_unused]] inline bool at_line(const void* p) {
@@ -50,13 +50,13 @@ template <bool kStream>
 [[maybe_unused]] inline __mmask64 first64(std::size_t n) {
   return n < 64 ? __mmask64((std::uint64_t{1} << n) - 1) : ~__mmask64{0};
 }
-/// How many of n elements lie at `begin` and behind.
+/// How many of n elements there are from `begin` on.
 [[maybe_unused]] inline std::size_t beyond(std::size_t n, std::size_t begin) {
   return n > begin ? n - begin : 0;
 }
 
-/// A load that stays where it is written. Left to itself gcc has the loads of a step jump about,
-/// and prefetchers miss that they ascend: a Zen 4 then reads by a sixth slower from L3.
+/// A load that stays where it is written. gcc would reorder the loads of a step, and prefetchers
+/// miss that they ascend: a Zen 4 then reads a sixth slower from L3.
 [[maybe_unused]] inline __m512i load_in_order(const void* p) {
   __m512i v = _mm512_loadu_si512(p);
   __asm__ volatile("" : "+v"(v));
@@ -82,15 +82,18 @@ template <bool kStream>
 
 /// The larger magnitude of each lane; of a NaN and a number the number.
 [[maybe_unused]] inline __m512 larger(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0xb); }
-/// The value of the larger magnitude of each lane, with its sign.
-[[maybe_unused]] inline __m512 farther(__m512 a, __m512 b) { return _mm512_range_ps(a, b, 0x7); }
-/// `larger` of what has no sign, as integers: they have more pipes.
+/// The value of larger magnitude of each lane, with its sign.
+[[maybe_unused]] inline __m512 larger_signed(__m512 a, __m512 b) {
+  return _mm512_range_ps(a, b, 0x7);
+}
+/// `larger` of values without a sign, as integers: integer maxima have more pipes.
 [[maybe_unused]] inline __m512 greater(__m512 a, __m512 b) {
   return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
 
-/// Op over the lanes of four registers, abcd in each quarter: a transpose that keeps only the
-/// extremes, two halvings that each join two registers in one.
+/// Reduces four registers to one with `op`: each quarter of the result has lanes a, b, c, d, one
+/// for each register. A transpose that keeps only the extremes, in two steps that each join two
+/// registers in one.
 template <class Op>
 [[maybe_unused]] inline __m512 reduce4(__m512 a, __m512 b, __m512 c, __m512 d, Op op) {
   const auto pd = [](__m512 v) { return _mm512_castps_pd(v); };
@@ -99,7 +102,7 @@ template <class Op>
   return op(_mm512_castpd_ps(_mm512_unpacklo_pd(pd(ab), pd(cd))),
             _mm512_castpd_ps(_mm512_unpackhi_pd(pd(ab), pd(cd))));
 }
-/// The rest of it: lane i of the result is op over what register i of sixteen had.
+/// Joins four results of reduce4: lane i is `op` over the lanes of register i of sixteen.
 template <class Op>
 [[maybe_unused]] inline __m512 reduce16(const __m512 (&four)[4], Op op) {
   const auto halves = [op](__m512 a, __m512 b) {  // abcd abcd efgh efgh
@@ -117,7 +120,7 @@ template <class Op>
   return reduce16(four, op);
 }
 
-/// Absmax of four runs of kLen elements one behind the other, in each quarter.
+/// Absmax of four consecutive runs of kLen elements, in each quarter.
 template <std::size_t kLen>
 [[maybe_unused]] inline __attribute__((always_inline)) __m512 absmax_of_4(const float* x) {
   __m512 g[4];
@@ -133,15 +136,20 @@ template <std::size_t kLen>
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }
 
-/// Groups of kLen elements, a multiple of 16 of them, in two passes over each. `first` reduces four
-/// groups to something, `reduce` four such to a vector of the sixteen, of which `factors` makes
-/// those of groups g to g + n, the first n lanes, and `codes` uses those of groups g to g + 4. The
-/// long way from loads over tree and division to a factor lies before the codes of groups before,
-/// and in pieces, four groups' codes between them: a CPU retires in order, and one that meets the
-/// whole chain at once runs out of registers behind it (a tenth of the time on a Zen 4).
+/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups.
 ///
-/// kFar: x comes from memory. To read ahead of the codes, in L1's terms far ahead, is slower there
-/// (measured on a Zen 4), and time is left: 2 KiB at a time, and nothing ahead.
+///   first(x)             reduces the maxima of four groups to one register set
+///   reduce(...)          joins such to a vector with one lane for each of sixteen groups
+///   factors(g, v, n)     divisions: makes the factors of groups g to g+n-1 of the first n lanes of
+///   v codes(g, factor, x)  encodes groups g to g+3
+///
+/// While groups g to g+15 are encoded, the maxima and factors of the next sixteen are computed, a
+/// piece after every four groups, so that their latency is hidden: a CPU retires in order, and one
+/// that meets the whole chain (loads, tree, division) at once runs out of registers behind it (a
+/// tenth of the time on a Zen 4).
+///
+/// kFar: x comes from memory. Reading ahead of the codes is slower there (measured on a Zen 4), and
+/// there is time to spare: 2 KiB at a time, and nothing ahead.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -161,7 +169,7 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
       for (std::size_t i = 0; i < kFours; ++i) codes(g + 4 * i, factor + 4 * i, from + i * kFour);
     });
   } else {
-    // How far ahead the first pass is, in fours; long groups leave time as it is.
+    // How far ahead the first pass is, in fours of groups; long groups leave time enough.
     constexpr std::size_t kAhead = kLen == 32 ? 7 : kLen == 64 ? 6 : 5, kReduce = 8 - kAhead;
     const float* const last = x + (groups - 4) * kLen;
     const auto first_at = [=](const float* p) { return first(p < last ? p : last); };
@@ -264,7 +272,7 @@ struct Factors {
   }
 };
 
-/// The notebook's: f16, and never an infinity.
+/// The notebook's inverse scale: f16, and never an infinity.
 [[maybe_unused]] inline f16 half_inverse(float largest, float most) {
   const float inv = most / largest;
   return f16(narrowed(largest == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f));
@@ -293,8 +301,8 @@ struct HalfToEven {
   static __m512i code(__m512 x, __m512 inv) { return _mm512_cvtps_epi32(_mm512_mul_ps(x, inv)); }
 };
 
-/// q8_0's, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the next integer
-/// (the sum rounds) and nothing under them.
+/// The rounding of q8_0, |v| <= 127.5. Adding the float *below* one half lifts exact halves to the
+/// next integer (the sum rounds) and nothing under them.
 struct HalfAway {
   static __m512i round(__m512 v) {
     const __m512i sign = _mm512_set1_epi32(std::int32_t(0x80000000u));
@@ -306,11 +314,11 @@ struct HalfAway {
   static __m512i code(__m512 x, __m512 inv) { return round(_mm512_mul_ps(x, inv)); }
 };
 
-/// The notebook's, of f16 values: to f16 first. The product has 22 bits at most and is exact, 2^13
-/// times as large too. Their sum keeps the product's 11 leading bits, ties to even, for the large
-/// one's last bits are zeros. (If the sum carries into the next power of two it keeps ten; what is
-/// lost rounds to that power either way.) Below f16's normal numbers that is more than f16 keeps,
-/// and the code 0 either way.
+/// The notebook's rounding, of f16 values: to f16 first. The product has 22 bits at most, so it is
+/// exact, and so is 2^13 times the product. The sum of the two keeps the product's 11 leading bits,
+/// ties to even, because the last bits of the larger one are zeros. (A sum that carries into the
+/// next power of two keeps ten bits; the lost one rounds to that power either way.) Below f16's
+/// normal numbers the sum keeps more than f16 would, but the code is 0 there.
 struct ThroughF16 {
   static __m512i code(__m512 x, __m512 inv) {
     const __m512 large = _mm512_mul_ps(x, _mm512_mul_ps(inv, _mm512_set1_ps(0x1p13f)));

@@ -2,15 +2,14 @@
 #include "absmax/absmax.h"
 #include "convert/convert.h"
 #include "core/variant.h"
-#include "int4/int4.h"
-#include "int8/int8.h"
 #include "matmul/matmul.h"
+#include "quantize/quantize.h"
 
 namespace qb {
 
 std::vector<const Variant*> all_variants() {
   std::vector<const Variant*> list;
-  for (const auto room : {convert::room, absmax::room, int8::room, int4::room, matmul::room}) {
+  for (const auto room : {convert::room, absmax::room, quantize::room, matmul::room}) {
     for (const Variant& v : room()) list.push_back(&v);
   }
   return list;

@@ -4,6 +4,10 @@
 //
 // arch: any, x86_64 or aarch64; op: the operation, whose type is op_fn; variant: the name behind
 // the last slash of a benchmark's variant; isa: the level of kernels/core/isa.h that it needs.
+// A row may stand for several operations at once:
+//
+//   QB_VARIANTS(arch, list, variant, isa)   is QB_VARIANT for every operation of QB_OPS_<list>
+//
 // A file without its row does not compile (-Wmissing-declarations); a row without its file does not
 // link. Macros only: this is included by every instruction set's translation unit.
 #pragma once
@@ -19,6 +23,8 @@
 #define QB_DECLARE_x86_64(type, symbol)
 #define QB_DECLARE_aarch64(type, symbol)
 #endif
+
+#define QB_VARIANTS(arch, list, variant, isa) QB_OPS_##list(arch, variant, isa)
 
 #define QB_DECLARE_VARIANT(arch, op, variant, isa) QB_DECLARE_##arch(op##_fn, op##_##variant)
 

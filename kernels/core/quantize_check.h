@@ -1,5 +1,5 @@
-// What every checked entry of the quantization rooms refuses (contract, sections 3 and 5): one set
-// of rules for int8, packed int4 and their block formats.
+// What the checked entries of quantization refuse (contract, sections 3 and 5): one set of rules
+// for codes of 8 and 4 bits and for the block formats.
 #pragma once
 
 #include <algorithm>
@@ -53,8 +53,8 @@ void dequantize(std::string_view op, std::span<const Q> q, std::size_t group,
 /// The least magnitude whose scale, a 127th of it in f32, rounds to infinity in f16: 127 * 65520.
 inline constexpr float kOverflowsInt8Scale = 8321040.0f;
 
-/// No group's scale overflows f16: every magnitude is below `limit`, the smallest that makes one.
-/// `what`: "group" or "block".
+/// Refuses a group or block (`what`) whose f16 scale overflows: `limit` is the smallest absmax that
+/// makes one.
 inline void scales_fit(std::string_view op, std::span<const float> x, std::size_t group,
                        std::string_view what, float limit) {
   const auto at = std::find_if(x.begin(), x.end(), [=](float e) { return std::fabs(e) >= limit; });
@@ -65,15 +65,38 @@ inline void scales_fit(std::string_view op, std::span<const float> x, std::size_
                  ", the limit " + std::to_string(int(limit)));
 }
 
-/// x[blocks * 32] -> y[blocks]. `limit` as in scales_fit.
+/// Whether the block's scale is a number.
 template <class Block>
+bool scale_is_finite(const Block& block) {
+  return (unsigned(block.d) & 0x7c00u) != 0x7c00u;
+}
+
+/// Refuses a block whose f16 scale overflows. No format's scale is larger than the block's largest
+/// magnitude, so only blocks beyond f16 are looked at: `kernel` encodes them here.
+template <class Block, class Kernel>
+void block_scales_fit(std::string_view op, std::span<const float> x, Kernel* kernel) {
+  constexpr float kMostHalf = 65504.0f;
+  for (std::size_t j = 0; j < x.size(); ++j) {
+    if (std::fabs(x[j]) <= kMostHalf) continue;
+    const std::size_t i = j / kBlock;
+    Block block;
+    kernel(x.data() + i * kBlock, 1, &block);
+    if (!scale_is_finite(block))
+      refuse(op, "the scale of block " + std::to_string(i) + " overflows f16: 'x'[" +
+                     std::to_string(j) + "] is " + std::to_string(x[j]));
+    j = (i + 1) * kBlock - 1;
+  }
+}
+
+/// x[blocks * 32] -> y[blocks], by `kernel`.
+template <class Block, class Kernel>
 void quantize_blocks(std::string_view op, std::span<const float> x, std::span<Block> y,
-                     float limit) {
+                     Kernel* kernel) {
   divides(op, "block", kBlock, "x.size()", x.size());
   size_at_least(op, "y", y.size(), x.size() / kBlock);
   disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
   finite(op, "x", x);
-  scales_fit(op, x, kBlock, "block", limit);
+  block_scales_fit<Block>(op, x, kernel);
 }
 
 /// x[blocks] -> y[blocks * 32]; every scale is finite.
@@ -82,7 +105,7 @@ void dequantize_blocks(std::string_view op, std::span<const Block> x, std::span<
   size_at_least(op, "y", y.size(), product(op, "blocks", x.size(), "block", kBlock));
   disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
   for (std::size_t i = 0; i < x.size(); ++i)
-    if ((unsigned(x[i].d) & 0x7c00u) == 0x7c00u)
+    if (!scale_is_finite(x[i]))
       refuse(op, "the scale of block " + std::to_string(i) + " is not finite");
 }
 

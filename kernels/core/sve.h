@@ -150,11 +150,7 @@ constexpr float16_t kHalfMagic = float16_t(1536);  // for |integer| <= 512
   return svuzp1_s8(svreinterpret_s8_s16(a), svreinterpret_s8_s16(b));
 }
 
-// ---- quantization of groups of len elements, each with its own scale. Codes brings
-//
-//   kMost                    the largest code
-//   bytes(len)               of len codes
-//   encode(x, len, inv, q)   len elements times inv, as codes
+// ---- scales, and the factors of codes
 
 [[maybe_unused]] inline void store1(float* s, float v) { *s = v; }
 [[maybe_unused]] inline void store1(f16* s, float v) { *s = narrowed(v); }
@@ -175,36 +171,8 @@ constexpr float kMostFinite = 0x1.fffffep127f;
   return __builtin_fabsf(v) <= kMostFinite ? v : 0.0f;
 }
 
-template <class Codes, class Q, class S>
-[[maybe_unused]] inline void quantize(const float* x, std::size_t groups, std::size_t len, Q* q,
-                                      S* scale) {
-  constexpr std::size_t kShort = 256;  // longer groups hide their reductions and divisions
-  const svbool_t four = first4();
-  const std::size_t bytes = Codes::bytes(len);
-  if (len <= kShort)
-    for (; groups >= 4; groups -= 4, scale += 4) {
-      const svfloat32_t most = absmax_of_4(x, len), largest = svdup_n_f32(Codes::kMost);
-      const svfloat32_t inv = finite_or_zero(svdiv_f32_x(four, largest, most));
-      const svfloat32_t used = svdiv_f32_x(four, most, largest);
-      store4(scale, svsel_f32(svcmpne_n_f32(four, inv, 0), used, svdup_n_f32(0)));
-      for (std::uint32_t i = 0; i < 4; ++i, x += len, q += bytes)
-        Codes::encode(x, len, svdup_lane_f32(inv, i), q);
-    }
-  for (std::size_t i = 0; i < groups; ++i, x += len, q += bytes) {
-    const float most = absmax_of_1(x, len), inv = finite_or_zero(Codes::kMost / most);
-    store1(scale + i, inv != 0.0f ? most / Codes::kMost : 0.0f);
-    Codes::encode(x, len, svdup_n_f32(inv), q);
-  }
-}
-
 [[maybe_unused]] inline svfloat16_t splat(f16 h) {
   return svreinterpret_f16_u16(svdup_n_u16(std::uint16_t(h)));
-}
-
-/// The notebook's: what a group of f16 is multiplied with to give codes of `largest` at most.
-[[maybe_unused]] inline f16 inverse_scale(const f16* x, std::size_t len, float largest) {
-  const float most = absmax_of_1(x, len), inv = largest / most;
-  return narrowed(most == 0.0f ? 0.0f : inv < 65504.0f ? inv : 65504.0f);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-// How arrays too large for the caches are read on x86: in places far apart in turn, for 2 or 4 KiB
-// each. So more is found in the third cache of what the last call left there, and memory has more
-// to do at once. Absmax reads four places by 32-byte loads that ascend: when this was written a Zen
-// 4 read 32 MiB 1.7 and 64 MiB 1.1 times as fast as by one place or by turns of a line or two, and
-// from 128 MiB on as fast. 64-byte loads, of which the core has twice as many bytes in flight, mix
-// the turns up and gained nothing; more than sixteen places halved the speed.
+// How arrays too large for the caches are read on x86: several places far apart take turns of 2 or
+// 4 KiB each. The third cache then still has more of what the last call left there, and memory has
+// more to do at once. Absmax reads four places by ascending 32-byte loads: on a Zen 4 that is 1.7
+// times as fast as one place for 32 MiB, 1.1 times for 64 MiB, and as fast from 128 MiB on. Turns
+// of a line or two gain nothing, nor do 64-byte loads, which the core reorders across turns; more
+// than sixteen places halve the speed.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
@@ -22,14 +22,14 @@ namespace {
 
 constexpr std::size_t kPlaces = 4, kTurnBytes = 2048;
 
-/// How many turns the places are apart, of `turns` in all: an odd number, or they would share sets
-/// of the first-level cache.
+/// How many turns the places are apart, of `turns` in all. An odd number: the places would share
+/// sets of the first-level cache otherwise.
 [[maybe_unused]] constexpr std::size_t turns_apart(std::size_t turns, std::size_t places) {
   return (turns / places - 1) | 1;
 }
 
-/// step(g) for every kStep-th of n groups, two to a turn, of many; in two places, for there is
-/// output too: four gained less than one here.
+/// Calls step(g) for every kStep-th of n groups (n large), two steps to a turn. Two places only,
+/// since there is output too: four are slower than one here.
 template <std::size_t kStep, class Step>
 [[maybe_unused]] inline __attribute__((always_inline)) void for_turns(std::size_t n, Step step) {
   const std::size_t steps = n / kStep, stride = 2 * turns_apart(steps / 2, 2);
@@ -39,8 +39,8 @@ template <std::size_t kStep, class Step>
   }
 }
 
-/// The largest magnitudes of a run too large for the caches, as integers with the sign cleared in
-/// some lane or other, and how many elements from x on they are of: all but a few KiB.
+/// Per-lane maxima, as integers with the sign cleared, of the first `done` elements of a run too
+/// large for the caches. The caller handles the last few KiB.
 struct FarMaxima {
   __m256i most = _mm256_setzero_si256();
   std::size_t done = 0;

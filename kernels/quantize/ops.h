@@ -1,0 +1,33 @@
+// The operations of this room, as lists that a row of variants.inc stands for (core/declare.h).
+// Included by every instruction set's translation unit: macros only.
+#pragma once
+
+/// The block formats and the structs of their blocks (formats/blocks.h). A format's operations are
+/// quantize_f32_<format> and dequantize_<format>_f32.
+#define QB_BLOCK_FORMATS(apply, ...) \
+  apply(q8_0, BlockQ8_0, __VA_ARGS__) apply(q4_0, BlockQ4_0, __VA_ARGS__)
+
+#define QB_VARIANT_BLOCK(format, block, arch, variant, isa) \
+  QB_VARIANT(arch, quantize_f32_##format, variant, isa)     \
+  QB_VARIANT(arch, dequantize_##format##_f32, variant, isa)
+
+/// Every operation of the room.
+#define QB_OPS_quantize_all(arch, variant, isa)      \
+  QB_VARIANT(arch, quantize_f32_s8, variant, isa)    \
+  QB_VARIANT(arch, quantize_f32_s8g, variant, isa)   \
+  QB_VARIANT(arch, dequantize_s8_f32, variant, isa)  \
+  QB_VARIANT(arch, dequantize_s8g_f32, variant, isa) \
+  QB_VARIANT(arch, quantize_f32_s4, variant, isa)    \
+  QB_VARIANT(arch, quantize_f32_s4g, variant, isa)   \
+  QB_VARIANT(arch, dequantize_s4_f32, variant, isa)  \
+  QB_VARIANT(arch, dequantize_s4g_f32, variant, isa) \
+  QB_VARIANT(arch, dequantize_s4_f16, variant, isa)  \
+  QB_VARIANT(arch, pack_s4, variant, isa)            \
+  QB_VARIANT(arch, unpack_s4, variant, isa)          \
+  QB_OPS_quantize_half(arch, variant, isa) QB_BLOCK_FORMATS(QB_VARIANT_BLOCK, arch, variant, isa)
+
+/// Those that half arithmetic serves.
+#define QB_OPS_quantize_half(arch, variant, isa)    \
+  QB_VARIANT(arch, quantize_f16_s8, variant, isa)   \
+  QB_VARIANT(arch, dequantize_s8_f16, variant, isa) \
+  QB_VARIANT(arch, quantize_f16_s4, variant, isa)
