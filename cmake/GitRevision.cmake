@@ -3,8 +3,9 @@
 #
 #   cmake -DSOURCE=<source folder> -DOUTPUT=<header> -P GitRevision.cmake
 #
-# git looks for a repository in the folders above as well: sources unpacked from a tarball, or copied
-# into another project, would be given that project's revision. So the folder itself must be one.
+# git looks for a repository in the folders above as well: sources unpacked from a tarball, or
+# copied into another project, would be given that project's revision. So the folder itself must be
+# a repository.
 set(failed YES)
 if(EXISTS ${SOURCE}/.git)
   execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD

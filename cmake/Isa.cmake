@@ -1,10 +1,10 @@
-# The only list of instruction sets and the only home of their flags, and the rule that turns a room's
-# files into targets.
+# The only list of instruction sets, with their flags, and the rule that turns a room's files into
+# targets.
 #
-# A source named <isa>.cc or <anything>_<isa>.cc is compiled with that instruction set's flags, once;
-# scalar.cc and xsimd.cc are compiled once per variant below. Every variant is an OBJECT library, so
-# that the symbol check can look at its objects. The ctest Isa.FlagsAreTheFeaturesOfTheirLevel holds
-# this list and kernels/core/isa.h to each other.
+# A source named <isa>.cc or <anything>_<isa>.cc is compiled with that instruction set's flags,
+# once; scalar.cc and xsimd.cc are compiled once per variant below. Every variant is an OBJECT
+# library, so that the symbol check can look at its objects. The tests IsaFlags.* compare this list
+# with the levels of kernels/core/isa.h.
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
   set(qb_arch x86_64)
@@ -102,8 +102,8 @@ function(qb_gcc_options room variants)
   endforeach()
 endfunction()
 
-# qb_room(<room>): the checked entries (sources that belong to no variant) and every variant. Sources
-# stand in <room>/ and in its folders, <room>/*/.
+# qb_room(<room>): the checked entries (sources that belong to no variant) and every variant.
+# Sources stand in <room>/ and in its folders, <room>/*/.
 function(qb_room room)
   set(here ${CMAKE_CURRENT_SOURCE_DIR}/${room})
   file(GLOB sources CONFIGURE_DEPENDS ${here}/*.cc ${here}/*/*.cc)
