@@ -26,7 +26,7 @@ define run_bench
 endef
 
 define static_binary
-	scripts/benchmark-source.sh build/deps/benchmark
+	scripts/library-source.sh build/deps benchmark
 	cmake --preset $(1) $(CMAKE_ARGS)
 	cmake --build --preset $(1)
 	install -m 755 build/$(1)/bench/quantbench build/quantbench-$(2)

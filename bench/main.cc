@@ -8,6 +8,7 @@
 #include <regex>
 #include <set>
 
+#include "benchmark_compat.h"
 #include "caches.h"
 #include "machine.h"
 #include "options.h"
@@ -65,7 +66,10 @@ int run(int argc, char** argv) {
       smoke ? "--benchmark_repetitions=1" : "--benchmark_repetitions=3"};
   args.insert(args.end(), options.benchmark_args.begin() + 1, options.benchmark_args.end());
   std::vector<char*> pointers;
-  for (std::string& arg : args) pointers.push_back(arg.data());
+  for (std::string& arg : args) {
+    arg = compat::flag(arg);
+    pointers.push_back(arg.data());
+  }
   int count = int(pointers.size());
   benchmark::Initialize(&count, pointers.data());
   if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return 2;
@@ -109,7 +113,7 @@ int run(int argc, char** argv) {
   stop_on_signals();
   std::unique_ptr<benchmark::BenchmarkReporter> display;
   if (!options.display.empty() && options.display != "console")
-    display.reset(benchmark::CreateDefaultDisplayReporter());
+    display = compat::make_display_reporter();
   Reporter reporter(runner, selected, file.get(), std::move(display));
   benchmark::RunSpecifiedBenchmarks(&reporter);
   benchmark::Shutdown();

@@ -14,6 +14,7 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
+#include "benchmark_compat.h"
 #include "machine.h"
 #include "peers/peers.h"
 
@@ -123,7 +124,8 @@ std::set<std::string> ResultsFile::resume() {
     }
     std::map<std::string, std::size_t> repetitions;
     for (const Json& row : old.at("benchmarks"))
-      if (row.at("run_type") == "iteration" && !row.contains("error_occurred"))
+      if (row.at("run_type") == "iteration" && !row.contains("error_occurred") &&
+          !row.contains("skipped"))
         ++repetitions[row.at("run_name")];
     for (const Json& row : old.at("benchmarks")) {
       const std::string name = row.at("run_name");
@@ -146,6 +148,7 @@ void ResultsFile::write(bool complete) {
       std::filesystem::path(context.value("executable", "")).filename().string();
   // Debian builds the library without NDEBUG; its timing loop is in the header, compiled here.
   context["library_build_type_note"] = "of Google Benchmark's own library, not of the timed loops";
+  context["json_schema_version"] = 1;  // which 1.9 and later write themselves
   describe(context);
   context["complete"] = complete;
   context["caches_measured"] = caches_text(runner_.caches());
@@ -194,7 +197,7 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   for (const Run& run : runs) {
     if (run.run_type != Run::RT_Iteration) continue;
     name = run.run_name.function_name;
-    if (run.error_occurred) error = run.error_message;
+    if (const std::string why = compat::error_of(run); !why.empty()) error = why;
     for (const auto& [key, counter] : run.counters) values[key].push_back(counter.value);
   }
   if (!error.empty()) {

@@ -1,8 +1,17 @@
 # Script mode, at every build: writes OUTPUT with the revision and whether the tree differs from it.
 # Untouched if nothing changed, so that nothing is rebuilt.
-execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD
-                OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET
-                RESULT_VARIABLE failed)
+#
+#   cmake -DSOURCE=<source folder> -DOUTPUT=<header> -P GitRevision.cmake
+#
+# git looks for a repository in the folders above as well: sources unpacked from a tarball, or
+# copied into another project, would be given that project's revision. So the folder itself must be
+# a repository.
+set(failed YES)
+if(EXISTS ${SOURCE}/.git)
+  execute_process(COMMAND git -C ${SOURCE} rev-parse --short=12 HEAD
+                  OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET
+                  RESULT_VARIABLE failed)
+endif()
 if(failed)
   set(revision unknown)
   set(dirty unknown)

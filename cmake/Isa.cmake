@@ -1,23 +1,58 @@
-# The only home of instruction-set flags, and of the rule that turns a room's files into targets.
+# The only list of instruction sets, with their flags, and the rule that turns a room's files into
+# targets.
 #
-# A source named <isa>.cc or <anything>_<isa>.cc is compiled with that instruction set's flags, once;
-# scalar.cc and xsimd.cc are compiled once per variant below. Every variant is an OBJECT library, so
-# that the symbol check can look at its objects. The flags must agree with kernels/core/isa.h.
+# A source named <isa>.cc or <anything>_<isa>.cc is compiled with that instruction set's flags,
+# once; scalar.cc and xsimd.cc are compiled once per variant below. Every variant is an OBJECT
+# library, so that the symbol check can look at its objects. The tests IsaFlags.* compare this list
+# with the levels of kernels/core/isa.h.
 
-set(QB_FLAGS_sse4_2 -msse4.2)
-set(QB_FLAGS_avx2 ${QB_FLAGS_sse4_2} -mavx2 -mfma -mf16c)
-set(QB_FLAGS_avxvnni ${QB_FLAGS_avx2} -mavxvnni)
-set(QB_FLAGS_avx512 ${QB_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
-set(QB_FLAGS_avx512vnni ${QB_FLAGS_avx512} -mavx512vnni)
-set(QB_FLAGS_avx512bf16 ${QB_FLAGS_avx512vnni} -mavx512vbmi -mavx512bf16)
-set(QB_FLAGS_avx512fp16 ${QB_FLAGS_avx512vnni} -mavx512fp16)
-set(QB_FLAGS_amx ${QB_FLAGS_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
-set(QB_FLAGS_neon)
-set(QB_FLAGS_neon_fp16 -march=armv8.2-a+fp16)
-set(QB_FLAGS_neon_dotprod -march=armv8.2-a+dotprod)
-set(QB_FLAGS_neon_i8mm -march=armv8.2-a+dotprod+i8mm)
-set(QB_FLAGS_neon_bf16 -march=armv8.2-a+bf16)
-set(QB_FLAGS_sve -march=armv8.2-a+fp16+dotprod+sve)  # SVE has half arithmetic: +sve implies it
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  set(qb_arch x86_64)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
+  set(qb_arch aarch64)
+else()
+  set(qb_arch any)
+endif()
+
+set(QB_LEVELS)        # every instruction set of every architecture, weakest first within one
+set(QB_ISAS)          # those of this architecture
+set(QB_XSIMD_ISAS)    # of these: what xsimd.cc is compiled for
+set(QB_AUTOVEC_ISAS)  # of these: what scalar.cc is compiled for besides the baseline
+
+# qb_isa(<name> <architecture> [XSIMD] [AUTOVEC] [FLAGS <flags...>])
+macro(qb_isa name arch)
+  cmake_parse_arguments(isa "XSIMD;AUTOVEC" "" "FLAGS" ${ARGN})
+  list(APPEND QB_LEVELS ${name})
+  set(QB_ARCH_${name} ${arch})
+  set(QB_FLAGS_${name} ${isa_FLAGS})
+  if(qb_arch STREQUAL "${arch}")
+    list(APPEND QB_ISAS ${name})
+    if(isa_XSIMD)
+      list(APPEND QB_XSIMD_ISAS ${name})
+    endif()
+    if(isa_AUTOVEC)
+      list(APPEND QB_AUTOVEC_ISAS ${name})
+    endif()
+  endif()
+endmacro()
+
+qb_isa(sse4_2 x86_64 XSIMD FLAGS -msse4.2)
+qb_isa(avx2 x86_64 XSIMD AUTOVEC FLAGS ${QB_FLAGS_sse4_2} -mavx2 -mfma -mf16c)
+qb_isa(avxvnni x86_64 FLAGS ${QB_FLAGS_avx2} -mavxvnni)
+qb_isa(avx512 x86_64 FLAGS ${QB_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
+       -mprefer-vector-width=512)
+qb_isa(avx512vnni x86_64 FLAGS ${QB_FLAGS_avx512} -mavx512vnni)
+qb_isa(avx512bf16 x86_64 FLAGS ${QB_FLAGS_avx512vnni} -mavx512vbmi -mavx512bf16)
+qb_isa(avx512fp16 x86_64 FLAGS ${QB_FLAGS_avx512vnni} -mavx512fp16)
+qb_isa(amx x86_64 FLAGS ${QB_FLAGS_avx512bf16} -mamx-tile -mamx-int8 -mamx-bf16)
+qb_isa(neon aarch64 XSIMD)
+qb_isa(neon_fp16 aarch64 FLAGS -march=armv8.2-a+fp16)
+qb_isa(neon_dotprod aarch64 FLAGS -march=armv8.2-a+dotprod)
+qb_isa(neon_i8mm aarch64 FLAGS -march=armv8.2-a+dotprod+i8mm)
+qb_isa(neon_bf16 aarch64 FLAGS -march=armv8.2-a+bf16)
+qb_isa(sve aarch64 FLAGS -march=armv8.2-a+fp16+dotprod+sve)  # +sve implies half arithmetic
+
+list(JOIN QB_LEVELS "|" QB_ANY_LEVEL)  # as a regular expression
 
 if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
   set(QB_FLAGS_no_vectorize -fno-vectorize -fno-slp-vectorize)
@@ -29,20 +64,6 @@ endif()
 # depends on it. And loops begin where no other function's size moves them.
 set(QB_FLAGS_plain -fno-trapping-math -falign-functions=64 -falign-loops=32)
 
-if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
-  set(QB_ISAS sse4_2 avx2 avxvnni avx512 avx512vnni avx512bf16 avx512fp16 amx)
-  set(QB_XSIMD_ISAS sse4_2 avx2)
-  set(QB_AUTOVEC_ISAS avx2)
-elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")
-  set(QB_ISAS neon neon_fp16 neon_dotprod neon_i8mm neon_bf16 sve)
-  set(QB_XSIMD_ISAS neon)
-  set(QB_AUTOVEC_ISAS)
-else()
-  set(QB_ISAS)
-  set(QB_XSIMD_ISAS)
-  set(QB_AUTOVEC_ISAS)
-endif()
-
 # qb_variant(<room> <variant> <flags...> SOURCES <file...>)
 function(qb_variant room variant)
   cmake_parse_arguments(arg "" "" "SOURCES;FLAGS;DEFINITIONS" ${ARGN})
@@ -52,16 +73,6 @@ function(qb_variant room variant)
   target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
   target_compile_options(${target} PRIVATE ${arg_FLAGS})
   target_compile_definitions(${target} PRIVATE QB_VARIANT_NAME=${variant} ${arg_DEFINITIONS})
-  # gcc schedules before it allocates registers, by default on AArch64 only: tiles that fill the
-  # registers then spill.
-  if(room STREQUAL matmul AND NOT variant MATCHES "^(scalar|autovec)" AND
-     CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    target_compile_options(${target} PRIVATE -fno-schedule-insns)
-    # Nor afterwards where the order written is the one that fills Zen 4's four pipes.
-    if(variant STREQUAL avx512vnni)
-      target_compile_options(${target} PRIVATE -fno-schedule-insns2)
-    endif()
-  endif()
   # gcc 12 takes the AVX-512 headers' deliberately undefined vectors for forgotten ones.
   if(variant MATCHES "^(avx512|amx)" AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
     target_compile_options(${target} PRIVATE -Wno-uninitialized -Wno-maybe-uninitialized)
@@ -75,17 +86,34 @@ function(qb_variant room variant)
   set_property(GLOBAL APPEND PROPERTY QB_VARIANT_TARGETS ${target})
 endfunction()
 
-# qb_room(<room>): the checked entries (<room>/*.cc that belong to no variant) and every variant.
+# qb_gcc_options(<room> <regex of variants> <options...>): what gcc needs to be told for some of a
+# room's variants. For <room>/flags.cmake, which qb_room includes.
+function(qb_gcc_options room variants)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    return()
+  endif()
+  get_property(targets GLOBAL PROPERTY QB_VARIANT_TARGETS)
+  foreach(target IN LISTS targets)
+    get_target_property(its_room ${target} QB_ROOM)
+    get_target_property(its_variant ${target} QB_VARIANT)
+    if(its_room STREQUAL room AND its_variant MATCHES "${variants}")
+      target_compile_options(${target} PRIVATE ${ARGN})
+    endif()
+  endforeach()
+endfunction()
+
+# qb_room(<room>): the checked entries (sources that belong to no variant) and every variant.
+# Sources stand in <room>/ and in its folders, <room>/*/.
 function(qb_room room)
-  file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${room}/*.cc)
+  set(here ${CMAKE_CURRENT_SOURCE_DIR}/${room})
+  file(GLOB sources CONFIGURE_DEPENDS ${here}/*.cc ${here}/*/*.cc)
   set(entries)
-  foreach(isa sse4_2 avx2 avxvnni avx512 avx512vnni avx512bf16 avx512fp16 amx
-              neon neon_fp16 neon_dotprod neon_i8mm neon_bf16 sve scalar xsimd)
+  foreach(isa IN LISTS QB_LEVELS ITEMS scalar xsimd)
     set(sources_${isa})
   endforeach()
   foreach(source IN LISTS sources)
     get_filename_component(stem ${source} NAME_WE)
-    if(stem MATCHES "^(.*_)?(sse4_2|avx2|avxvnni|avx512|avx512vnni|avx512bf16|avx512fp16|amx|neon|neon_fp16|neon_dotprod|neon_i8mm|neon_bf16|sve|scalar|xsimd)$")
+    if(stem MATCHES "^(.*_)?(${QB_ANY_LEVEL}|scalar|xsimd)$")
       list(APPEND sources_${CMAKE_MATCH_2} ${source})
     else()
       list(APPEND entries ${source})
@@ -113,4 +141,5 @@ function(qb_room room)
     endif()
   endforeach()
   target_sources(quantbench_kernels PRIVATE ${entries})
+  include(${here}/flags.cmake OPTIONAL)
 endfunction()

@@ -3,7 +3,7 @@
 # Does nothing, quickly, when nothing is missing.
 #
 #   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--bochs]
-#                           [--llvm]
+#                           [--llvm] [--debootstrap]
 #     --clang    clang and its OpenMP
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
@@ -12,6 +12,7 @@
 #     --browser  Chromium, to test the report and to draw the README's picture
 #     --bochs    what emulate-x86.sh boots from; Bochs itself, 3.0 or newer, is yours to bring
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
+#     --debootstrap  to make another release of Debian in a folder (.ci/debian)
 set -euo pipefail
 
 packages=(cmake ninja-build g++ make git libgtest-dev libgmock-dev libbenchmark-dev libxsimd-dev
@@ -31,9 +32,10 @@ for option in "$@"; do
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
     --bochs) packages+=(bochsbios vgabios busybox-static isolinux syslinux-common xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;
+    --debootstrap) packages+=(debootstrap debian-archive-keyring util-linux) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \
-            "--lint --python --browser --bochs --llvm" >&2
+            "--lint --python --browser --bochs --llvm --debootstrap" >&2
        exit 2 ;;
   esac
 done
@@ -51,7 +53,7 @@ if ! command -v apt-get >/dev/null; then
   cat >&2 <<TEXT
 install-deps.sh: no apt-get here. Missing tools: ${missing[*]}
 Install with your package manager:
-  cmake >= 3.22, ninja, a C++20 compiler (gcc >= 11 or clang >= 14) with OpenMP, make, git
+  cmake >= 3.22, ninja, a C++20 compiler (gcc >= 12 or clang >= 14) with OpenMP, make, git
 and either these libraries, or configure with -DQUANTBENCH_FETCH_DEPS=ON to fetch them:
   GoogleTest >= 1.12 with gmock, Google Benchmark >= 1.7.1, xsimd >= 8.1, nlohmann-json >= 3.11,
   CLI11 >= 2.1

@@ -347,9 +347,9 @@ def _row(name: str, entries: list[dict[str, Any]], path: Path) -> Row:
     except ValueError as error:
         raise ResultsError(path, f"row '{name}': {error}") from None
     errors = [
-        str(entry.get("error_message") or "failed without a message")
+        str(entry.get("error_message") or entry.get("skip_message") or "failed without a message")
         for entry in entries
-        if entry.get("error_occurred")
+        if entry.get("error_occurred") or entry.get("skipped")
     ]
     if errors:
         return Row(

@@ -44,6 +44,14 @@ def test_failed_row(write):
     assert row.failed and "3 mismatches" in row.error and row.times_ns == ()
 
 
+def test_skipped_row_of_a_newer_google_benchmark(write):
+    row = failed("absmax/f32/avx2/n:8", "")
+    del row["error_occurred"], row["error_message"]
+    row |= {"skipped": True, "skip_message": "not on this CPU"}
+    loaded = ld.load(write({"context": CONTEXT, "benchmarks": [row]})).rows[0]
+    assert loaded.failed and loaded.error == "not on this CPU"
+
+
 def test_context(write):
     results = ld.load(write(sample()))
     assert results.caches == [("L1", 32 << 10, 1.3), ("L2", 1 << 20, 4.1), ("L3", 32 << 20, 15.0)]

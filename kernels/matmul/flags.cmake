@@ -1,0 +1,7 @@
+# What gcc is told when it compiles the products' vector loops.
+
+# gcc on AArch64 schedules instructions before it allocates registers, by default. Tiles that fill
+# the registers then spill.
+qb_gcc_options(matmul "^(${QB_ANY_LEVEL}|xsimd_.*)$" -fno-schedule-insns)
+# The order written is the one that fills Zen 4's four pipes: gcc must not reorder it afterwards.
+qb_gcc_options(matmul "^avx512vnni$" -fno-schedule-insns2)
