@@ -7,6 +7,8 @@ PEERS := $(if $(SKIP_DEPS),true,scripts/install-peers.sh)
 PROFILE ?= quick
 RESULT ?= results/latest.json
 PYTHON ?= python3
+# Recipes read these as "$$RESULT", so that no blank or quote in them splits or ends a word.
+export RESULT PROFILE
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 define build_and_test
@@ -19,9 +21,10 @@ define run_bench
 	cmake --preset $(1) $(CMAKE_ARGS)
 	cmake --build --preset $(1) --target quantbench
 	@status=0; \
-	build/$(1)/bench/quantbench --profile=$(PROFILE) --benchmark_out=$(RESULT) || status=$$?; \
-	if [ -f $(RESULT) ]; then $(MAKE) -s --no-print-directory results-of-bench || \
-	  echo "No report; the results are in $(RESULT), and 'make report' tries again." >&2; fi; \
+	mkdir -p "$$(dirname -- "$$RESULT")"; \
+	build/$(1)/bench/quantbench --profile="$$PROFILE" --benchmark_out="$$RESULT" || status=$$?; \
+	if [ -f "$$RESULT" ]; then $(MAKE) -s --no-print-directory results-of-bench || \
+	  echo "No report; the results are in '$$RESULT', and 'make report' tries again." >&2; fi; \
 	exit $$status
 endef
 
@@ -51,8 +54,8 @@ bench-peers:  ## the same, beside other projects' kernels, which it installs
 
 # The file of a run is filed away under its machine and made into a report beside it.
 results-of-bench: venv
-	-.venv/bin/quantbench-validate --store $(RESULT)
-	.venv/bin/quantbench-report $(RESULT) --output $(dir $(RESULT))report
+	-.venv/bin/quantbench-validate --store "$$RESULT"
+	.venv/bin/quantbench-report "$$RESULT" --output "$$(dirname -- "$$RESULT")/report"
 
 report: venv  ## results/report.html and .md, of the newest results or of FILES="a.json b.json ..."
 	.venv/bin/quantbench-report $(FILES)
