@@ -1,5 +1,5 @@
 // Limits of the AMX level: products of tiles that stay in their registers, a 2x2 square of sums as
-// the kernels have it. Bandwidth is AVX-512's.
+// the kernels have it. Bandwidth and f32 are AVX-512's.
 #include "limits_kernels.h"
 #include "matmul/amx_tiles.h"
 
@@ -34,6 +34,6 @@ double bf16_peak(std::size_t rounds) {
 
 }  // namespace
 
-// Nibbles cost what bytes cost: there is no faster product of them.
-extern const LimitKernels limits_amx{"amx", 64, nullptr, 0, bf16_peak, int8_peak, int8_peak};
+extern const LimitKernels limits_amx{
+    .isa = "amx", .bf16_peak = bf16_peak, .int8_peak = int8_peak, .int4_peak = int8_peak};
 }  // namespace qb::limits

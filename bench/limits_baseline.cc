@@ -1,11 +1,31 @@
 // Limits of the architecture's baseline: SSE2 on x86-64, NEON on AArch64.
-#include "limits_kernels.h"
-
 #if defined(__x86_64__)
-#include "limits_sse.h"
+#include <emmintrin.h>
+
+#include "limits_kernels.h"
 
 namespace qb::limits {
 namespace {
+using V = __m128i;
+inline V load(const V* p) { return _mm_load_si128(p); }
+inline void store(V* p, V v) { _mm_store_si128(p, v); }
+inline void stream(V* p, V v) { _mm_stream_si128(p, v); }
+inline void fence() { _mm_sfence(); }
+inline void keep(V v) { __asm__ volatile("" ::"x"(v)); }
+}  // namespace
+}  // namespace qb::limits
+
+#include "limits_peak.h"
+#include "limits_stream.h"
+
+namespace qb::limits {
+namespace {
+
+double f32_peak(std::size_t rounds) {
+  chains<8>(rounds, _mm_set1_ps(1.0f), _mm_set1_ps(0.999f),
+            [](__m128 sum, __m128 x) { return _mm_add_ps(sum, _mm_mul_ps(x, x)); });
+  return 8 * 4 * 2;
+}
 
 // pmaddwd + paddd: eight 16-bit products a vector, the widest integer dot product of SSE2.
 double int8_peak(std::size_t rounds) {
@@ -21,10 +41,34 @@ double int4_peak(std::size_t rounds) { return int8_peak(rounds); }
 }  // namespace qb::limits
 
 #elif defined(__aarch64__)
-#include "limits_neon.h"
+#include <arm_neon.h>
+
+#include <cstdint>
+
+#include "limits_kernels.h"
 
 namespace qb::limits {
 namespace {
+using V = uint8x16_t;
+inline V load(const V* p) { return vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)); }
+inline void store(V* p, V v) { vst1q_u8(reinterpret_cast<std::uint8_t*>(p), v); }
+inline void stream(V* p, V v) { store(p, v); }
+inline void fence() {}
+inline void keep(V v) { __asm__ volatile("" ::"w"(v)); }
+}  // namespace
+}  // namespace qb::limits
+
+#include "limits_peak.h"
+#include "limits_stream.h"
+
+namespace qb::limits {
+namespace {
+
+double f32_peak(std::size_t rounds) {
+  chains<kNeonChains>(rounds, vdupq_n_f32(1.0f), vdupq_n_f32(0.999f),
+                      [](float32x4_t sum, float32x4_t x) { return vfmaq_f32(sum, x, x); });
+  return kNeonChains * 4 * 2;
+}
 
 // smull + smlal2 + sadalp: sixteen 8-bit products without the dot-product extension.
 double int8_peak(std::size_t rounds) {
@@ -56,6 +100,11 @@ double int4_peak(std::size_t rounds) {
 #endif
 
 namespace qb::limits {
-extern const LimitKernels limits_baseline{"baseline", sizeof(V), kLoops,   kLoopCount,
-                                          f32_peak,   int8_peak, int4_peak};
+extern const LimitKernels limits_baseline{.isa = "baseline",
+                                          .step_bytes = sizeof(V),
+                                          .loops = kLoops,
+                                          .loop_count = kLoopCount,
+                                          .f32_peak = f32_peak,
+                                          .int8_peak = int8_peak,
+                                          .int4_peak = int4_peak};
 }  // namespace qb::limits

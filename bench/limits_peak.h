@@ -12,6 +12,9 @@
 namespace qb::limits {
 namespace {
 
+/// Of NEON's peaks: four pipes of four cycles' latency.
+[[maybe_unused]] constexpr int kNeonChains = 16;
+
 /// The compiler no longer knows what x holds: no product of it can be moved out of a loop.
 template <class X>
 [[maybe_unused]] inline __attribute__((always_inline)) void hide(X& x) {

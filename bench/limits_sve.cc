@@ -11,53 +11,55 @@ namespace {
 
 constexpr std::size_t kStep = 64;
 
-/// kParts: vectors in a step.
+/// One step, whose first vectors read are stored; or `value`, where nothing is read. kParts:
+/// vectors in a step.
 template <int R, int W, int kParts>
-inline void part(svbool_t p, const std::uint8_t* in, std::uint8_t* out, svuint8_t& sum) {
+inline void one_step(svbool_t p, const std::uint8_t* in, std::uint8_t* out, svuint8_t value) {
   for (int i = 0; i < kParts; ++i) {
-    svuint8_t last = sum;
-    if constexpr (R > 0) {
-      last = svld1_vnum_u8(p, in, i);
-      for (int r = 1; r < R; ++r)
-        last = svorr_u8_x(svptrue_b8(), last, svld1_vnum_u8(p, in + std::size_t(r) * kStep, i));
+    for (int r = 0; r < R; ++r) {
+      const svuint8_t read = svld1_vnum_u8(p, in + std::size_t(r) * kStep, i);
+      if (r == 0 && W > 0)
+        value = read;
+      else
+        __asm__ volatile("" ::"w"(read));
     }
-    if constexpr (W == 0) sum = svorr_u8_x(svptrue_b8(), sum, last);
-    for (int w = 0; w < W; ++w) svst1_vnum_u8(p, out + std::size_t(w) * kStep, i, last);
+    for (int w = 0; w < W; ++w) svst1_vnum_u8(p, out + std::size_t(w) * kStep, i, value);
   }
 }
 
 template <int R, int W, int kParts>
-inline void run(const void* src, void* dst, std::size_t steps) {
+inline void run(const void* src, void* dst, std::size_t steps, std::size_t repeats) {
   const svbool_t p = svwhilelt_b8_u64(0, kStep);
-  const auto* in = static_cast<const std::uint8_t*>(src);
-  auto* out = static_cast<std::uint8_t*>(dst);
-  svuint8_t a = svdup_n_u8(0), b = a, c = a, d = a;
-  for (std::size_t i = 0; i < steps; i += 4) {  // a multiple of 64
-    part<R, W, kParts>(p, in, out, a);
-    part<R, W, kParts>(p, in + R * kStep, out + W * kStep, b);
-    part<R, W, kParts>(p, in + 2 * R * kStep, out + 2 * W * kStep, c);
-    part<R, W, kParts>(p, in + 3 * R * kStep, out + 3 * W * kStep, d);
-    in += 4 * R * kStep;
-    out += 4 * W * kStep;
-    __asm__ volatile("" ::: "memory");
+  const svuint8_t value = svld1_u8(p, static_cast<const std::uint8_t*>(src));
+  for (std::size_t repeat = 0; repeat < repeats; ++repeat) {
+    const auto* in = static_cast<const std::uint8_t*>(src);
+    auto* out = static_cast<std::uint8_t*>(dst);
+    for (std::size_t i = 0; i < steps; i += 8) {
+#pragma GCC unroll 8
+      for (int u = 0; u < 8; ++u)
+        one_step<R, W, kParts>(p, in + u * R * kStep, out + u * W * kStep, value);
+      in += 8 * R * kStep;
+      out += 8 * W * kStep;
+      __asm__ volatile("" ::: "memory");
+    }
   }
-  __asm__ volatile("" ::"w"(a), "w"(b), "w"(c), "w"(d));
 }
 
 template <int R, int W>
-void loop(const void* src, void* dst, std::size_t steps) {
+void loop(const void* src, void* dst, std::size_t steps, std::size_t repeats) {
   if (svcntb() == 16)
-    run<R, W, 4>(src, dst, steps);
+    run<R, W, 4>(src, dst, steps, repeats);
   else if (svcntb() == 32)
-    run<R, W, 2>(src, dst, steps);
+    run<R, W, 2>(src, dst, steps, repeats);
   else
-    run<R, W, 1>(src, dst, steps);
+    run<R, W, 1>(src, dst, steps, repeats);
 }
 
 constexpr StreamLoop kLoops[] = {
-    {1, 0, loop<1, 0>, {}}, {0, 1, loop<0, 1>, {}}, {1, 1, loop<1, 1>, {}},
-    {1, 2, loop<1, 2>, {}}, {1, 4, loop<1, 4>, {}}, {1, 8, loop<1, 8>, {}},
-    {2, 1, loop<2, 1>, {}}, {4, 1, loop<4, 1>, {}}, {8, 1, loop<8, 1>, {}},
+    {1, 0, {loop<1, 0>}, {}},   {0, 1, {loop<0, 1>}, {}}, {1, 1, {loop<1, 1>}, {}},
+    {1, 2, {loop<1, 2>}, {}},   {1, 4, {loop<1, 4>}, {}}, {1, 8, {loop<1, 8>}, {}},
+    {2, 1, {loop<2, 1>}, {}},   {4, 1, {loop<4, 1>}, {}}, {8, 1, {loop<8, 1>}, {}},
+    {16, 1, {loop<16, 1>}, {}},
 };
 constexpr std::size_t kLoopCount = sizeof kLoops / sizeof kLoops[0];
 
@@ -99,7 +101,11 @@ double int8_peak(std::size_t rounds) {
 
 }  // namespace
 
-// Nibbles cost what bytes cost: there is no faster product of them.
-extern const LimitKernels limits_sve{"sve",    kStep,     kLoops,   kLoopCount,
-                                     f32_peak, int8_peak, int8_peak};
+extern const LimitKernels limits_sve{.isa = "sve",
+                                     .step_bytes = kStep,
+                                     .loops = kLoops,
+                                     .loop_count = kLoopCount,
+                                     .f32_peak = f32_peak,
+                                     .int8_peak = int8_peak,
+                                     .int4_peak = int8_peak};
 }  // namespace qb::limits

@@ -1,184 +1,126 @@
 #include "roof.h"
 
-#include <omp.h>
-
 #include <algorithm>
-#include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 
-#include "data.h"
 #include "limits_kernels.h"
+#include "stopwatch.h"
 
 namespace qb::bench {
 namespace {
 
 using limits::LimitKernels;
-using limits::StreamLoop;
+using limits::PeakFn;
 
 constexpr double kMaxAge = 8.0;  // seconds that a limit stays near in time
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+/// An instruction set and what it adds to those below.
+struct Level {
+  FeatureSet needs;
+  const LimitKernels* kernels;
+};
 
-/// For the peak of `unit`, or with none for the bandwidth.
-const LimitKernels& strongest(FeatureSet have, Peak unit) {
-  (void)have, (void)unit;
+/// Strongest first.
+const Level kLevels[] = {
 #if defined(__x86_64__)
-  if (unit != Peak::none && unit != Peak::f32 && have.contains(isa::amx)) return limits::limits_amx;
-  if (unit == Peak::bf16 && have.contains(isa::avx512bf16)) return limits::limits_avx512bf16;
-  if (have.contains(isa::avx512vnni)) return limits::limits_avx512vnni;
-  if (have.contains(isa::avx512)) return limits::limits_avx512;
-  if (have.contains(isa::avxvnni)) return limits::limits_avxvnni;
-  if (have.contains(isa::avx2)) return limits::limits_avx2;
-  if (have.contains(isa::sse4_2)) return limits::limits_sse4_2;
+    {isa::amx, &limits::limits_amx},
+    {isa::avx512bf16, &limits::limits_avx512bf16},
+    {isa::avx512vnni, &limits::limits_avx512vnni},
+    {isa::avx512, &limits::limits_avx512},
+    {isa::avxvnni, &limits::limits_avxvnni},
+    {isa::avx2, &limits::limits_avx2},
+    {isa::sse4_2, &limits::limits_sse4_2},
 #elif defined(__aarch64__)
-  if (unit == Peak::bf16 && have.contains(isa::neon_bf16)) return limits::limits_neon_bf16;
-  if (have.contains(isa::sve)) return limits::limits_sve;
-  if (have.contains(isa::neon_i8mm)) return limits::limits_neon_i8mm;
-  if (have.contains(isa::neon_dotprod)) return limits::limits_neon_dotprod;
+    {isa::neon_bf16, &limits::limits_neon_bf16},
+    {isa::neon_i8mm, &limits::limits_neon_i8mm},
+    {isa::sve, &limits::limits_sve},
+    {isa::neon_dotprod, &limits::limits_neon_dotprod},
 #endif
-  return limits::limits_baseline;
-}
+    {isa::baseline, &limits::limits_baseline},
+};
 
-/// The table of shorter vectors whose loops may be faster; every table has the same patterns. Zen 4
-/// reads the third cache and memory a tenth to a third faster by 32 bytes than by 64, and NEON's
-/// loops are interleaved beyond the caches where SVE's are not.
-const LimitKernels* narrower([[maybe_unused]] const LimitKernels& kernels) {
-#if defined(__x86_64__)
-  if (kernels.step_bytes == 64) return &limits::limits_avx2;
-#elif defined(__aarch64__)
-  if (&kernels == &limits::limits_sve) return &limits::limits_baseline;
-#endif
+PeakFn* peak_of(const LimitKernels& kernels, Peak unit) {
+  switch (unit) {
+    case Peak::f32:
+      return kernels.f32_peak;
+    case Peak::bf16:
+      return kernels.bf16_peak;
+    case Peak::int8:
+      return kernels.int8_peak;
+    case Peak::int4:
+      return kernels.int4_peak;
+    case Peak::none:
+      break;
+  }
   return nullptr;
 }
 
-/// Seconds of one call of body(), the best of several timed batches.
-template <class Body>
-double best_seconds(int threads, const Body& body) {
-  auto timed = [&](std::size_t calls) {
-    double seconds;
-    if (threads == 1) {
-      const double begin = now();
-      for (std::size_t i = 0; i < calls; ++i) body(0);
-      seconds = now() - begin;
-    } else {
-      double begin = 0, end = 0;
-#pragma omp parallel num_threads(threads)
-      {
-        const int t = omp_get_thread_num();
-#pragma omp barrier
-#pragma omp master
-        begin = now();
-        for (std::size_t i = 0; i < calls; ++i) body(t);
-#pragma omp barrier
-#pragma omp master
-        end = now();
-      }
-      seconds = end - begin;
-    }
-    return seconds / double(calls);
-  };
-  double best = timed(1);
-  const std::size_t calls = std::size_t(std::clamp(1e-3 / std::max(best, 1e-9), 1.0, 1e6));
-  const double deadline = now() + 0.04;
-  for (int i = 0; i < 12 && (i < 4 || now() < deadline); ++i) best = std::min(best, timed(calls));
-  return best;
+/// Null if none of the levels within `have` has such a peak.
+const LimitKernels* strongest(FeatureSet have, Peak unit) {
+  for (const Level& level : kLevels)
+    if (have.contains(level.needs) && peak_of(*level.kernels, unit)) return level.kernels;
+  return nullptr;
 }
 
-double measure_bandwidth(const StreamLoop& loop, std::size_t vector, std::size_t working_set,
-                         int threads) {
-  // A step moves reads + writes vectors; steps in multiples of 8 KiB over the vector size, or of
-  // the unrolling alone for sets too small for that.
-  const std::size_t per_step = std::size_t(loop.reads + loop.writes) * vector;
-  std::size_t steps = working_set / std::size_t(threads) / per_step / 64 * 64;
-  steps = std::max<std::size_t>(steps, 64);
-  struct Buffers {
-    Bytes src, dst;
-  };
-  std::vector<Buffers> of_thread;
-  for (int t = 0; t < threads; ++t) {
-    // Slack beyond the source: the interleaved loop's prefetches stay inside the mapping.
-    of_thread.push_back({Bytes(steps * std::size_t(loop.reads) * vector + 4096),
-                         Bytes(steps * std::size_t(loop.writes) * vector + 64)});
-    std::byte* p = of_thread.back().src.data();
-    for (std::size_t i = 0; i < of_thread.back().src.size(); i += 8) p[i] = std::byte(i * 37 >> 3);
-  }
-  const auto seconds = [&](auto* run) {
-    return best_seconds(threads, [&](int t) {
-      auto& b = of_thread[std::size_t(t)];
-      run(b.src.data(), b.dst.data(), steps);
+const char* name_of(Peak unit) {
+  return unit == Peak::f32    ? "f32"
+         : unit == Peak::bf16 ? "bf16"
+         : unit == Peak::int8 ? "int8"
+                              : "int4";
+}
+
+/// Operations per second: the best of several batches of a millisecond or so.
+double measure_peak(PeakFn* run, int threads) {
+  constexpr std::size_t kRounds = 20000;
+  double ops = 0;
+  const auto batch = [&](std::size_t calls) {
+    const double seconds = batch_seconds(threads, [&](int t) {
+      double per_round = 0;
+      for (std::size_t i = 0; i < calls; ++i) per_round = run(kRounds);
+      if (t == 0) ops = per_round;
     });
+    return seconds / double(calls);
   };
-  double best = seconds(loop.plain);
-  if (working_set > (std::size_t{1} << 20))
-    for (auto* const streaming : loop.streaming)
-      if (streaming) best = std::min(best, seconds(streaming));
-  return double(steps) * double(per_step) * threads / best;
+  double best = batch(1);
+  const auto calls = std::size_t(std::clamp(1e-3 / std::max(best, 1e-9), 1.0, 1e6));
+  for (int i = 0; i < 12; ++i) best = std::min(best, batch(calls));
+  return ops * double(kRounds) * threads / best;
 }
 
 }  // namespace
 
 template <class Measure>
 double Limits::recall(const std::string& label, Measure measure) {
+  asked_.push_back(label);
   Entry& entry = known_[label];
   if (entry.rate > 0 && !entry.doubted && now() - entry.measured_at < kMaxAge) return entry.rate;
-  const double fresh = measure();
+  const double fresh = measure(entry.doubted);
   entry = {entry.doubted ? std::max(entry.rate, fresh) : fresh, now(), false};
   return entry.rate;
 }
 
 double Limits::bandwidth(const Pass& pass, std::size_t working_set, int threads) {
-  const LimitKernels& kernels = strongest(isa::enabled(), Peak::none);
-  // The pattern whose share of writes is nearest, on a log scale of read:written.
-  auto balance = [](double r, double w) {
-    return std::clamp(std::log2((r + 1e-9) / (w + 1e-9)), -6.0, 6.0);
-  };
-  const double wanted = balance(pass.read, pass.written);
-  const StreamLoop* nearest = kernels.loops;
-  for (std::size_t i = 1; i < kernels.loop_count; ++i) {
-    const StreamLoop& l = kernels.loops[i];
-    if (std::fabs(balance(l.reads, l.writes) - wanted) <
-        std::fabs(balance(nearest->reads, nearest->writes) - wanted))
-      nearest = &l;
-  }
+  const Bandwidth::Pattern pattern = bandwidth_.nearest(pass);
   const std::string label =
-      "bandwidth_" + std::to_string(nearest->reads) + "r" + std::to_string(nearest->writes) +
+      "bandwidth_" + std::to_string(pattern.reads) + "r" + std::to_string(pattern.writes) +
       "w/bytes:" + std::to_string(working_set) + "/threads:" + std::to_string(threads);
-  return recall(label, [&] {
-    double best = measure_bandwidth(*nearest, kernels.step_bytes, working_set, threads);
-    if (const LimitKernels* other = narrower(kernels))
-      best = std::max(best, measure_bandwidth(other->loops[nearest - kernels.loops],
-                                              other->step_bytes, working_set, threads));
-    return best;
+  return recall(label, [&](bool search) {
+    return bandwidth_.measure(pattern, working_set, threads, search);
   });
 }
 
 double Limits::peak(Peak unit, FeatureSet needs, int threads) {
-  const LimitKernels& kernels = strongest(needs & isa::enabled(), unit);
-  const auto run = unit == Peak::int8   ? kernels.int8_peak
-                   : unit == Peak::int4 ? kernels.int4_peak
-                                        : kernels.f32_peak;
-  const char* name = unit == Peak::f32    ? "f32"
-                     : unit == Peak::bf16 ? "bf16"
-                     : unit == Peak::int8 ? "int8"
-                                          : "int4";
-  const std::string label =
-      std::string("peak_") + name + "/" + kernels.isa + "/threads:" + std::to_string(threads);
-  return recall(label, [&] {
-    constexpr std::size_t rounds = 20000;
-    double ops = 0;
-    const double seconds = best_seconds(threads, [&](int t) {
-      const double per_round = run(rounds);
-      if (t == 0) ops = per_round;
-    });
-    return ops * double(rounds) * threads / seconds;
-  });
+  const FeatureSet have = needs & isa::enabled();
+  if (unit == Peak::bf16 && !strongest(have, unit)) unit = Peak::f32;
+  const LimitKernels& kernels = *strongest(have, unit);
+  const std::string label = std::string("peak_") + name_of(unit) + "/" + kernels.isa +
+                            "/threads:" + std::to_string(threads);
+  return recall(label, [&](bool) { return measure_peak(peak_of(kernels, unit), threads); });
 }
 
 double Limits::seconds(const Work& work, FeatureSet needs, int threads) {
+  asked_.clear();
   double memory = 0;
   for (const Pass& pass : work.passes)
     memory += (pass.read + pass.written) / bandwidth(pass, work.working_set, threads);
@@ -187,7 +129,7 @@ double Limits::seconds(const Work& work, FeatureSet needs, int threads) {
 }
 
 void Limits::doubt() {
-  for (auto& [label, entry] : known_) entry.doubted = true;
+  for (const std::string& label : asked_) known_[label].doubted = true;
 }
 
 std::map<std::string, std::string> Limits::describe() const {

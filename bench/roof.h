@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bandwidth.h"
 #include "core/isa.h"
 #include "suite.h"
 
@@ -21,15 +22,15 @@ class Limits {
   double seconds(const Work& work, FeatureSet needs, int threads);
 
   /// Bytes per second, read and written together, of the pattern nearest to `pass` over a working
-  /// set of that many bytes: the best of plain and streaming loops.
+  /// set of that many bytes: the best of all loops.
   double bandwidth(const Pass& pass, std::size_t working_set, int threads);
 
-  /// Operations per second of the arithmetic unit, in the strongest of the measured instruction
-  /// sets that `needs` contains.
+  /// Operations per second of the arithmetic unit, in the strongest of the instruction sets that
+  /// `needs` contains and that have it; of f32 where none of them has bf16.
   double peak(Peak unit, FeatureSet needs, int threads);
 
-  /// Makes the next questions measure anew and keep the better of the two answers: for a row that
-  /// came out faster than its limit.
+  /// Makes the next question measure anew what the last one was answered by, every loop, and keep
+  /// the better of the two answers: for a row that came out faster than its limit.
   void doubt();
 
   /// One line per limit measured so far, for the results' context.
@@ -42,7 +43,9 @@ class Limits {
   };
   template <class Measure>
   double recall(const std::string& label, Measure measure);
+  Bandwidth bandwidth_;
   std::map<std::string, Entry> known_;
+  std::vector<std::string> asked_;  ///< what the last seconds() was answered by
 };
 
 /// The core's real clock in GHz, from a chain of dependent integer multiplications (3 cycles each

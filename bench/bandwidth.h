@@ -1,0 +1,47 @@
+// The bandwidth that the best of many streaming loops reaches over a working set.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <tuple>
+#include <vector>
+
+#include "data.h"
+#include "limits_kernels.h"
+#include "suite.h"
+
+namespace qb::bench {
+
+class Bandwidth {
+ public:
+  /// A share of reads and writes, as the loops have it.
+  struct Pattern {
+    int reads, writes;
+    std::size_t index;  ///< into the loops of every instruction set
+  };
+  /// The pattern whose share of writes is nearest to that of `pass`.
+  Pattern nearest(const Pass& pass) const;
+
+  /// Bytes per second, read and written together, of the fastest loop over a working set of that
+  /// many bytes, dealt out to the threads. Every loop is tried at the first question about a
+  /// pattern, a size (within a factor of two) and a number of threads, or if `search` is true;
+  /// later on only the best few.
+  double measure(const Pattern& pattern, std::size_t working_set, int threads, bool search);
+
+  /// Frees the arrays, which are as large as the largest set so far.
+  void release() { arenas_.clear(); }
+
+ private:
+  struct Candidate {
+    limits::StreamFn* run;
+    std::size_t vector;  ///< bytes
+  };
+  using Key = std::tuple<std::size_t, int, int>;  ///< pattern, size class, threads
+
+  std::vector<Candidate> all_candidates(const Pattern& pattern, std::size_t working_set) const;
+
+  std::map<Key, std::vector<Candidate>> best_;
+  std::vector<Bytes> arenas_;  ///< one per thread
+};
+
+}  // namespace qb::bench

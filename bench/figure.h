@@ -1,0 +1,29 @@
+// What a row's repetitions say, and which variant is best: the rules of docs/results-rules.md.
+#pragma once
+
+#include <span>
+#include <vector>
+
+namespace qb::bench {
+
+/// A row's time, from its repetitions.
+struct Figure {
+  double median = 0;  ///< in the unit of the repetitions; 0 if there is none
+  double spread =
+      0;  ///< half of largest less smallest, as a share of the median; 0.01 at the least
+};
+
+double median(std::vector<double> values);
+
+/// The figure of a row's repetitions.
+Figure figure_of(const std::vector<double>& repetitions);
+
+/// Whether two rows can't be told apart: their medians differ, as a share of the smaller one, by
+/// less than the sum of their spreads.
+bool tie(const Figure& a, const Figure& b);
+
+/// Whether a row is over its limit: more than half of its repetitions were, each after the limit
+/// and the row were measured once more.
+bool over_limit(std::span<const double> flags);
+
+}  // namespace qb::bench
