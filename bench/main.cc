@@ -46,6 +46,7 @@ void give_peers_huge_pages(char** argv) {
 
 int run(int argc, char** argv) {
   Options options = parse_options(argc, argv);
+  if (options.self_peer) peers::compare_with_ourselves();
   qb::isa::enabled();  // a wrong QB_ISA is an error before anything else
   if (options.list) {
     print_list();

@@ -231,22 +231,22 @@ Error compare_columns(MatmulProblem<T>& problem, const Array<T>& y, Verify mode)
 template <class T>
 class MatmulInstance : public Instance {
  public:
-  MatmulInstance(std::shared_ptr<MatmulProblem<T>> problem, const matmul::Kernel* kernel,
-                 std::size_t rotate_bytes, int threads)
+  MatmulInstance(std::shared_ptr<MatmulProblem<T>> problem, std::shared_ptr<Array<T>> y,
+                 const matmul::Kernel* kernel, std::size_t rotate_bytes, int threads)
       : problem_(std::move(problem)),
+        y_(std::move(y)),
         kernel_(kernel),
         threads_(threads),
         copies_(*kernel, problem_->weights, rotate_bytes, threads),
-        workspace_(workspace_bytes(*problem_, *kernel)),
-        y_(problem_->m * problem_->weights.view().w.n) {}
+        workspace_(workspace_bytes(*problem_, *kernel)) {}
 
   void run() override {
     const WeightCopies::Copy& copy = copies_.next();
     matmul::multiply(*kernel_, copy.w, copy.packed, problem_->x.data(), problem_->m,
-                     workspace_.data(), y_.data(), threads_);
+                     workspace_.data(), y_->data(), threads_);
   }
 
-  Error verify(Verify mode) override { return compare_columns(*problem_, y_, mode); }
+  Error verify(Verify mode) override { return compare_columns(*problem_, *y_, mode); }
 
  private:
   static std::size_t workspace_bytes(const MatmulProblem<T>& problem,
@@ -256,19 +256,19 @@ class MatmulInstance : public Instance {
   }
 
   std::shared_ptr<MatmulProblem<T>> problem_;
+  std::shared_ptr<Array<T>> y_;
   const matmul::Kernel* kernel_;
   int threads_;
   WeightCopies copies_;
   Bytes workspace_;
-  Array<T> y_;
 };
 
 /// Another project's product, on as many copies of the weights as the rotation asks for.
 class PeerMatmulInstance : public Instance {
  public:
-  PeerMatmulInstance(std::shared_ptr<MatmulProblem<float>> problem, const peers::Peer& peer,
-                     std::size_t rotate_bytes, int threads)
-      : problem_(std::move(problem)), y_(problem_->m * problem_->weights.view().w.n) {
+  PeerMatmulInstance(std::shared_ptr<MatmulProblem<float>> problem, std::shared_ptr<Array<float>> y,
+                     const peers::Peer& peer, std::size_t rotate_bytes, int threads)
+      : problem_(std::move(problem)), y_(std::move(y)) {
     const QuantizedWeights& weights = problem_->weights;
     const std::size_t each = weights.bytes();
     const std::size_t count = each ? std::max<std::size_t>(1, (rotate_bytes + each - 1) / each) : 1;
@@ -278,7 +278,7 @@ class PeerMatmulInstance : public Instance {
         const std::byte* const at = copies_.emplace_back(weights.values().copy()).data();
         view = weights.view_of(at, copies_.emplace_back(weights.scales().copy()).data());
       }
-      products_.push_back(peer.bind({view, problem_->x.data(), problem_->m, y_.data(), threads}));
+      products_.push_back(peer.bind({view, problem_->x.data(), problem_->m, y_->data(), threads}));
     }
   }
 
@@ -289,12 +289,12 @@ class PeerMatmulInstance : public Instance {
 
   Error verify(Verify mode) override {
     products_[at_]->finish();
-    return compare_columns(*problem_, y_, mode);
+    return compare_columns(*problem_, *y_, mode);
   }
 
  private:
   std::shared_ptr<MatmulProblem<float>> problem_;
-  Array<float> y_;
+  std::shared_ptr<Array<float>> y_;
   std::vector<Bytes> copies_;
   std::vector<std::unique_ptr<peers::Product>> products_;
   std::size_t at_ = 0;
@@ -391,11 +391,12 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {
           auto problem = setup.problems.get<MatmulProblem<T>>(
               key, [&] { return std::make_shared<MatmulProblem<T>>(f, s, oracle, setup); });
+          const auto y = setup.problems.output<T>(s.m * s.n);
           const std::size_t rotate = s.cold ? std::max(3 * setup.cache_bytes, kColdBytes) : 0;
           if constexpr (std::is_same_v<T, float>)
             if (peer)
-              return std::make_unique<PeerMatmulInstance>(problem, *peer, rotate, setup.threads);
-          return std::make_unique<MatmulInstance<T>>(problem, f.op->kernel(*v), rotate,
+              return std::make_unique<PeerMatmulInstance>(problem, y, *peer, rotate, setup.threads);
+          return std::make_unique<MatmulInstance<T>>(problem, y, f.op->kernel(*v), rotate,
                                                      setup.threads);
         };
         suite.push_back(std::move(c));

@@ -78,6 +78,7 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--shape", shapes, "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated");
   app.add_flag("!--no-peers", o.peers,
                "leave out other projects' kernels, where they are built in");
+  app.add_flag("--self-peer", o.self_peer)->group("");  // hidden: scripts/prove-peers.sh
   app.add_flag("--resume", o.resume,
                "continue an interrupted run: keep the rows that --benchmark_out's file has");
   app.allow_extras();

@@ -25,8 +25,9 @@ struct Options {
   std::string filter;                       ///< --benchmark_filter, for the count of rows
   std::vector<std::string> benchmark_args;  ///< argv for benchmark::Initialize, program name first
   bool peers = true;                        ///< time other projects' kernels, if this build has any
-  bool resume = false;  ///< continue the interrupted run whose rows are in `out`
-  std::string display;  ///< --benchmark_format if the user gave one
+  bool self_peer = false;  ///< our own kernels instead, to prove the comparison (hidden)
+  bool resume = false;     ///< continue the interrupted run whose rows are in `out`
+  std::string display;     ///< --benchmark_format if the user gave one
 };
 
 struct UsageError {

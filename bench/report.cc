@@ -61,6 +61,12 @@ std::string caches_text(const std::vector<CacheLevel>& caches) {
   return text.empty() ? "not measured" : text;
 }
 
+/// What follows `mark` in a row's label, or nothing.
+std::string after(const std::string& label, const std::string& mark) {
+  const std::size_t at = label.find(mark);
+  return at == label.npos ? "" : label.substr(at + mark.size());
+}
+
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
   std::sort(values.begin(), values.end());
@@ -193,11 +199,12 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
   if (runs.empty() || runs.front().run_type != Run::RT_Iteration) return;
   ++done_;
   std::map<std::string, std::vector<double>> values;
-  std::string name, error;
+  std::string name, error, rival;
   for (const Run& run : runs) {
     if (run.run_type != Run::RT_Iteration) continue;
     name = run.run_name.function_name;
     if (const std::string why = compat::error_of(run); !why.empty()) error = why;
+    rival = after(run.report_label, "best peer: ");
     for (const auto& [key, counter] : run.counters) values[key].push_back(counter.value);
   }
   if (!error.empty()) {
@@ -218,7 +225,8 @@ void Reporter::ReportRuns(const std::vector<Run>& runs) {
             value("vs_best_peer"),
             0,
             value("over_limit") > 0,
-            "exact"};
+            "exact",
+            rival};
     if (values.count("nmse")) {
       row.error = value("nmse");
       row.error_name = "nmse " + format("%.1e", row.error);
@@ -294,7 +302,9 @@ void Reporter::print_table() const {
       char text[64];
       std::snprintf(text, sizeof text, "%6s  %-25s",
                     r.vs_peer > 0 ? format("%.2fx", r.vs_peer).c_str() : "-",
-                    b.peer ? std::string(b.peer->c->variant->name).c_str() : "-");
+                    r.vs_peer > 0 ? r.rival.c_str()
+                    : b.peer      ? std::string(b.peer->c->variant->name).c_str()
+                                  : "-");
       versus = text;
     }
     std::printf("%-28s %-24s %-14s %11s %12s %9s %9s  %s%s%s\n", b.key.c_str(), b.size.c_str(),

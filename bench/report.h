@@ -60,6 +60,7 @@ class Reporter : public benchmark::BenchmarkReporter {
     double bytes, items, ops, percent, speedup, vs_peer, error;
     bool over;
     std::string error_name;
+    std::string rival;  ///< the peer that `vs_peer` is about
   };
   void print_line(const Row& row);
   void print_table() const;

@@ -1,9 +1,18 @@
-// The best peer of a row: timed in turns with it, so that their ratio is of one moment.
+// A row beside its best peer. Both are measured alike, in turns, so that their ratio is of one
+// moment and of one method. A round is four turns:
+//
+//   peer, own, own, peer      each:  call | clock, calls for at least 100 us, clock
+//
+// The call in front is not timed: it brings a side's own data back into the caches. Inputs and
+// outputs are the same memory for both, and in a round each side runs once after itself and once
+// after the other, which matters where the weights of both don't fit a cache together. A round's
+// ratio is that of its sums, the row's the median over 2 to 50 rounds.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +23,16 @@ namespace qb::bench {
 /// Whether the error is one that the case may have: none, or for a peer whose arithmetic differs
 /// from the contract a small one.
 bool acceptable(const Case& c, const Error& error);
+
+/// What the turns of a row and its best peer gave.
+struct Turns {
+  const Case* peer = nullptr;
+  std::size_t rounds = 0;
+  double own_seconds = 0, peer_seconds = 0;  ///< of one call: medians over the batches
+  double ratio = 0;  ///< how many times as fast as the peer we are: the median over the rounds
+  /// The 95 % interval of that median. It knows nothing of how processes differ.
+  double low = 0, high = 0;
+};
 
 class Rivals {
  public:
@@ -26,18 +45,25 @@ class Rivals {
   /// A peer that rows of its key are compared with. The case must outlive this.
   void add(const Case& peer);
 
-  /// Seconds per call of the fastest sound peer of this key, timed for about `budget` seconds now;
-  /// 0 if there is none. The fastest is found out at the first question, and kept at hand until
-  /// another key is asked for.
-  double seconds(const std::string& key, double budget);
-  /// The peer that the last question was about; null if there was none.
-  const Case* best() const { return best_; }
+  /// Our row in turns with the fastest sound peer of its key; nothing if there is none. Which one
+  /// is the fastest is found out at the first question, and its instance kept until another key is
+  /// asked for.
+  std::optional<Turns> compare(const Case& own, Instance& instance);
   /// Lets go of the instance at hand.
   void release();
 
  private:
-  void choose(const std::string& key);
-  double mean_of_calls(Instance& instance, int threads, double budget);
+  /// One that takes turns: `calls` of it last about as long as a batch should.
+  struct Side {
+    Instance* instance;
+    int calls;
+    std::vector<double> seconds;  ///< of one call, per batch
+  };
+
+  void choose(const std::string& key, int threads);
+  Side side(Instance& instance, int threads);
+  /// One batch: the untimed call, then the timed ones.
+  void take_turn(Side& side, int threads);
 
   Clock clock_;
   Prepare prepare_;

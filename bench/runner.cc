@@ -14,7 +14,6 @@ double now() {
 }
 
 constexpr double kOverLimit = 105;      // percent: beyond it a row is a measuring error
-constexpr double kRivalSeconds = 0.2;   // a longer row is compared with a shorter run of its peer
 constexpr double kLongCall = 0.05;      // refilling the caches is little of it
 constexpr double kBaselineSeconds = 2;  // a slower scalar call is not timed only for a ratio
 
@@ -162,6 +161,7 @@ void Runner::run(const Case& c, benchmark::State& state) {
     return;
   }
   if (!emulated() && options_.profile != Profile::smoke) {
+    compare(c);
     limits_.seconds(c.work, c.judged_by(), c.threads);  // near in time: before as well as after
     scalar_seconds(c);
     // Something else may have had the caches in between; a long call makes up for that itself.
@@ -172,13 +172,17 @@ void Runner::run(const Case& c, benchmark::State& state) {
   const double begin = now();
   for (auto _ : state) current_.instance->run();
   const double spent = now() - begin;
-  double rival = 0;
-  if (!emulated() && options_.profile != Profile::smoke && !peers::as_peer(c.variant))
-    rival = rivals_.seconds(c.key(), std::min(spent, kRivalSeconds));
-  count(c, spent / double(std::max<std::int64_t>(state.iterations(), 1)), rival, state);
+  count(c, spent / double(std::max<std::int64_t>(state.iterations(), 1)), state);
 }
 
-void Runner::count(const Case& c, double seconds, double rival, benchmark::State& state) {
+void Runner::compare(const Case& c) {
+  // What plain loops do beside other projects' kernels is no question worth a fifth of the run.
+  if (current_.compared || peers::as_peer(c.variant) || c.variant->name == "scalar") return;
+  current_.turns = rivals_.compare(c, *current_.instance);
+  current_.compared = true;
+}
+
+void Runner::count(const Case& c, double seconds, benchmark::State& state) {
   auto& counters = state.counters;
   const Error& error = current_.error;
   if (current_.verified) {
@@ -220,9 +224,13 @@ void Runner::count(const Case& c, double seconds, double rival, benchmark::State
   }
   if (const double scalar = scalar_seconds(c); scalar > 0)
     counters["speedup_vs_scalar"] = scalar / seconds;
-  if (rival > 0) {
-    counters["vs_best_peer"] = rival / seconds;
-    label += "; best peer: " + std::string(rivals_.best()->variant->name);
+  if (const auto& turns = current_.turns) {
+    counters["vs_best_peer"] = turns->ratio;
+    counters["vs_best_peer_low"] = turns->low;
+    counters["vs_best_peer_high"] = turns->high;
+    counters["turn_ns"] = turns->own_seconds * 1e9;
+    counters["peer_turn_ns"] = turns->peer_seconds * 1e9;
+    label += "; best peer: " + std::string(turns->peer->variant->name);
   }
   state.SetLabel(label);
 }

@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -41,13 +42,16 @@ class Runner {
     double seconds = 0;  ///< of its first call
     Error error;
     bool verified = false;
+    bool compared = false;  ///< with its best peer, in turns
+    std::optional<Turns> turns;
   };
 
   void run(const Case& c, benchmark::State& state);
   /// Builds and verifies the instance of `c` unless it is at hand already.
   void prepare(const Case& c);
-  /// rival: seconds per call of the best peer, timed in turn with this row; 0 if there is none.
-  void count(const Case& c, double seconds, double rival, benchmark::State& state);
+  /// Times the row in turns with its best peer, if it has one and that was not done yet.
+  void compare(const Case& c);
+  void count(const Case& c, double seconds, benchmark::State& state);
   /// Seconds of one call of the scalar variant on the same work, measured once; 0 if unknown.
   double scalar_seconds(const Case& c);
   std::string reproduce(const Case& c) const;

@@ -3,13 +3,15 @@
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.
 #
-#   scripts/install-peers.sh [--wheel|--native] [--fbgemm] [--mkl] [--onednn-sycl]
+#   scripts/install-peers.sh [--wheel|--native] [--fbgemm] [--zentorch] [--mkl] [--onednn-sycl]
 #     --wheel        take ggml's wheel, which is built for AVX2, FMA and F16C, and keep to it. Otherwise
 #                    ggml is built for this very CPU (a minute or so), and the wheel is taken if that
 #                    fails
 #     --native       build it, after --wheel or a failure
 #     --fbgemm       PyTorch's library, for FBGEMM within it (0.55 GB to download, 0.7 GB on disk; x86-64
 #                    only)
+#     --zentorch     AMD's ZenDNN, by its extension of PyTorch, and the PyTorch that it is made for (0.9 GB
+#                    to download, 0.7 GB on disk; x86-64 with AVX-512)
 #     --mkl          Intel's MKL as well (220 MB to download, 0.7 GB on disk; x86-64 only)
 #     --onednn-sycl  replace oneDNN 3.2, the last of PyPI's that calls its code at once, by the current
 #                    one (0.6 GB to download, 1.6 GB on disk; x86-64 only), and keep to it. It multiplies
@@ -20,12 +22,14 @@ cd "$(dirname "$0")/.."
 
 ggml=
 fbgemm=
+zentorch=
 onednn=
 mkl=
 for option in "$@"; do
   case "$option" in
     --wheel|--native) ggml=${option#--} ;;
     --fbgemm) fbgemm=1 ;;
+    --zentorch) zentorch=1 ;;
     --mkl) mkl=1 ;;
     --onednn-sycl) onednn=sycl ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
@@ -41,8 +45,9 @@ try() {  # try <what> <command...>
 }
 
 venv=.venv-peers
-[[ -x $venv/bin/pip ]] || "${PYTHON:-python3}" -m venv "$venv"
-pip() { "$venv/bin/pip" --disable-pip-version-check --quiet "$@"; }
+[[ -x $venv/bin/python ]] || "${PYTHON:-python3}" -m venv "$venv"
+# By the interpreter: the scripts of a virtual environment name the folder that it was made in.
+pip() { "$venv/bin/python" -m pip --disable-pip-version-check --quiet "$@"; }
 has() { [[ -n $(find "$venv" -maxdepth 5 -iname "$1" -print -quit) ]]; }
 
 if command -v apt-get >/dev/null; then
@@ -55,11 +60,14 @@ if command -v apt-get >/dev/null; then
   done
 fi
 
-# As llama.cpp builds it: for this CPU, and with llamafile's products of many rows. The mark holds
-# what it was built for, or "wheel".
+# As llama.cpp builds it: for this CPU, and with llamafile's products of many rows. GGML_NATIVE reaches
+# libggml-cpu only; the rows' quantize_row_*_ref and dequantize_row_* are in libggml-base, which would be
+# built for plain x86-64. The mark holds what it was built for, or "wheel".
 package=libggml-python==0.20.2.post1
 mark=$venv/ggml-built-for
-options='-DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON'
+native=-march=native
+case $(uname -m) in aarch64|arm64) native=-mcpu=native ;; esac
+options="-DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DCMAKE_C_FLAGS=$native -DCMAKE_CXX_FLAGS=$native"
 build="$options, $(grep -m1 -E '^(flags|Features)' /proc/cpuinfo || uname -m)"
 built_for=$(cat "$mark" 2>/dev/null || true)
 has 'libggml_python-*.dist-info' || built_for=
@@ -80,12 +88,16 @@ if [[ $ggml == wheel && $built_for != wheel ]]; then
 fi
 
 # Of what PyTorch depends on only the two libraries without which its own can't be loaded, and of its
-# own not those for a GPU and for Python.
-fbgemm() {
-  pip install --no-deps torch==2.15.0 nvidia-cuda-runtime==13.2.86 nvidia-cuda-cupti==13.2.86 &&
+# own not those for a GPU and for Python. ZenDNN's extension works with one release of it only.
+torch() {  # torch <release>
+  pip install --no-deps "torch==$1" nvidia-cuda-runtime==13.2.86 nvidia-cuda-cupti==13.2.86 &&
     rm -f "$venv"/lib/python3*/site-packages/torch/lib/libtorch_{cuda,cuda_linalg,nvshmem,python}.so
 }
-[[ ! $fbgemm ]] || has 'torch-*.dist-info' || try FBGEMM fbgemm
+zentorch() {
+  torch 2.14.0 && pip install --no-deps zentorch==2.14.0.1
+}
+[[ ! $zentorch ]] || has 'zentorch-*.dist-info' || try ZenDNN zentorch
+[[ ! $fbgemm ]] || has 'torch-*.dist-info' || try FBGEMM torch 2.15.0
 
 # The two builds of oneDNN have files in common.
 openmp=(onednn-devel-cpu-gomp onednn-cpu-gomp)
@@ -111,6 +123,9 @@ has 'scipy_openblas32-*.dist-info' || try OpenBLAS pip install scipy-openblas32
 
 # Of Python's side of it nothing is needed, nor of what that depends on.
 has 'onnxruntime-*.dist-info' || try 'ONNX Runtime' pip install --no-deps 'onnxruntime>=1.22'
+
+# Its libraries, headers and CMake package are in the wheel, which has its own TBB.
+has 'openvino-*.dist-info' || try OpenVINO pip install --no-deps openvino==2026.4.1
 
 # Its sources: the wheel exports nothing but a Python module.
 numkong() {

@@ -2,7 +2,7 @@
 // with weights packed beforehand: of f16 with activations of f32, and of int8 with activations that
 // are quantized on the fly, as PyTorch's dynamically quantized Linear calls it.
 //
-// A module of its own, opened by fbgemm_module.cc: that library exports MKL's functions and others'
+// A module of its own, opened by modules.cc: that library exports MKL's functions and others'
 // besides, which must not take the place of those that the rest of the program calls.
 #include <fbgemm/Fbgemm.h>
 #include <fbgemm/FbgemmConvert.h>
@@ -167,7 +167,7 @@ std::string add(std::vector<Peer>& peers) {
   peers.push_back(product<S8>(
       "matmul_a8_s8", saturates() ? s8 + ", of 7 bits, since without VNNI its sums saturate" : s8,
       saturates() ? kSevenBits : kScaleOfAll));
-  return "of PyTorch " QB_TORCH_VERSION;
+  return QB_TORCH_VERSION ", of PyTorch";
 }
 
 }  // namespace

@@ -22,7 +22,7 @@ std::string add_fp16(std::vector<Peer>& peers) {
                              "a loop over fp16_ieee_to_fp32_value"));
   peers.push_back(array_peer("convert_f32_f16", QB_PEER_NAME, f32_to_f16,
                              "a loop over fp16_ieee_from_fp32_value"));
-  return "header";
+  return QB_PEER_VERSION;
 }
 
 }  // namespace qb::bench::peers

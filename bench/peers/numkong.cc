@@ -108,21 +108,24 @@ class Dots : public Product {
 /// Integer sums of activations that were quantized beforehand; finish() applies both scales.
 class S8 : public Dots<nk_i8_t, nk_i32_t> {
  public:
-  explicit S8(const Operands& o) : Dots(o), scales_(o.m), sums_(o.m * o.weights.w.n) {
+  explicit S8(const Operands& o) : Dots(o), scales_(o.m) {
     quantize::quantize({o.x, x_.size()}, o.weights.w.k, x_, scales_);
+    static_assert(sizeof(nk_i32_t) == sizeof(float));  // the sums lie where the results will
     bind(static_cast<const nk_i8_t*>(o.weights.w.values), nk_dots_packed_size_i8, nk_dots_pack_i8,
-         nk_dots_packed_i8, sums_.data());
+         nk_dots_packed_i8, reinterpret_cast<nk_i32_t*>(o.y));
   }
   void finish() override {
     const std::size_t n = o_.weights.w.n;
     const auto* scale = static_cast<const float*>(o_.weights.w.scales);
-    for (std::size_t i = 0; i < sums_.size(); ++i)
-      o_.y[i] = float(sums_[i]) * (scale[i % n] * scales_[i / n]);
+    for (std::size_t i = 0; i < o_.m * n; ++i) {
+      nk_i32_t sum;
+      std::memcpy(&sum, o_.y + i, sizeof sum);
+      o_.y[i] = float(sum) * (scale[i % n] * scales_[i / n]);
+    }
   }
 
  private:
   std::vector<float> scales_;
-  std::vector<nk_i32_t> sums_;
 };
 
 /// Both factors rounded beforehand.
@@ -158,7 +161,8 @@ std::string add_numkong(std::vector<Peer>& peers) {
                              cast<bf16, nk_bf16_k, float, nk_f32_k>, "nk_cast"));
   peers.push_back(array_peer("convert_f32_bf16", "peer:numkong",
                              cast<float, nk_f32_k, bf16, nk_bf16_k>, "nk_cast"));
-  const std::string minmax = "nk_reduce_minmax: both with their places; a NaN is not passed on";
+  const std::string minmax =
+      "nk_reduce_minmax, which computes more: the positions of both, too; a NaN is not passed on";
   peers.push_back(array_peer<void(const float*, std::size_t, std::size_t, float*)>(
       "absmax_f32", "peer:numkong", absmax, minmax));
   peers.push_back(array_peer<void(const f16*, std::size_t, std::size_t, float*)>(

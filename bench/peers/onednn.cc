@@ -2,7 +2,8 @@
 // for and our own: f32; bf16; s8 x s8; and, from version 3.5, weight-only products of f32 and bf16
 // activations with s8 and s4 weights, scaled per channel or per group.
 //
-// The memory is oneDNN's own: x is copied when the product is bound, y after the timing. The
+// x and y are our memory where the engine can use it, and x is not another type. On SYCL they are
+// oneDNN's own: x is copied when the product is bound, y after the timing. The
 // current build in the package registries runs its CPU code as a host task of a SYCL queue, on
 // TBB's threads; older ones, and what is built from source, call it at once, on OpenMP's.
 #include <omp.h>
@@ -84,6 +85,15 @@ memory filled(const memory::desc& desc, const void* bytes) {
   return made;
 }
 
+/// Memory that is the caller's, where the engine can work on it; otherwise its own, with `bytes`.
+memory placed(const memory::desc& desc, void* bytes) {
+#if DNNL_CPU_RUNTIME == DNNL_RUNTIME_SYCL
+  return filled(desc, bytes);
+#else
+  return memory(desc, engine(), bytes);
+#endif
+}
+
 class Matmul : public Product {
  public:
   void run() override {
@@ -120,8 +130,9 @@ class Matmul : public Product {
     const memory::desc x_desc({m, k}, x_type, Tag::ab), y_desc({m, n}, Type::f32, Tag::ab);
     memory canonical = filled(memory::desc({k, n}, given.type, Tag::ba), given.bytes);
     std::unordered_map<int, memory> arguments = std::move(scales);
-    arguments.insert({DNNL_ARG_SRC, filled(x_desc, x)});
-    arguments.insert({DNNL_ARG_DST, memory(y_desc, engine())});
+    arguments.insert(
+        {DNNL_ARG_SRC, x == o.x ? placed(x_desc, const_cast<float*>(o.x)) : filled(x_desc, x)});
+    arguments.insert({DNNL_ARG_DST, placed(y_desc, o.y)});
     double least = 0;
     std::string refusal;
     for (const Tag layout : {Tag::any, Tag::ba}) {

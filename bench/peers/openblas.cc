@@ -55,8 +55,10 @@ std::string add_openblas(std::vector<Peer>& peers) {
   gemm.bind = [](const Operands& o) { return std::make_unique<Gemm>(o); };
   gemm.in_place = true;
   peers.push_back(std::move(gemm));
-  return std::string(QB_BLAS(openblas_get_config)()) + ", runs as " +
-         QB_BLAS(openblas_get_corename)();
+  std::string version = QB_BLAS(openblas_get_config)();
+  if (const std::string name = "OpenBLAS "; version.rfind(name, 0) == 0)
+    version.erase(0, name.size());
+  return version + ", runs as " + QB_BLAS(openblas_get_corename)();
 }
 
 }  // namespace qb::bench::peers

@@ -26,13 +26,19 @@ struct Found {
   std::vector<Peer> peers;
 };
 
+bool only_ourselves = false;
+
 const Found& found() {
   static const Found once = [] {
     Found f;
+    if (only_ourselves) {
+      f.libraries.push_back({"self", add_self(f.peers), "--self-peer"});
+      return f;
+    }
     const auto add = [&](const char* name, const char* how, std::initializer_list<Add> adds) {
       Library library{name, "", how};
       for (const Add peers_of : adds)
-        if (peers_of) library.version = peers_of(f.peers);
+        if (peers_of) library.version = dated(name, peers_of(f.peers));
       f.libraries.push_back(std::move(library));
     };
     add("ggml", "scripts/install-peers.sh, which builds libggml-python for this CPU in .venv-peers",
@@ -55,14 +61,20 @@ const Found& found() {
     add("mkl", "scripts/install-peers.sh --mkl", {QB_IF_FOUND(QB_PEER_MKL, add_mkl)});
     add("openblas", "pip install scipy-openblas32 in .venv-peers, or package libopenblas-dev",
         {QB_IF_FOUND(QB_PEER_OPENBLAS, add_openblas)});
+    add("openvino", "pip install --no-deps openvino in .venv-peers",
+        {QB_IF_FOUND(QB_PEER_OPENVINO, add_openvino)});
     add("xnnpack", "packages libxnnpack-dev and libpthreadpool-dev",
         {QB_IF_FOUND(QB_PEER_XNNPACK, add_xnnpack)});
+    add("zentorch", "scripts/install-peers.sh --zentorch (ZenDNN, by AMD's extension of PyTorch)",
+        {QB_IF_FOUND(QB_PEER_ZENTORCH, add_zentorch)});
     return f;
   }();
   return once;
 }
 
 }  // namespace
+
+void compare_with_ourselves() { only_ourselves = true; }
 
 const std::vector<Library>& libraries() { return found().libraries; }
 

@@ -26,7 +26,8 @@ class Product {
   virtual ~Product() = default;
   /// What is timed.
   virtual void run() = 0;
-  /// Untimed, before y is looked at: the part of the contract that the peer leaves to its caller.
+  /// Untimed, once after a run and before y is looked at: the part of the contract that the peer
+  /// leaves to its caller.
   virtual void finish() {}
 };
 
@@ -61,10 +62,19 @@ inline const Peer* as_peer(const Variant* v) {
 /// One project: what was found of it, or how to get it.
 struct Library {
   std::string name;
-  std::string version;  ///< empty: not in this build
+  std::string version;  ///< with the month of its release where known; empty: not in this build
   std::string how;      ///< how to get it
 };
+
+/// What a library says of its version, "3.2.0, on SYCL", with the month of the release after the
+/// number, "3.2.0 (2023-06), on SYCL", if dates.cc knows that release.
+std::string dated(std::string_view library, const std::string& text);
+
 const std::vector<Library>& libraries();
+
+/// From now on the only peer of each operation is our own dispatched kernel, bound and called as
+/// another project's would be. Before anything else asks for peers.
+void compare_with_ourselves();
 
 /// The peers of an operation ("matmul_a8_q4_0") in this build.
 std::vector<const Peer*> of(std::string_view op);
@@ -76,6 +86,7 @@ std::vector<const Variant*> with_peers(std::vector<const Variant*> own, std::str
 
 // Each library's file appends its peers and returns its version. Only those that CMake found are
 // linked.
+std::string add_self(std::vector<Peer>& peers);
 std::string add_ggml(std::vector<Peer>& peers);
 /// Those of headers only are compiled here once per instruction set, which CMake appends to the
 /// name.
@@ -88,7 +99,9 @@ std::string add_numkong(std::vector<Peer>& peers);
 std::string add_onednn(std::vector<Peer>& peers);
 std::string add_onnxruntime(std::vector<Peer>& peers);
 std::string add_openblas(std::vector<Peer>& peers);
+std::string add_openvino(std::vector<Peer>& peers);
 std::string add_xnnpack(std::vector<Peer>& peers);
+std::string add_zentorch(std::vector<Peer>& peers);
 
 /// A peer of an array operation.
 template <class Fn>

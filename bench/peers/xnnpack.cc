@@ -81,7 +81,7 @@ std::string add_xnnpack(std::vector<Peer>& peers) {
                "xnn_fully_connected_nc_f32, weights packed beforehand"};
   product.bind = [](const Operands& o) { return std::make_unique<FullyConnected>(o); };
   peers.push_back(std::move(product));
-  return "its header has no version";
+  return QB_PEER_VERSION;
 }
 
 }  // namespace qb::bench::peers

@@ -184,19 +184,57 @@ def matmul_table(results: Results) -> list[str]:
     ]
 
 
+# What a peer's note says of the work that it does: more than is asked for, or less.
+_DOES_MORE = re.compile("computes more|with their places")
+_LEAVES_OUT = re.compile("left out")
+
+
+def _marked(name: str, note: str) -> str:
+    more, less = _DOES_MORE.search(note), _LEAVES_OUT.search(note)
+    return name + ("⁺" if more else "") + ("⁻" if less else "")
+
+
+def _marks(lines: Sequence[str]) -> list[str]:
+    """What the marks in these tables mean."""
+    text = "\n".join(lines)
+    found = [
+        *(["⁺ computes more than is asked for: the positions of the extremes as well"]
+          if "⁺" in text else []),
+        *(["⁻ leaves a part of the work to its caller, which is not timed: quantizing or rounding the "
+           "activations, or scales"] if "⁻" in text else []),
+    ]  # fmt: skip
+    return [". ".join(found) + ".", ""] if found else []
+
+
 def peer_tables(results: Results) -> list[str]:
-    """The same rows beside the fastest of the other projects' kernels on the same work."""
+    """The same rows beside the fastest of the other projects' kernels on the same work: by turns,
+    or in older files by the medians of rows that were timed one after the other."""
+    by_turns = any(summary.in_turns(row) for row in _ours(results))
     peers: dict[tuple[object, ...], Row] = {}
     for row in _shown(results):
         if row.is_peer and (row.key not in peers or row.median_ns < peers[row.key].median_ns):
             peers[row.key] = row
 
+    notes = {(row.key, row.variant): row.label for row in _shown(results) if row.is_peer}
+
+    def ratio(row: Row) -> tuple[float, str] | None:
+        if by_turns:
+            found = summary.in_turns(row)
+        else:
+            peer = peers.get(row.key)
+            found = peer and (
+                peer.median_ns / row.median_ns,
+                peer.variant.removeprefix(load.PEER),
+            )
+        if not found:
+            return None
+        return found[0], _marked(found[1], notes.get((row.key, load.PEER + found[1]), ""))
+
     def line(name: str, at: dict[str, Row], columns: Sequence[str]) -> list[str] | None:
         cells = [md(name)]
         for column in columns:
-            peer = peers.get(at[column].key) if column in at else None
-            over = summary.times_text(peer.median_ns / at[column].median_ns) if peer else ""
-            cells.append(f"{over} {md(peer.variant.removeprefix(load.PEER))}" if peer else "")
+            found = ratio(at[column]) if column in at else None
+            cells.append(f"{summary.times_text(found[0])} {md(found[1])}" if found else "")
         return cells if any(cells[1:]) else None
 
     def table(title: str, named: dict[str, dict[str, Row]], columns: Sequence[str]) -> list[str]:
@@ -213,11 +251,19 @@ def peer_tables(results: Results) -> list[str]:
     ]  # fmt: skip
     if not tables:
         return []
+    versions = summary.peer_versions(results)
+    method = (
+        "in turns of batches in one process (the rows' `vs_best_peer`)"
+        if by_turns
+        else "by the medians of rows that were timed one after the other, not in turns"
+    )
     return [
         "How many times as fast these rows are as the fastest of the other projects' kernels on the "
-        "same work, timed in turns with them, and which that is:",
+        f"same work, {method}, and which that is:",
         "",
         *tables,
+        *_marks(tables),
+        *([f"Versions and dates: {md(versions)}.", ""] if versions else []),
     ]
 
 

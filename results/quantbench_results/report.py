@@ -259,6 +259,8 @@ def _facts(results: Results, failed: int) -> str:
         ("compiler", results.text("compiler")),
         ("rows", f"{len(results.rows)}" + (f", {failed} failed" if failed else "")),
     ]
+    if peers := summary.peer_versions(results):
+        facts.append(("beside", peers))
     items = "".join(f"<li>{e(key)} <b>{e(value)}</b></li>" for key, value in facts)
     return f'<ul class="facts">{items}</ul>'
 
@@ -789,6 +791,8 @@ def markdown(machines: Sequence[Machine]) -> str:
             out += ["The run was interrupted: rows are missing.", ""]
         if not results.claims_timing:
             out += ["It makes no claim about time.", ""]
+        if peers := summary.peer_versions(results):
+            out += [f"Beside other projects' kernels: {md(peers)}.", ""]
         best = summary.best_variants(results.rows)
         if best:
             out += [

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from quantbench_results import load
 from quantbench_results.load import Results, Row
 
 BASELINES = ("scalar", "autovec", "xsimd")
@@ -92,6 +94,30 @@ class Standing:
     """Baseline family (scalar, autovec, xsimd, peer) -> how many times as fast as its best row."""
 
 
+def in_turns(row: Row) -> tuple[float, str] | None:
+    """How many times as fast as its best peer the row was in turns with it, and the peer's name.
+    None without; files from before both sides were measured alike have no interval beside it."""
+    over = row.counter("vs_best_peer")
+    if over is None or row.counter("vs_best_peer_low") is None:
+        return None
+    name = re.search(rf"best peer: {load.PEER}([^\s;]+)", row.label)
+    return over, name[1] if name else "unnamed"
+
+
+def peer_versions(results: Results) -> str:
+    """The other projects whose rows the file has, with version and date; empty if it has none."""
+    peers = results.context.get("peers")
+    named = {re.split(r"[-:]", row.variant)[1] for row in results.rows if row.is_peer}
+    found = []
+    for name, text in sorted(peers.items()) if isinstance(peers, dict) else ():
+        # "3.2.0 (2023-06)" of "3.2.0 (2023-06), on SYCL"
+        number = re.match(r"[^\s,]*\d[^\s,]*( \(\d{4}-\d\d\))?", str(text))
+        version = number[0] if number else str(text).split(",")[0]
+        if name in named:
+            found.append(f"{name} {load.printable(version)}")
+    return "; ".join(found)
+
+
 def standings(rows: Iterable[Row]) -> list[Standing]:
     found = []
     for group in group_by_key(timed(rows)).values():
@@ -101,6 +127,8 @@ def standings(rows: Iterable[Row]) -> list[Standing]:
             counted = row.at_best("speedup_vs_scalar")
             if "scalar" not in over and counted and row.threads == 1:
                 over["scalar"] = counted  # a filtered run times scalar without reporting it
+            if by_turns := in_turns(row):
+                over["peer"] = by_turns[0]
             found.append(Standing(row, over))
     return found
 

@@ -77,10 +77,46 @@ def test_peers_are_named_with_every_shape(project, write):
     lines = readme.peer_tables(results)
     assert "| matmul | 1 × 1024 × 1024 | 32 × 1024 × 1024 |" in lines
     assert "| a8.q4_0 | 1.07× example | 1.07× example |" in lines
+    assert any("not in turns" in line for line in lines), "its rows don't say"
     assert not any("absmax" in line for line in lines), "a row without a peer has no line"
     data = sample()
     data["benchmarks"] = [e for e in data["benchmarks"] if "/peer:" not in e["name"]]
     assert readme.peer_tables(load.load(write(data))) == []
+
+
+def test_peers_are_compared_by_turns_where_rows_have_them(write):
+    data = sample({"peers": {"example": "1.2.3 (2026-01), built for x", "absent": "4.5.6"}})
+    for entry in data["benchmarks"]:
+        if entry["name"] == "matmul/a8.q4_0/avx2/m:1/n:1024/k:1024":
+            # Unlike what the separately timed rows say, which is 1.07.
+            entry.update(vs_best_peer=0.93, vs_best_peer_low=0.92, vs_best_peer_high=0.94,
+                         label="verified:quick; best peer: peer:example-2")  # fmt: skip
+    lines = readme.peer_tables(load.load(write(data)))
+    assert "| a8.q4_0 | 0.93× example-2 |  |" in lines
+    assert not any("1.07" in line for line in lines), "one method in one table"
+    assert any("in turns of batches" in line for line in lines)
+    assert "Versions and dates: example 1.2.3 (2026-01)." in lines
+
+
+def test_peers_that_do_more_or_less_than_is_asked_for_are_marked(write):
+    data = sample()
+    for entry in data["benchmarks"]:
+        if "/a8.q4_0/peer:example/m:1/" in entry["name"]:
+            entry["label"] = "verified:quick; a product; left out: quantizing the activations"
+        if "/a8.q4_0/peer:example/m:32/" in entry["name"]:
+            entry["label"] = "verified:quick; a product, which computes more: the positions"
+    lines = readme.peer_tables(load.load(write(data)))
+    assert "| a8.q4_0 | 1.07× example⁻ | 1.07× example⁺ |" in lines
+    assert any(line.startswith("⁺ computes more") and "⁻ leaves" in line for line in lines)
+
+
+def test_ratios_of_before_both_sides_were_measured_alike_are_not_called_turns(write):
+    data = sample()
+    for entry in data["benchmarks"]:
+        entry["vs_best_peer"] = 1.9
+    lines = readme.peer_tables(load.load(write(data)))
+    assert not any("1.90" in line for line in lines)
+    assert any("not in turns" in line for line in lines)
 
 
 def test_an_inexact_row_takes_the_claim_away(write):

@@ -32,6 +32,16 @@ def test_family(variant, family):
     assert summary.family(variant) == family
 
 
+def test_a_ratio_by_turns_counts_before_that_of_separate_rows(write):
+    data = sample()
+    for entry in data["benchmarks"]:
+        if entry["name"] == "matmul/a8.q4_0/avx2/m:1/n:1024/k:1024":
+            entry.update(vs_best_peer=0.93, vs_best_peer_low=0.92, vs_best_peer_high=0.94)
+    over = {s.row.name: s.over for s in summary.standings(load.load(write(data)).rows)}
+    assert over["matmul/a8.q4_0/avx2/m:1/n:1024/k:1024"]["peer"] == 0.93
+    assert over["matmul/a8.q4_0/avx2/m:32/n:1024/k:1024"]["peer"] == pytest.approx(8 / 7.5)
+
+
 def test_best_variant_is_ours_and_peers_stand_beside(results):
     best = {b.row.key: b for b in summary.best_variants(results.rows)}
     matmul = best["matmul", "a8.q4_0", "m:1/n:1024/k:1024", 1]
