@@ -12,6 +12,7 @@
 
 #include "caches.h"
 #include "options.h"
+#include "passes.h"
 #include "rival.h"
 #include "roof.h"
 #include "suite.h"
@@ -41,6 +42,7 @@ class Runner {
     double seconds = 0;  ///< of its first call
     Error error;
     bool verified = false;
+    std::string nonconforming;  ///< what the conformance pass found; then there is no instance
   };
 
   void run(const Case& c, benchmark::State& state);
@@ -61,6 +63,7 @@ class Runner {
   ProblemCache problems_;
   Current current_;
   Rivals rivals_;
+  ConformancePasses passes_;
   std::unordered_map<std::string, const Case*> by_name_;
   std::unordered_map<std::string, const Case*> scalar_cases_;
   std::unordered_map<std::string, double> scalar_seconds_;
