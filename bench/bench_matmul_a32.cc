@@ -16,6 +16,7 @@ ExpectedColumn exact_column(std::span<const float> x, std::size_t m, const matmu
     column.value.push_back(p.value);
     column.exact.push_back(p.value);
     column.bound.push_back(oracle::bound(p, row.size()));
+    column.magnitude.push_back(p.magnitude);
   }
   return column;
 }

@@ -17,6 +17,7 @@
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
+#include "oracle/rounding.h"
 #include "peers/peers.h"
 #include "suite.h"
 #include "weights.h"
@@ -39,9 +40,10 @@ struct MatmulFormat {
 };
 
 /// What column n of y must be: value[i] and bound[i] for each of the m rows of x.
-/// exact[i] is the product of the unrounded activations with the dequantized weights.
+/// exact[i] is the product of the unrounded activations with the dequantized weights, magnitude[i]
+/// the sum of the terms' magnitudes; without these the column is exact to the bit.
 struct ExpectedColumn {
-  std::vector<double> value, bound, exact;
+  std::vector<double> value, bound, exact, magnitude;
 };
 template <class T>
 using ColumnOracle = std::function<ExpectedColumn(std::span<const T> x, std::size_t m,
@@ -71,6 +73,7 @@ class Columns {
       column.value.push_back(p.value);
       column.exact.push_back(exact.value);
       column.bound.push_back(A::bound((*rows)[i], weights, p));
+      column.magnitude.push_back(p.magnitude);
     }
     return column;
   }
@@ -114,6 +117,9 @@ class MatmulProblem {
         weights(*shared_),
         x(shape.m * shape.k),
         m(shape.m),
+        additions(oracle::additions(
+            format.name.starts_with("a8.") ? matmul::Arithmetic::a8 : matmul::Arithmetic::a32,
+            format.format, shape.k)),
         oracle_(std::move(oracle)) {
     fill_normal(x.span(), setup.seed, 0);
   }
@@ -125,6 +131,7 @@ class MatmulProblem {
   const QuantizedWeights& weights;
   Array<T> x;
   std::size_t m;
+  std::size_t additions;  ///< behind an output, for the limit of what rounding may leave
 
   /// Expected columns by their number: all of them, or an even sample, computed when first asked
   /// for.
@@ -200,16 +207,20 @@ class WeightCopies {
 inline double as_double(float v) { return v; }
 inline double as_double(f16 v) { return oracle::value(v); }
 
-/// y against the expected columns.
+/// y against the expected columns: each output within its bound and, of our own kernels, all
+/// together no farther off than rounding leaves them.
 template <class T>
-Error compare_columns(MatmulProblem<T>& problem, const Array<T>& y, Verify mode) {
+Error compare_columns(MatmulProblem<T>& problem, const Array<T>& y, Verify mode, bool ours) {
   Error error;
+  oracle::RoundingError rounding(problem.additions);
   double square_error = 0, square = 0, worst = 0;
   const std::size_t n = problem.weights.view().w.n;
   for (const auto& [column, want] : problem.expected(mode))
     for (std::size_t i = 0; i < problem.m; ++i) {
       const double got = as_double(y.data()[i * n + column]);
       const double off = std::fabs(got - want.value[i]);
+      if (!want.magnitude.empty())
+        rounding.add(got, want.value[i], want.magnitude[i], problem.weights.view().w.k);
       square_error += (got - want.exact[i]) * (got - want.exact[i]);
       square += want.exact[i] * want.exact[i];
       if (off <= want.bound[i]) {
@@ -222,6 +233,7 @@ Error compare_columns(MatmulProblem<T>& problem, const Array<T>& y, Verify mode)
                       std::to_string(got) + ", expected " + std::to_string(want.value[i]) +
                       " within " + std::to_string(want.bound[i]);
     }
+  if (ours && rounding.exceeded() && error.mismatches++ == 0) error.first = rounding.text();
   error.nmse = square > 0 ? square_error / square : square_error;
   error.weights_nmse = problem.weights.nmse();
   error.of_bound = worst;
@@ -246,7 +258,7 @@ class MatmulInstance : public Instance {
                      workspace_.data(), y_->data(), threads_);
   }
 
-  Error verify(Verify mode) override { return compare_columns(*problem_, *y_, mode); }
+  Error verify(Verify mode) override { return compare_columns(*problem_, *y_, mode, true); }
 
  private:
   static std::size_t workspace_bytes(const MatmulProblem<T>& problem,
@@ -289,7 +301,7 @@ class PeerMatmulInstance : public Instance {
 
   Error verify(Verify mode) override {
     products_[at_]->finish();
-    return compare_columns(*problem_, *y_, mode);
+    return compare_columns(*problem_, *y_, mode, false);
   }
 
  private:

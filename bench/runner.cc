@@ -112,6 +112,11 @@ Setup Runner::setup(const Case& c) {
 void Runner::prepare(const Case& c) {
   if (current_.owner == &c) return;
   current_ = {};
+  if (options_.verify != Verify::off) current_.nonconforming = passes_.finding(*c.variant);
+  if (!current_.nonconforming.empty()) {
+    current_.owner = &c;
+    return;
+  }
   current_.instance = c.make(setup(c));
   current_.owner = &c;
   const double begin = now();
@@ -151,6 +156,12 @@ void Runner::run(const Case& c, benchmark::State& state) {
     current_ = {};
     if (!peers::as_peer(c.variant)) throw;
     state.SkipWithError(e.what());  // another project's refusal is that row's alone
+    return;
+  }
+  if (!current_.nonconforming.empty()) {
+    const std::string message =
+        "failed conformance: " + current_.nonconforming + "; reproduce: " + reproduce(c);
+    state.SkipWithError(message.c_str());
     return;
   }
   if (!acceptable(c, current_.error)) {

@@ -13,6 +13,7 @@
 
 #include "caches.h"
 #include "options.h"
+#include "passes.h"
 #include "rival.h"
 #include "roof.h"
 #include "suite.h"
@@ -44,6 +45,7 @@ class Runner {
     bool verified = false;
     bool compared = false;  ///< with its best peer, in turns
     std::optional<Turns> turns;
+    std::string nonconforming;  ///< what the conformance pass found; then there is no instance
   };
 
   void run(const Case& c, benchmark::State& state);
@@ -65,6 +67,7 @@ class Runner {
   ProblemCache problems_;
   Current current_;
   Rivals rivals_;
+  ConformancePasses passes_;
   std::unordered_map<std::string, const Case*> by_name_;
   std::unordered_map<std::string, const Case*> scalar_cases_;
   std::unordered_map<std::string, double> scalar_seconds_;

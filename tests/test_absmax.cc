@@ -4,11 +4,9 @@
 #include <cmath>
 #include <limits>
 
+#include "checks/absmax.h"
 #include "core/check.h"
 #include "core/stream.h"
-#include "support/absmax_checks.h"
-#include "support/guarded.h"
-#include "support/inputs.h"
 #include "support/variant_test.h"
 
 namespace {
@@ -20,35 +18,6 @@ using qb::test::Guarded;
 
 QB_VARIANT_TEST_SUITE(AbsmaxF32, qb::absmax::f32);
 QB_VARIANT_TEST_SUITE(AbsmaxF16, qb::absmax::f16);
-
-template <class T, class Fn, class Make>
-void expect_groups(Fn* kernel, const Make& make) {
-  for (const std::size_t len :
-       {1, 5, 7, 8, 9, 15, 16, 17, 32, 33, 64, 100, 128, 200, 256, 300, 600})
-    for (const std::size_t groups : {1, 7, 8, 9, 11, 16, 35})
-      for (const Against side : {Against::end, Against::begin}) {
-        const Guarded<T> x(make(groups * len), side);
-        Guarded<float> y(groups, side);
-        kernel(x.data(), groups, len, y.data());
-        for (std::size_t i = 0; i < groups; ++i) expect_absmax<T>({x.data() + i * len, len}, y[i]);
-      }
-}
-
-template <class T, class Fn>
-void expect_largest_anywhere_in_groups(Fn* kernel, T largest) {
-  constexpr std::size_t kGroups = 19;
-  for (const std::size_t len : {8, 16, 24, 32, 40, 64, 128}) {
-    std::vector<T> x(kGroups * len, T{});
-    std::vector<float> y(kGroups);
-    for (std::size_t at = 0; at < x.size(); ++at) {
-      x[at] = largest;
-      kernel(x.data(), kGroups, len, y.data());
-      x[at] = T{};
-      for (std::size_t i = 0; i < kGroups; ++i)
-        ASSERT_EQ(y[i], i == at / len ? 4.0f : 0.0f) << "length " << len << " element " << at;
-    }
-  }
-}
 
 /// Large enough for kernels that read several streams: every part of every stream counts.
 template <class T, class Fn>
@@ -81,47 +50,26 @@ void expect_beyond_the_caches(Fn* kernel, T usual, std::initializer_list<T> spec
   }
 }
 
-QB_VARIANT_TEST(AbsmaxF32, EveryLengthBetweenGuardPages) {
-  qb::test::check_absmax_every_length(kernel());
-}
-
-QB_VARIANT_TEST(AbsmaxF32, LargestAnywhereNegativeOrNan) {
-  qb::test::check_absmax_special_anywhere(kernel());
-}
-
-QB_VARIANT_TEST(AbsmaxF32, ZerosSubnormalsAndExtremes) {
-  constexpr float least = std::numeric_limits<float>::denorm_min();
-  constexpr float most = std::numeric_limits<float>::max();
-  for (const float v : {0.0f, -0.0f, least, -least, most, -most}) {
-    const std::vector<float> x(37, v);
-    float y = -1;
-    kernel()(x.data(), 1, x.size(), &y);
-    expect_absmax<float>(x, y);
-    EXPECT_FALSE(std::signbit(y));
+#define QB_ABSMAX_TESTS(Suite)                                                \
+  QB_VARIANT_TEST(Suite, EveryLengthBetweenGuardPages) {                      \
+    qb::test::check_absmax_every_length(kernel());                            \
+  }                                                                           \
+  QB_VARIANT_TEST(Suite, LargestAnywhereNegativeInfiniteOrNan) {              \
+    qb::test::check_absmax_special_anywhere(kernel());                        \
+  }                                                                           \
+  QB_VARIANT_TEST(Suite, ZerosSubnormalsAndExtremes) {                        \
+    qb::test::check_absmax_zeros_subnormals_and_extremes(kernel());           \
+  }                                                                           \
+  QB_VARIANT_TEST(Suite, Groups) { qb::test::check_absmax_groups(kernel()); } \
+  QB_VARIANT_TEST(Suite, LargestAnywhereInEveryGroup) {                       \
+    qb::test::check_absmax_largest_anywhere(kernel());                        \
   }
-}
 
-QB_VARIANT_TEST(AbsmaxF32, Groups) {
-  for (const std::size_t len : {1, 5, 32, 64, 128, 200}) {
-    const std::size_t groups = 11;
-    const Guarded<float> x(qb::test::weights(groups * len, 3), Against::end);
-    Guarded<float> y(groups);
-    kernel()(x.data(), groups, len, y.data());
-    for (std::size_t i = 0; i < groups; ++i) expect_absmax<float>({x.data() + i * len, len}, y[i]);
-  }
-}
+QB_ABSMAX_TESTS(AbsmaxF32)
+QB_ABSMAX_TESTS(AbsmaxF16)
 
-QB_VARIANT_TEST(AbsmaxF16, EveryLengthBetweenGuardPages) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against side : {Against::end, Against::begin}) {
-      std::vector<f16> finite = qb::test::half_patterns(n, 5 + unsigned(n));
-      for (f16& h : finite)
-        if ((unsigned(h) & 0x7c00u) == 0x7c00u) h = f16(unsigned(h) & 0x83ffu);
-      const Guarded<f16> x(finite, side);
-      Guarded<float> y(1);
-      kernel()(x.data(), 1, n, y.data());
-      expect_absmax<f16>({x.data(), n}, y[0]);
-    }
+QB_VARIANT_TEST(AbsmaxF32, BeyondTheCaches) {
+  expect_beyond_the_caches<float>(kernel(), 1.0f, {-3.0f, qb::test::kNan});
 }
 
 QB_VARIANT_TEST(AbsmaxF16, EveryPatternAlone) {
@@ -130,16 +78,8 @@ QB_VARIANT_TEST(AbsmaxF16, EveryPatternAlone) {
     x[bits % 19] = f16(bits);
     float y;
     kernel()(x.data(), 1, x.size(), &y);
-    ASSERT_NO_FATAL_FAILURE(expect_absmax<f16>(x, y)) << "pattern " << bits;
+    expect_absmax<f16>(x, y, "pattern " + std::to_string(bits) + ": ");
   }
-}
-
-QB_VARIANT_TEST(AbsmaxF16, Groups) {
-  expect_groups<f16>(kernel(), [](std::size_t n) { return qb::test::half_patterns(n, 3); });
-}
-
-QB_VARIANT_TEST(AbsmaxF16, LargestAnywhereInEveryGroup) {
-  expect_largest_anywhere_in_groups<f16>(kernel(), f16(0xc400));
 }
 
 QB_VARIANT_TEST(AbsmaxF16, BeyondTheCaches) {

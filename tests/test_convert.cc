@@ -4,112 +4,21 @@
 #include <bit>
 #include <limits>
 
+#include "checks/convert.h"
 #include "core/check.h"
 #include "core/stream.h"
-#include "oracle/half.h"
-#include "support/flush.h"
-#include "support/guarded.h"
-#include "support/inputs.h"
-#include "support/rounding.h"
 #include "support/variant_test.h"
 
 namespace {
 
 using qb::bf16;
 using qb::f16;
-using qb::test::Against;
-using qb::test::FlushSubnormals;
-using qb::test::Guarded;
+using namespace qb::test;
 
 QB_VARIANT_TEST_SUITE(ConvertF16ToF32, qb::convert::f16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32ToF16, qb::convert::f32_f16);
 QB_VARIANT_TEST_SUITE(ConvertBf16ToF32, qb::convert::bf16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32ToBf16, qb::convert::f32_bf16);
-
-// One conversion, told by its types: the expected pattern, and the pattern a kernel wrote.
-std::uint32_t expected(f16 x, float) { return qb::oracle::widened(x); }
-std::uint32_t expected(bf16 x, float) { return qb::oracle::widened(x); }
-std::uint32_t expected(float x, f16) { return std::uint16_t(qb::oracle::narrowed_f16(x)); }
-std::uint32_t expected(float x, bf16) { return std::uint16_t(qb::oracle::narrowed_bf16(x)); }
-std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
-std::uint32_t bits(f16 x) { return std::uint16_t(x); }
-std::uint32_t bits(bf16 x) { return std::uint16_t(x); }
-
-/// Compares what a kernel made of x[0, n) with the oracle, element by element up to the first
-/// difference.
-template <class In, class Out>
-void expect_converted(const In* x, std::size_t n, const Out* y) {
-  for (std::size_t i = 0; i < n; ++i)
-    ASSERT_EQ(expected(x[i], Out{}), bits(y[i]))
-        << std::hex << "y[0x" << i << "] of n = 0x" << n << ", from pattern 0x" << bits(x[i])
-        << ", is 0x" << bits(y[i]) << ", expected 0x" << expected(x[i], Out{});
-}
-
-template <class Fn, class Out, class In>
-void expect_converts(Fn* kernel, const std::vector<In>& x) {
-  std::vector<Out> y(x.size());
-  kernel(x.data(), x.size(), y.data());
-  expect_converted(x.data(), x.size(), y.data());
-  std::ranges::fill(y, Out{});
-  {
-    const FlushSubnormals on;
-    kernel(x.data(), x.size(), y.data());
-  }
-  SCOPED_TRACE("with subnormals flushed");
-  expect_converted(x.data(), x.size(), y.data());
-}
-
-/// n patterns of the type over its whole range: NaN, infinities and subnormals among them.
-template <class T>
-std::vector<T> patterns(std::size_t n, std::uint32_t seed) {
-  std::mt19937 words(seed);
-  std::vector<T> x(n);
-  for (T& v : x) {
-    // Floats get an exponent of a half as often as any, or most of them would overflow.
-    std::uint32_t word = words();
-    if (sizeof(T) == 4 && words() % 2) word = (word & 0x8fffffffu) + 0x30000000u;
-    std::memcpy(&v, &word, sizeof v);
-  }
-  return x;
-}
-
-template <class In, class Out, class Fn>
-void every_length_between_guard_pages(Fn* kernel) {
-  for (const std::size_t n : qb::test::lengths())
-    for (const Against x_side : {Against::end, Against::begin})
-      for (const Against y_side : {Against::end, Against::begin}) {
-        const Guarded<In> x(patterns<In>(n, unsigned(n)), x_side);
-        Guarded<Out> y(n, y_side);
-        kernel(x.data(), n, y.data());
-        ASSERT_NO_FATAL_FAILURE(expect_converted(x.data(), n, y.data()));
-      }
-}
-
-/// Runs on x[x_at, x_at + n) into y[y_at, ...) and looks for stores around the output.
-template <class In, class Out, class Fn>
-void misaligned(Fn* kernel, std::size_t n, std::size_t x_at, std::size_t y_at,
-                const std::vector<In>& x, std::vector<Out>& y) {
-  constexpr std::size_t kAround = 64;
-  const Out untouched = std::bit_cast<Out>(
-      static_cast<std::conditional_t<sizeof(Out) == 4, std::uint32_t, std::uint16_t>>(0x5a5a));
-  y.assign(y_at + n + 2 * kAround, untouched);
-  Out* const out = y.data() + kAround + y_at;
-  kernel(x.data() + x_at, n, out);
-  ASSERT_NO_FATAL_FAILURE(expect_converted(x.data() + x_at, n, out)) << x_at << ' ' << y_at;
-  const auto is_untouched = [&](Out v) { return bits(v) == bits(untouched); };
-  EXPECT_TRUE(std::all_of(y.data(), out, is_untouched)) << n << ' ' << x_at << ' ' << y_at;
-  EXPECT_TRUE(std::all_of(out + n, y.data() + y.size(), is_untouched)) << n << ' ' << y_at;
-}
-
-template <class In, class Out, class Fn>
-void misaligned_starts(Fn* kernel) {
-  const std::vector<In> x = patterns<In>(400, 11);
-  std::vector<Out> y;
-  for (const std::size_t n : {5u, 31u, 64u, 161u, 333u})
-    for (std::size_t x_at = 0; x_at < 33; ++x_at)
-      for (std::size_t y_at = 0; y_at < 33; ++y_at)
-        misaligned<In, Out>(kernel, n, x_at, y_at, x, y);
-}
 
 /// Large enough for non-temporal stores, which need an alignment that the output lacks.
 template <class In, class Out, class Fn>
@@ -118,16 +27,9 @@ void beyond_the_caches(Fn* kernel) {
   const std::size_t least = bytes / (sizeof(In) + sizeof(Out)) + 1;
   const std::vector<In> x = patterns<In>(least + 200, 5);
   std::vector<Out> y;
-  misaligned<In, Out>(kernel, least - 2, 0, 1, x, y);
+  check_convert_misaligned(kernel, least - 2, 0, 1, x, y);
   for (const std::size_t y_at : {0u, 13u})
-    misaligned<In, Out>(kernel, least + 5 * y_at, 3 * y_at % 8, y_at, x, y);
-}
-
-template <class Half>
-std::vector<Half> all_halves() {
-  std::vector<Half> x(65536);
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = Half(static_cast<std::uint16_t>(i));
-  return x;
+    check_convert_misaligned(kernel, least + 5 * y_at, 3 * y_at % 8, y_at, x, y);
 }
 
 /// A stride over all patterns: coprime to 2^32, so that low and high bits both vary.
@@ -140,11 +42,11 @@ std::vector<float> strided_floats() {
   return x;
 }
 
-#define QB_CONVERSION_TESTS(Suite, In, Out)                                          \
-  QB_VARIANT_TEST(Suite, EveryLengthBetweenGuardPages) {                             \
-    every_length_between_guard_pages<In, Out>(kernel());                             \
-  }                                                                                  \
-  QB_VARIANT_TEST(Suite, MisalignedStarts) { misaligned_starts<In, Out>(kernel()); } \
+#define QB_CONVERSION_TESTS(Suite, In, Out)                                                   \
+  QB_VARIANT_TEST(Suite, EveryLengthBetweenGuardPages) {                                      \
+    qb::test::check_convert_every_length(kernel());                                           \
+  }                                                                                           \
+  QB_VARIANT_TEST(Suite, MisalignedStarts) { qb::test::check_convert_every_start(kernel()); } \
   QB_VARIANT_TEST(Suite, BeyondTheCaches) { beyond_the_caches<In, Out>(kernel()); }
 
 QB_CONVERSION_TESTS(ConvertF16ToF32, f16, float)
@@ -152,44 +54,21 @@ QB_CONVERSION_TESTS(ConvertF32ToF16, float, f16)
 QB_CONVERSION_TESTS(ConvertBf16ToF32, bf16, float)
 QB_CONVERSION_TESTS(ConvertF32ToBf16, float, bf16)
 
-QB_VARIANT_TEST(ConvertF16ToF32, EveryPattern) {
-  expect_converts<qb::convert::convert_f16_f32_fn, float>(kernel(), all_halves<f16>());
-}
-QB_VARIANT_TEST(ConvertBf16ToF32, EveryPattern) {
-  expect_converts<qb::convert::convert_bf16_f32_fn, float>(kernel(), all_halves<bf16>());
-}
+QB_VARIANT_TEST(ConvertF16ToF32, EveryPattern) { expect_converts(kernel(), all_halves<f16>()); }
+QB_VARIANT_TEST(ConvertBf16ToF32, EveryPattern) { expect_converts(kernel(), all_halves<bf16>()); }
 
 QB_VARIANT_TEST(ConvertF32ToF16, EveryRoundingBoundary) {
-  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(),
-                                                        qb::test::rounding_boundaries<f16>());
+  expect_converts(kernel(), qb::test::rounding_boundaries<f16>());
 }
 QB_VARIANT_TEST(ConvertF32ToBf16, EveryRoundingBoundary) {
-  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(),
-                                                          qb::test::rounding_boundaries<bf16>());
+  expect_converts(kernel(), qb::test::rounding_boundaries<bf16>());
 }
 
-QB_VARIANT_TEST(ConvertF32ToF16, EveryKindOfNan) {
-  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), qb::test::nans());
-}
-QB_VARIANT_TEST(ConvertF32ToBf16, EveryKindOfNan) {
-  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), qb::test::nans());
-}
+QB_VARIANT_TEST(ConvertF32ToF16, EveryKindOfNan) { expect_converts(kernel(), qb::test::nans()); }
+QB_VARIANT_TEST(ConvertF32ToBf16, EveryKindOfNan) { expect_converts(kernel(), qb::test::nans()); }
 
-// One NaN among numbers: a kernel may treat a vector that holds one differently.
-QB_VARIANT_TEST(ConvertF32ToF16, OneNanAnywhere) {
-  for (std::size_t at = 0; at < 150; ++at) {
-    std::vector<float> x = qb::test::weights(150, 3);
-    x[at] = std::bit_cast<float>(0xff800001u);
-    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), x)));
-  }
-}
-QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) {
-  for (std::size_t at = 0; at < 150; ++at) {
-    std::vector<float> x = qb::test::weights(150, 3);
-    x[at] = std::bit_cast<float>(0xff800001u);
-    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), x)));
-  }
-}
+QB_VARIANT_TEST(ConvertF32ToF16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
+QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
 // What the rounding instructions of some CPUs get wrong, in an array long enough for the loop that
 // trusts them; and what they may be trusted with.
 QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
@@ -200,16 +79,16 @@ QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
   for (std::size_t at = 0; at < 200; ++at) {
     const float before = x[at];
     x[at] = std::bit_cast<float>(kOdd[at % std::size(kOdd)]);
-    ASSERT_NO_FATAL_FAILURE((expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), x)));
+    expect_converts(kernel(), x);
     x[at] = before;
   }
 }
 
 QB_VARIANT_TEST(ConvertF32ToF16, StrideOverAllPatterns) {
-  expect_converts<qb::convert::convert_f32_f16_fn, f16>(kernel(), strided_floats());
+  expect_converts(kernel(), strided_floats());
 }
 QB_VARIANT_TEST(ConvertF32ToBf16, StrideOverAllPatterns) {
-  expect_converts<qb::convert::convert_f32_bf16_fn, bf16>(kernel(), strided_floats());
+  expect_converts(kernel(), strided_floats());
 }
 
 // The oracle on literal patterns of IEEE 754 and of the contract.

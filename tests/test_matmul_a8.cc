@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include "core/check.h"
@@ -15,63 +16,11 @@ using qb::matmul::Format;
 using qb::matmul::Kernel;
 using qb::matmul::PackedWeights;
 using qb::matmul::WeightView;
+using qb::test::A8;
 using qb::test::Against;
 using qb::test::Codes;
 using qb::test::refusal;
 using qb::test::TestWeights;
-
-/// What each row of activations is like, in turn.
-enum Kind { kTrained, kAtMost, kTies, kTiny, kZero, kHuge, kKinds };
-
-std::vector<float> row_of(std::uint32_t kind, std::size_t k, std::uint32_t seed) {
-  std::vector<float> x = qb::test::weights(k, seed);
-  for (std::size_t i = 0; i < k; ++i) switch (kind) {
-      case kAtMost:  // every code +-127; one sign for long runs, so that sums grow
-        x[i] = i / 40 % 2 ? -3.0f : 3.0f;
-        break;
-      case kTies:  // the scale is 1: halves must be rounded as the contract says
-        x[i] = i % 32 == 0 ? 127.0f : float(int(i % 17) - 8) + 0.5f;
-        break;
-      case kTiny:  // below what has a finite inverse, in some blocks just above
-        x[i] = std::ldexp(x[i], i / 32 % 2 ? -127 : -140);
-        break;
-      case kZero:
-        x[i] = i % 2 ? 0.0f : -0.0f;
-        break;
-      case kHuge:
-        x[i] *= 1e5f;
-        break;
-      default:
-        break;
-    }
-  return x;
-}
-
-/// Quantized to int8 on the fly.
-struct A8 : qb::test::Unrounded {
-  static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
-    return qb::test::rows_in_turn(m, k, seed, kKinds, row_of);
-  }
-  static std::vector<double> factors(Format format, std::span<const float> row) {
-    return qb::oracle::quantized_activations(format, row);
-  }
-  static constexpr float kLarge = 1.0f;
-  static constexpr qb::test::Many kMany{141, {37, 4097}, {37, 4096}};
-};
-
-/// Codes at their ends, against activations at theirs: where vpmaddubsw would saturate.
-void check_extremes(const Kernel& kernel, Format format, std::size_t group) {
-  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
-    for (const float sign : {1.0f, -1.0f, 0.0f})
-      for (const std::size_t m : {1, 2, 4, 7}) {
-        const std::size_t n = 19, k = group == 1 ? 4131 : 32 * group;
-        const TestWeights w(format, n, k, group, 3, codes);
-        std::vector<float> x(m * k);
-        for (std::size_t i = 0; i < x.size(); ++i)
-          x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
-        ASSERT_NO_FATAL_FAILURE(qb::test::check_product<A8>(kernel, w, x, m, Against::end));
-      }
-}
 
 /// The longest row whose sums fit int32, every product at its largest.
 void check_longest(const Kernel& kernel, Format format, std::size_t) {
@@ -79,15 +28,14 @@ void check_longest(const Kernel& kernel, Format format, std::size_t) {
   for (const Codes codes : {Codes::largest, Codes::smallest}) {
     const TestWeights w(format, 3, k, 1, 2, codes);
     for (const std::size_t m : {1, 4})
-      ASSERT_NO_FATAL_FAILURE(qb::test::check_product<A8>(
-          kernel, w, std::vector<float>(m * k, -1.0f), m, Against::end));
+      qb::test::check_product<A8>(kernel, w, std::vector<float>(m * k, -1.0f), m, Against::end);
   }
 }
 
 /// Groups: 1 where k may be anything.
 #define QB_A8_TESTS(Suite, operation, format, ...)                     \
   QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A8, format, __VA_ARGS__) \
-  QB_TEST_EACH_GROUP(Suite, ExtremesDoNotSaturate, check_extremes, format, __VA_ARGS__)
+  QB_TEST_EACH_GROUP(Suite, ExtremesDoNotSaturate, qb::test::check_saturation, format, __VA_ARGS__)
 
 QB_A8_TESTS(MatmulA8S8, qb::matmul::a8_s8, Format::s8, 1)
 QB_A8_TESTS(MatmulA8S4, qb::matmul::a8_s4, Format::s4, 1)
@@ -146,6 +94,30 @@ TEST(MatmulA8Checked, RefusesRowsWhoseSumsMightOverflow) {
   const std::vector<std::int8_t> longer(grouped);
   EXPECT_NO_THROW(
       PackedWeights(qb::matmul::view_s8g(longer, group_scales, 1, grouped, 32), Arithmetic::a8));
+}
+
+/// As quantize refuses them: blocks of 32 have an f16 scale, rows an f32 one.
+TEST(MatmulA8Checked, RefusesBlocksWhoseScaleOverflowsF16) {
+  constexpr float kLeast = 127 * 65520.0f;  // whose scale is infinite
+  for (const Format format :
+       {Format::s8, Format::s4, Format::s8g, Format::s4g, Format::q8_0, Format::q4_0}) {
+    const TestWeights w(format, 3, 64, 32, 4);
+    PackedWeights packed(w.view(), Arithmetic::a8);
+    std::vector<float> x(128, 1.0f), y(6, -1.0f);
+    x[100] = -kLeast;
+    if (format == Format::s8 || format == Format::s4) {
+      packed.run(x, 2, y);
+    } else {
+      EXPECT_EQ(refusal([&] { packed.run(x, 2, y); }),
+                "matmul::PackedWeights::run: the scale of block 3 overflows f16: 'x'[100] is "
+                "-8321040.000000, the limit 8321040");
+      EXPECT_EQ(y, std::vector<float>(6, -1.0f));
+      x[100] = -std::nextafter(kLeast, 0.0f);
+      packed.run(x, 2, y);
+    }
+    for (const float v : y) EXPECT_TRUE(std::isfinite(v)) << v;
+    qb::test::expect_within_bound<A8>(w.view(), x, 2, y);
+  }
 }
 
 TEST(MatmulA8Checked, RefusesWhatIsNotFiniteAndWritesNothing) {

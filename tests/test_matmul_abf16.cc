@@ -10,69 +10,14 @@ using qb::matmul::Arithmetic;
 using qb::matmul::Format;
 using qb::matmul::Kernel;
 using qb::matmul::WeightView;
+using qb::test::Abf16;
 using qb::test::Against;
-using qb::test::Codes;
-
-/// What each row of activations is like, in turn.
-enum Kind { kTrained, kTies, kCancelling, kTiny, kSubnormal, kLarge, kKinds };
-
-std::vector<float> row_of(std::uint32_t kind, std::size_t k, std::uint32_t seed) {
-  std::vector<float> x = qb::test::weights(k, seed);
-  for (std::size_t i = 0; i < k; ++i) switch (kind) {
-      case kTies:  // nine significant bits, the last set: half way between two of bf16
-        x[i] = std::ldexp(float(257 + 2 * (i * 37 % 128)), int(i % 5) - 9) * (i % 3 ? 1.0f : -1.0f);
-        break;
-      case kCancelling:  // neighbours all but equal: what is rounded on the way would show
-        x[i] = i % 2 ? -x[i - 1] * 1.01f : x[i] * 1000.0f;
-        break;
-      case kTiny:  // products and sums about to underflow
-        x[i] = std::ldexp(x[i], -117);
-        break;
-      case kSubnormal:
-        x[i] = std::ldexp(x[i], i % 2 ? -130 : -138);
-        break;
-      case kLarge:
-        x[i] *= 1e20f;
-        break;
-      default:
-        break;
-    }
-  return x;
-}
-
-/// Both factors rounded to bf16.
-struct Abf16 : qb::test::Unrounded {
-  static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
-    return qb::test::rows_in_turn(m, k, seed, kKinds, row_of);
-  }
-  static std::vector<double> factors(Format, std::span<const float> row) {
-    return qb::oracle::rounded_activations(row);
-  }
-  static std::vector<double> weights(const WeightView& view, std::size_t n) {
-    return qb::oracle::rounded_weights_of_output(view, n);
-  }
-  static double packed(double value) { return qb::oracle::rounded_to_bf16(value); }
-  static double bound(const std::vector<double>& x, const std::vector<double>& w,
-                      const qb::oracle::Product& product) {
-    return qb::oracle::bound_bf16(x, w, product);
-  }
-  static constexpr float kLarge = 1e20f;
-  static constexpr qb::test::Many kMany{203, {163, 1047}, {163, 1024}};
-};
-
-void check_extremes(const Kernel& kernel, Format format, std::size_t group) {
-  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
-    for (const std::size_t m : {1, 3, 13})
-      ASSERT_NO_FATAL_FAILURE(qb::test::check_shape<Abf16>(
-          kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes));
-}
 
 QB_MATMUL_TESTS(MatmulAbf16F32, qb::matmul::abf16_f32, Abf16, Format::f32, 1)
 
 /// Groups: 1 where k may be anything.
-#define QB_ABF16_TESTS(Suite, operation, format, ...)                     \
-  QB_MATMUL_QUANTIZED_TESTS(Suite, operation, Abf16, format, __VA_ARGS__) \
-  QB_TEST_EACH_GROUP(Suite, ExtremeCodes, check_extremes, format, __VA_ARGS__)
+#define QB_ABF16_TESTS(Suite, operation, format, ...) \
+  QB_MATMUL_QUANTIZED_TESTS(Suite, operation, Abf16, format, __VA_ARGS__)
 
 QB_ABF16_TESTS(MatmulAbf16S8, qb::matmul::abf16_s8, Format::s8, 1)
 QB_ABF16_TESTS(MatmulAbf16S4, qb::matmul::abf16_s4, Format::s4, 1)

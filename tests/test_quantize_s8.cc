@@ -7,43 +7,10 @@
 #include <cmath>
 #include <cstring>
 
+#include "checks/blocks.h"
 #include "core/check.h"
-#include "oracle/int8.h"
-#include "support/dequantize_checks.h"
-#include "support/guarded.h"
-#include "support/inputs.h"
-#include "support/quantize_checks.h"
 #include "support/quantize_entries.h"
 #include "support/variant_test.h"
-
-namespace qb::test {
-
-template <>
-struct Layout<std::int8_t> {
-  static std::size_t bytes(std::size_t len) { return len; }
-  template <class X, class S>
-  static auto quantized(std::span<const X> x, std::size_t groups, std::size_t len) {
-    if constexpr (sizeof(X) == sizeof(float))
-      return oracle::quantize_s8<S>(x, groups, len);
-    else
-      return oracle::quantize_s8(x, groups, len);
-  }
-  static std::vector<std::int8_t> codes(std::size_t groups, std::size_t len) {
-    std::vector<std::int8_t> q(groups * len);
-    for (std::size_t j = 0; j < q.size(); ++j)
-      q[j] = std::int8_t(int(j * 89 + j / 256) % 255 - 127);
-    return q;
-  }
-  static int code(std::span<const std::int8_t> q, std::size_t j) { return q[j]; }
-  static constexpr std::size_t kCodes = 256;
-  static std::vector<std::int8_t> every_code(std::size_t times) {
-    std::vector<std::int8_t> q(kCodes * times);
-    for (std::size_t i = 0; i < q.size(); ++i) q[i] = std::int8_t(int(i % kCodes) - 128);
-    return q;
-  }
-};
-
-}  // namespace qb::test
 
 namespace {
 
@@ -61,41 +28,6 @@ QB_VARIANT_TEST_SUITE(DequantizeS8F16, qb::quantize::dequantize_s8_f16);
 QB_VARIANT_TEST_SUITE(QuantizeF32Q8_0, qb::quantize::quantize_f32_q8_0);
 QB_VARIANT_TEST_SUITE(DequantizeQ8_0F32, qb::quantize::dequantize_q8_0_f32);
 
-/// The groups that a quantizer has trouble with, each of `len` >= 4 elements.
-std::vector<std::vector<float>> hard_groups(std::size_t len) {
-  std::vector<std::vector<float>> list;
-  const auto add = [&](auto value_at) {
-    std::vector<float> x(len);
-    for (std::size_t j = 0; j < len; ++j) x[j] = value_at(j);
-    list.push_back(x);
-  };
-  // absmax 127 makes inv 1, so these meet the rounding as they are: halves and their neighbours.
-  for (const float scale : {1.0f, 0x1p-20f, 0x1p60f})
-    for (int first = 0; first < 127; first += int(len) / 4 + 1)
-      for (const float toward : {0.0f, -kInf, kInf})
-        add([&](std::size_t j) {
-          if (j == len / 2) return 127.0f * scale;
-          const float half = float((first + int(j)) % 127) + 0.5f;
-          const float v = toward == 0.0f ? half : std::nextafter(half, toward);
-          return (j & 1 ? -v : v) * scale;
-        });
-  add([](std::size_t j) { return j & 1 ? -0.0f : 0.0f; });
-  // Both ends of the code range, for absmax values whose inv and product round up.
-  for (const float most : {1.0f, 3.0f, 0.1f, 1.0000001f, 1.9999999f, 11.7f, 1e30f, 1e-30f})
-    add([&](std::size_t j) { return j % 3 == 0 ? most : j % 3 == 1 ? -most : most * 0.99999994f; });
-  // absmax subnormal, at the last inv that is finite and just below, and as large as it gets.
-  const float edge = 127.0f / kMost;
-  for (const float most : {kLeast, 100 * kLeast, 0x1p-126f, edge, std::nextafter(edge, 0.0f),
-                           std::nextafter(edge, 1.0f), 1e-36f, kMost, 127 * 0x1p-128f,
-                           127 * 0x1p-127f, 8321040.0f, 8321039.0f, 1e-6f, 7.5e-6f})
-    add([&](std::size_t j) {
-      return (j & 1 ? -most : most) * (1.0f - float(j % 16) / 16.0f) * (j % 5 == 4 ? 0.0f : 1.0f);
-    });
-  // Subnormal elements beside an ordinary one.
-  add([](std::size_t j) { return j == 3 ? 1.0f : float(j) * kLeast; });
-  return list;
-}
-
 // ---- f32 input, f32 scales
 
 QB_VARIANT_TEST(QuantizeF32S8, EveryLengthBetweenGuardPages) { check_every_length(kernel()); }
@@ -103,11 +35,7 @@ QB_VARIANT_TEST(QuantizeF32S8, Groups) { check_groups(kernel()); }
 QB_VARIANT_TEST(QuantizeF32S8, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S8, TiesSaturationSubnormalsAndZeroGroups) {
-  for (const std::size_t len : {4, 7, 32, 64, 65, 100, 128, 300}) {
-    const auto groups = hard_groups(len);
-    check_quantize(kernel(), joined(groups), groups.size(), len);
-    for (const auto& g : groups) check_quantize(kernel(), g, 1, len);
-  }
+  check_hard_groups(kernel(), {4, 7, 32, 64, 65, 100, 128, 300});
 }
 
 QB_VARIANT_TEST(QuantizeF32S8, NonFiniteInputStaysInItsGroup) {
@@ -120,10 +48,7 @@ QB_VARIANT_TEST(QuantizeF32S8g, Groups) { check_groups(kernel()); }
 QB_VARIANT_TEST(QuantizeF32S8g, EveryStart) { check_every_start(kernel()); }
 
 QB_VARIANT_TEST(QuantizeF32S8g, TiesSaturationSubnormalsAndZeroGroups) {
-  for (const std::size_t len : {4, 32, 64, 128, 160}) {
-    const auto groups = hard_groups(len);
-    check_quantize(kernel(), joined(groups), groups.size(), len);
-  }
+  check_hard_groups(kernel(), {4, 32, 64, 128, 160});
 }
 
 QB_VARIANT_TEST(QuantizeF32S8g, NonFiniteInputStaysInItsGroup) {
@@ -168,13 +93,9 @@ QB_VARIANT_TEST(QuantizeF16S8, NonFiniteInputStaysInItsGroup) {
 
 // ---- back
 
-QB_VARIANT_TEST(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel(), kScales); }
-QB_VARIANT_TEST(DequantizeS8gF32, LengthsGroupsAndScales) {
-  check_dequantize(kernel(), kHalfScales);
-}
-QB_VARIANT_TEST(DequantizeS8F16, LengthsGroupsAndScales) {
-  check_dequantize(kernel(), kHalfScales);
-}
+QB_VARIANT_TEST(DequantizeS8F32, LengthsGroupsAndScales) { check_dequantize(kernel()); }
+QB_VARIANT_TEST(DequantizeS8gF32, LengthsGroupsAndScales) { check_dequantize(kernel()); }
+QB_VARIANT_TEST(DequantizeS8F16, LengthsGroupsAndScales) { check_dequantize(kernel()); }
 
 QB_VARIANT_TEST(DequantizeS8F16, NotebooksWeights) {
   const std::vector<std::int8_t> q = {127, -64, 32, -16};
@@ -194,144 +115,23 @@ QB_VARIANT_TEST(DequantizeS8gF32, NonFiniteScalesStayInTheirGroups) {
 
 // ---- q8_0
 
-void expect_same_blocks(std::span<const BlockQ8_0> got, std::span<const BlockQ8_0> want,
-                        const std::string& what) {
-  ASSERT_EQ(got.size(), want.size());
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    ASSERT_EQ(qb::oracle::value(got[i].d), qb::oracle::value(want[i].d)) << what << ", block " << i;
-    for (std::size_t j = 0; j < kBlock; ++j)
-      ASSERT_EQ(int(got[i].qs[j]), int(want[i].qs[j]))
-          << what << ", block " << i << ", [" << j << "]";
-  }
-}
-
-void check_q8_0(qb::quantize::quantize_f32_q8_0_fn* kernel, const std::vector<float>& values,
-                Against side = Against::end) {
-  const std::size_t blocks = values.size() / kBlock;
-  ASSERT_EQ(values.size() % kBlock, 0u);
-  const Guarded<float> x(values, side);
-  Guarded<BlockQ8_0> y(blocks, side);
-  kernel(x.data(), blocks, y.data());
-  std::vector<BlockQ8_0> want;
-  for (std::size_t i = 0; i < blocks; ++i)
-    want.push_back(qb::oracle::quantize_q8_0(std::span(values).subspan(i * kBlock, kBlock)));
-  expect_same_blocks(y.span(), want, std::to_string(blocks) + " blocks");
-}
-
-QB_VARIANT_TEST(QuantizeF32Q8_0, BlockCountsBetweenGuardPages) {
-  for (std::size_t blocks = 0; blocks <= 100; ++blocks)
-    for (const Against side : {Against::end, Against::begin})
-      check_q8_0(kernel(), qb::test::weights(blocks * kBlock, unsigned(blocks)), side);
-}
-
+QB_VARIANT_TEST(QuantizeF32Q8_0, BlockCountsBetweenGuardPages) { check_block_counts(kernel()); }
 QB_VARIANT_TEST(QuantizeF32Q8_0, TiesSaturationSubnormalsAndZeroBlocks) {
-  const auto groups = hard_groups(kBlock);
-  check_q8_0(kernel(), joined(groups));
-  for (const auto& g : groups) check_q8_0(kernel(), g);
+  check_hard_blocks(kernel());
 }
-
-// With absmax 127, d and id are 1 and the elements meet the rounding as they are: all halves, and
-// steps of one ulp around them; then a sample of all floats up to 127.
-QB_VARIANT_TEST(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) {
-  std::vector<float> values;
-  for (int whole = 0; whole < 127; ++whole)
-    for (int step = -20; step <= 20; ++step) {
-      float v = float(whole) + 0.5f;
-      for (int i = 0; i < std::abs(step); ++i) v = std::nextafter(v, step < 0 ? 0.0f : 200.0f);
-      values.push_back(v);
-      values.push_back(-v);
-    }
-  for (std::uint32_t bits = 0x3e000000; bits < 0x42fe0000; bits += 577) {
-    float v;
-    std::memcpy(&v, &bits, sizeof v);
-    values.push_back(bits & 1 ? -v : v);
-  }
-  std::vector<float> x;
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (x.size() % kBlock == 0) x.push_back(127.0f);
-    x.push_back(values[i]);
-  }
-  x.resize((x.size() + kBlock - 1) / kBlock * kBlock);
-  x[x.size() / kBlock * kBlock - kBlock] = 127.0f;
-  check_q8_0(kernel(), x);
-}
-
-QB_VARIANT_TEST(QuantizeF32Q8_0, EveryStart) {
-  const std::vector<float> values = qb::test::weights(40 * kBlock, 4);
-  std::vector<BlockQ8_0> memory(80);
-  for (std::size_t start = 0; start < 8; ++start) {
-    kernel()(values.data() + start, 37, memory.data() + start);
-    for (std::size_t i = 0; i < 37; ++i) {
-      const BlockQ8_0 want =
-          qb::oracle::quantize_q8_0(std::span(values).subspan(start + i * kBlock, kBlock));
-      expect_same_blocks({&memory[start + i], 1}, {&want, 1}, "start " + std::to_string(start));
-    }
-  }
-}
-
+QB_VARIANT_TEST(QuantizeF32Q8_0, RoundsHalvesAwayFromZero) { check_block_rounding(kernel()); }
+QB_VARIANT_TEST(QuantizeF32Q8_0, TwoExtremes) { check_two_extremes(kernel()); }
+QB_VARIANT_TEST(QuantizeF32Q8_0, EveryStart) { check_blocks_every_start(kernel()); }
 QB_VARIANT_TEST(QuantizeF32Q8_0, NonFiniteInputStaysInItsBlock) {
-  const std::vector<float> values = qb::test::weights(21 * kBlock, 6);
-  for (const float special : {kNan, -kNan, kInf, -kInf})
-    for (std::size_t hit = 0; hit < 21; ++hit) {
-      Guarded<float> x(values, Against::end);
-      Guarded<BlockQ8_0> y(21);
-      x[hit * kBlock + hit] = special;
-      kernel()(x.data(), 21, y.data());
-      for (std::size_t i = 0; i < 21; ++i) {
-        const BlockQ8_0 want =
-            qb::oracle::quantize_q8_0(std::span(values).subspan(i * kBlock, kBlock));
-        if (i != hit) expect_same_blocks({&y[i], 1}, {&want, 1}, "beside a special");
-      }
-    }
-}
-
-std::vector<BlockQ8_0> blocks_of_codes(std::size_t blocks) {
-  std::vector<BlockQ8_0> x(blocks);
-  const std::vector<std::int8_t> q = Layout<std::int8_t>::codes(blocks, kBlock);
-  for (std::size_t i = 0; i < blocks; ++i) {
-    x[i].d = kHalfScales[i % kHalfScales.size()];
-    if (i % 5 == 1) x[i].d = f16(unsigned(x[i].d) | 0x8000u);  // nothing forbids a negative d
-    std::copy_n(&q[i * kBlock], kBlock, x[i].qs);
-    x[i].qs[i % kBlock] = -128;  // nor this code, which the encoder never writes
-  }
-  return x;
+  check_blocks_non_finite(kernel());
 }
 
 QB_VARIANT_TEST(DequantizeQ8_0F32, BlockCountsBetweenGuardPages) {
-  for (std::size_t blocks = 0; blocks <= 70; ++blocks)
-    for (const Against side : {Against::end, Against::begin}) {
-      const Guarded<BlockQ8_0> x(blocks_of_codes(blocks), side);
-      Guarded<float> y(blocks * kBlock, side);
-      kernel()(x.data(), blocks, y.data());
-      std::vector<float> want;
-      for (std::size_t i = 0; i < blocks; ++i)
-        for (const std::int8_t q : x[i].qs) want.push_back(qb::oracle::dequantized(q, x[i].d));
-      expect_same(y, want, std::to_string(blocks) + " blocks");
-    }
+  check_dequantize_block_counts(kernel());
 }
-
-QB_VARIANT_TEST(DequantizeQ8_0F32, EveryScale) {
-  for (unsigned bits = 0; bits < 0x10000; ++bits) {
-    if ((bits & 0x7c00u) == 0x7c00u) continue;
-    BlockQ8_0 x = blocks_of_codes(1)[0];
-    x.d = f16(bits);
-    std::array<float, kBlock> y, want;
-    kernel()(&x, 1, y.data());
-    for (std::size_t j = 0; j < kBlock; ++j) want[j] = qb::oracle::dequantized(x.qs[j], x.d);
-    ASSERT_EQ(std::memcmp(&y, &want, sizeof y), 0) << "scale " << qb::oracle::value(x.d);
-  }
-}
-
+QB_VARIANT_TEST(DequantizeQ8_0F32, EveryScale) { check_every_block_scale(kernel()); }
 QB_VARIANT_TEST(DequantizeQ8_0F32, NonFiniteScaleStaysInItsBlock) {
-  std::vector<BlockQ8_0> x = blocks_of_codes(9);
-  for (BlockQ8_0& block : x) block.d = f16(0x3c00);
-  x[4].d = f16(0x7e00);
-  Guarded<float> y(9 * kBlock);
-  kernel()(x.data(), 9, y.data());
-  for (std::size_t j = 0; j < y.size(); ++j)
-    if (j / kBlock != 4) {
-      ASSERT_EQ(y[j], float(x[j / kBlock].qs[j % kBlock]));
-    }
+  check_non_finite_block_scale(kernel());
 }
 
 // ---- beyond the caches, where stores may be streamed: aligned or not, in one group or many
@@ -384,13 +184,13 @@ QB_VARIANT_TEST(QuantizeF32Q8_0, PastTheCaches) {
     Guarded<BlockQ8_0> y(kBlocks, side);
     kernel()(x.data(), kBlocks, y.data());
     if (std::memcmp(y.data(), want.data(), kBlocks * sizeof(BlockQ8_0)) != 0)
-      expect_same_blocks(y.span(), want, "streamed");
+      expect_same_blocks<BlockQ8_0>(y.span(), want, "streamed");
   }
 }
 
 QB_VARIANT_TEST(DequantizeQ8_0F32, PastTheCaches) {
   constexpr std::size_t kBlocks = 220003;
-  const std::vector<BlockQ8_0> tile = blocks_of_codes(131);
+  const std::vector<BlockQ8_0> tile = blocks_of_codes<BlockQ8_0>(131);
   const std::vector<BlockQ8_0> x = repeated(tile, kBlocks);
   std::vector<float> want;
   for (const BlockQ8_0& block : tile)

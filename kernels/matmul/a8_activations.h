@@ -41,6 +41,7 @@ constexpr float kLargestFloat = 3.40282347e+38f;
 
 /// Section 3's f32 arithmetic. A zero row, and one too small for a finite inverse, is all zeros.
 [[maybe_unused]] inline Scaling row_scaling(float absmax) {
+  if (absmax == 0.0f) return {0.0f, 0.0f};  // divides nothing by 0
   const float inverse = 127.0f / absmax;
   if (!(inverse <= kLargestFloat)) return {0.0f, 0.0f};
   return {inverse, absmax / 127.0f};
@@ -48,6 +49,7 @@ constexpr float kLargestFloat = 3.40282347e+38f;
 
 /// q8_0's arithmetic; the scale still has to be rounded to f16.
 [[maybe_unused]] inline Scaling block_scaling(float absmax) {
+  if (absmax == 0.0f) return {0.0f, 0.0f};
   const float scale = absmax / 127.0f;
   const float inverse = 1.0f / scale;
   if (!(inverse <= kLargestFloat)) return {0.0f, 0.0f};

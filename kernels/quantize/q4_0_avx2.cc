@@ -71,7 +71,10 @@ struct FactorsQ4_0 {
       extreme = _mm256_load_ps(each);
     }
     d = _mm256_mul_ps(extreme, _mm256_set1_ps(-0.125f));
-    id = _mm256_div_ps(_mm256_set1_ps(1.0f), d);
+    // A block of zeros, or of a lane to spare, has the code 8 whatever id is: 1 divides nothing by
+    // 0.
+    const __m256 one = _mm256_set1_ps(1.0f);
+    id = _mm256_div_ps(one, _mm256_blendv_ps(d, one, _mm256_cmp_ps(d, zero, _CMP_EQ_OQ)));
     const __m256 finite =
         _mm256_cmp_ps(_mm256_andnot_ps(sign, id), _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
     id = _mm256_and_ps(id, finite);

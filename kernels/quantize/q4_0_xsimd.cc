@@ -52,7 +52,9 @@ inline void encode_blocks(const float* x, BlockQ4_0* y) {
   const Float d = signed_extremes(x) * Float(-0.125f);
   float scale[kLanes], factor[kLanes];
   d.store_unaligned(scale);
-  finite_or_zero(quotient(Float(1.0f), d)).store_unaligned(factor);
+  // A block of zeros, or of a lane to spare, has the code 8 whatever id is: 1 divides nothing by 0.
+  const Float divisor = xsimd::select(d == Float(0.0f), Float(1.0f), d);
+  finite_or_zero(quotient(Float(1.0f), divisor)).store_unaligned(factor);
   for (std::size_t i = 0; i < kLanes; ++i, x += kBlock, ++y) {
     y->d = f32_to_f16(scale[i]);
     const Float id(factor[i]);

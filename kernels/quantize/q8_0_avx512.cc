@@ -87,8 +87,9 @@ template <bool kStream>
 template <bool kStream>
 inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
-    // The scale and six codes, as halves; the codes' are not used.
-    const __m128 d = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
+    // The scale and six codes; as halves they might be signalling NaNs, and are not converted.
+    const __m128 d =
+        _mm_maskz_cvtph_ps(1, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
     back32<kStream>(x[i].qs, _mm512_broadcastss_ps(d), y);
   }
 }

@@ -12,13 +12,23 @@
 #include <string>
 #include <vector>
 
+#include "checks/dequantize.h"
+#include "core/check.h"
 #include "core/types.h"
 #include "formats/blocks.h"
-#include "support/dequantize_checks.h"
-#include "support/inputs.h"
-#include "support/quantize_checks.h"
 
 namespace qb::test {
+
+/// The message of the BadArgument that `call` throws; empty if it throws none.
+template <class Call>
+std::string refusal(Call call) {
+  try {
+    call();
+  } catch (const BadArgument& e) {
+    return e.what();
+  }
+  return {};
+}
 
 // `Entries` is one room:
 //   using Code, Block;

@@ -34,6 +34,15 @@ inline std::vector<float> weights(std::size_t n, std::uint32_t seed) {
   return x;
 }
 
+/// Standard normal values.
+inline std::vector<float> normal_values(std::size_t n, std::uint32_t seed) {
+  std::mt19937 words(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(n);
+  for (float& v : x) v = normal(words);
+  return x;
+}
+
 /// Every class of binary16: zeros, subnormals, ties, the largest, infinity and NaN are all there
 /// among n patterns drawn over the whole range.
 inline std::vector<f16> half_patterns(std::size_t n, std::uint32_t seed) {

@@ -1,0 +1,14 @@
+#include "passes.h"
+
+#include "conformance.h"
+#include "peers/peers.h"
+
+namespace qb::bench {
+
+const std::string& ConformancePasses::finding(const Variant& v) {
+  const auto [found, unknown] = findings_.try_emplace(&v);
+  if (unknown && !peers::as_peer(&v)) found->second = verify::conformance(v);
+  return found->second;
+}
+
+}  // namespace qb::bench

@@ -1,0 +1,224 @@
+// Checks of a product's kernel record under arithmetic A (arithmetics.h), for any weight format.
+// `group` is 1 for the layouts that take any k.
+#pragma once
+
+#include <cmath>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "checks/arithmetics.h"
+#include "checks/matmul_run.h"
+#include "oracle/rounding.h"
+
+namespace qb::test {
+
+inline constexpr std::size_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 31, 33};
+
+/// Products that brief checks still do, in m*n*k.
+inline constexpr std::size_t kBriefProduct = 40000;
+
+/// Odd everywhere for layouts that allow it; multiples of the group for those that do not. The last
+/// is longer than the pieces in which kernels walk along k.
+inline std::vector<Shape> shapes(std::size_t group) {
+  if (group == 1)
+    return {{1, 1},   {2, 2},   {3, 7},    {8, 8},    {15, 31},  {16, 64}, {17, 33},
+            {31, 63}, {33, 97}, {37, 255}, {50, 261}, {70, 523}, {9, 1061}};
+  return {{1, group},      {7, 3 * group},  {16, 2 * group},
+          {33, 4 * group}, {50, 5 * group}, {9, (1024 / group + 1) * group}};
+}
+
+/// The rows and columns of a product by the oracle: within() and error() look at y with them.
+template <class A>
+class Expected {
+ public:
+  Expected(const matmul::WeightView& view, const std::vector<float>& x, std::size_t m)
+      : view_(view), m_(m) {
+    for (std::size_t i = 0; i < m; ++i)
+      rows_.push_back(A::factors(view.format, std::span(x).subspan(i * view.w.k, view.w.k)));
+  }
+
+  /// Every output within its bound; of many rows a sample.
+  void within_bound(const std::vector<float>& y) const {
+    each([&](std::size_t i, std::size_t j, const auto& w, const oracle::Product& want) {
+      const double bound = A::bound(rows_[i], w, want), got = y[i * view_.w.n + j];
+      if (!(std::fabs(got - want.value) <= bound))
+        fail("y[", i, ",", j, "] is ", got, ", expected ", want.value, " within ", bound, "; m ",
+             m_, shape_text(view_.w));
+    });
+  }
+
+  oracle::RoundingError error(const std::vector<float>& y) const {
+    oracle::RoundingError error(oracle::additions(A::kArithmetic, view_.format, view_.w.k));
+    each([&](std::size_t i, std::size_t j, const auto&, const oracle::Product& want) {
+      error.add(y[i * view_.w.n + j], want.value, want.magnitude, view_.w.k);
+    });
+    return error;
+  }
+
+ private:
+  void each(const auto& look) const {
+    for (std::size_t j = 0; j < view_.w.n; ++j) {
+      const std::vector<double> w = A::weights(view_, j);
+      for (std::size_t i = 0; i<m_; i += m_> 64 && i + 8 < m_ ? 7 : 1)
+        look(i, j, w, oracle::product<double>(rows_[i], w));
+    }
+  }
+
+  matmul::WeightView view_;
+  std::size_t m_;
+  std::vector<std::vector<double>> rows_;
+};
+
+template <class A>
+void expect_within_bound(const matmul::WeightView& view, const std::vector<float>& x, std::size_t m,
+                         const std::vector<float>& y) {
+  Expected<A>(view, x, m).within_bound(y);
+}
+
+/// Nothing but rounding in the outputs' mean squared error, of ordinary activations.
+template <class A>
+void check_rounding(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
+                    std::size_t m, Shape s) {
+  const TestWeights w(format, s.n, s.k, group, 21, Codes::any, Against::end, Scales::ordinary);
+  const std::vector<float> x = normal_values(m * s.k, 22);
+  const Expected<A> expected(w.view(), x, m);
+  const std::vector<float> y = multiply(kernel, w.view(), x, m, Against::end, false);
+  expected.within_bound(y);
+  const oracle::RoundingError error = expected.error(y);
+  if (error.exceeded()) fail(error.text(), "; m ", m, shape_text(w.view().w));
+}
+
+template <class A>
+void check_product(const matmul::Kernel& kernel, const TestWeights& w, const std::vector<float>& x,
+                   std::size_t m, Against side) {
+  const std::vector<float> whole = multiply(kernel, w.view(), x, m, side, false);
+  expect_within_bound<A>(w.view(), x, m, whole);
+  // Column ranges and row ranges apart give the same, to the bit.
+  const Against other = side == Against::end ? Against::begin : Against::end;
+  if (whole != multiply(kernel, w.view(), x, m, other, true))
+    fail("in parts another result than in one piece; m ", m, shape_text(w.view().w));
+}
+
+template <class A>
+void check_shape(const matmul::Kernel& kernel, matmul::Format format, std::size_t m, Shape s,
+                 std::size_t group, Codes codes = Codes::any) {
+  const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
+  const Against side = seed % 2 ? Against::begin : Against::end;
+  const TestWeights w(format, s.n, s.k, group, seed, codes, side);
+  check_product<A>(kernel, w, A::activations(m, s.k, seed), m, side);
+}
+
+template <class A>
+void check_shapes(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
+                  Effort effort = Effort::thorough) {
+  const bool brief = effort == Effort::brief;
+  for (const Shape s : shapes(group))
+    for (const std::size_t m : kRows)
+      if (!brief || (s.n * s.k * m < kBriefProduct && (m < 4 || m % 2)))
+        check_shape<A>(kernel, format, m, s, group);
+}
+
+template <class A>
+void check_many_rows(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
+  Shape s = A::kMany.any_k;
+  if (group > 1) s = {A::kMany.grouped.n, (A::kMany.grouped.k + group - 1) / group * group};
+  check_shape<A>(kernel, format, A::kMany.m, s, group);
+  // More rows than any kernel takes at a time, of little else.
+  const Shape small{33, group == 1 ? 70 : group};
+  check_shape<A>(kernel, format, 269, small, group);
+}
+
+/// Codes at their ends, one after the other.
+template <class A>
+void check_extreme_codes(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
+  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
+    for (const std::size_t m : {1, 3, 13})
+      check_shape<A>(kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes);
+}
+
+/// Codes at their ends, against activations at theirs: where vpmaddubsw would saturate.
+inline void check_saturation(const matmul::Kernel& kernel, matmul::Format format,
+                             std::size_t group) {
+  for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
+    for (const float sign : {1.0f, -1.0f, 0.0f})
+      for (const std::size_t m : {1, 2, 4, 7}) {
+        const std::size_t n = 19, k = group == 1 ? 4131 : 32 * group;
+        const TestWeights w(format, n, k, group, 3, codes);
+        std::vector<float> x(m * k);
+        for (std::size_t i = 0; i < x.size(); ++i)
+          x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
+        check_product<A8>(kernel, w, x, m, Against::end);
+      }
+}
+
+/// One activation that is not zero, at every place: no lane meets another's. At every third one if
+/// brief.
+template <class A>
+void check_places(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
+                  Effort effort = Effort::thorough) {
+  const std::size_t n = 17, k = group == 1 ? 77 : 2 * group;
+  const TestWeights w(format, n, k, group, 11);
+  for (std::size_t at = 0; at < k; at += effort == Effort::brief ? 3 : 1) {
+    std::vector<float> x(k);
+    x[at] = at % 2 ? -2.0f : 2.0f;
+    check_product<A>(kernel, w, x, 1, Against::end);
+  }
+}
+
+/// An offset added and taken away again would leave its rounding error behind.
+template <class A>
+void check_zeros(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
+  for (const std::size_t m : {1, 2, 5, 8}) {
+    const Shape s{18, group == 1 ? 77 : 2 * group};
+    const TestWeights w(format, s.n, s.k, group, 5, Codes::zero);
+    std::vector<float> x = weights(m * s.k, 9);
+    for (float& v : x) v *= A::kLarge;
+    for (const float y : multiply(kernel, w.view(), x, m, Against::end, false))
+      if (y != 0.0f) fail("codes of zero give ", y, "; m ", m, shape_text(w.view().w));
+  }
+}
+
+template <class A>
+void check_empty(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
+  for (const std::size_t m : {0, 1, 7, 16})
+    for (const std::size_t n : {0, 1, 19})
+      for (const std::size_t k : {std::size_t{0}, group == 1 ? 5 : group}) {
+        if (m && n && k) continue;
+        const TestWeights w(format, n, k, group, 5);
+        const std::vector<float> y =
+            multiply(kernel, w.view(), std::vector<float>(m * k), m, Against::end, false);
+        if (y != std::vector<float>(m * n))
+          fail("no elements do not give zeros; m ", m, shape_text(w.view().w));
+      }
+}
+
+/// Whatever comes out, nothing outside the spans is touched, and it ends.
+template <class A>
+void check_non_finite(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
+  const Shape s{18, group == 1 ? 77 : 2 * group};
+  const TestWeights w(format, s.n, s.k, group, 5);
+  using Limits = std::numeric_limits<float>;
+  for (const float special :
+       {Limits::quiet_NaN(), Limits::infinity(), -Limits::infinity(), Limits::max()})
+    for (const std::size_t m : {1, 7}) {
+      std::vector<float> x(m * s.k, special);
+      multiply(kernel, w.view(), x, m, Against::end, true);
+      for (std::size_t i = 0; i < x.size(); i += 3) x[i] = 1.0f;
+      multiply(kernel, w.view(), x, m, Against::begin, false);
+    }
+}
+
+template <class A>
+void check_repacking(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
+                     Effort effort = Effort::thorough) {
+  for (const Shape s : shapes(group))
+    for (const Codes codes : {Codes::any, Codes::alternating, Codes::smallest})
+      for (const Against side : {Against::end, Against::begin}) {
+        if (effort == Effort::brief && s.n * s.k > kBriefProduct / 4) continue;
+        const TestWeights w(format, s.n, s.k, group, std::uint32_t(s.n + s.k), codes, side);
+        expect_unpack_gives_back(kernel, w.view(), side, A::packed);
+      }
+}
+
+}  // namespace qb::test

@@ -1,0 +1,131 @@
+// Weights of every canonical layout for the checks of products, against guard pages.
+#pragma once
+
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "matmul/matmul.h"
+#include "oracle/half.h"
+#include "support/guarded.h"
+#include "support/inputs.h"
+
+namespace qb::test {
+
+/// How the codes are drawn.
+enum class Codes { any, largest, smallest, alternating, zero };
+
+/// How the scales are. hard: mostly near 0.01; now and then negative (q4_0 has such), subnormal,
+/// large or zero. ordinary: near 0.01 all of them.
+enum class Scales { hard, ordinary };
+
+/// Random weights in their canonical layout, against a guard page.
+class TestWeights {
+ public:
+  TestWeights(matmul::Format format, std::size_t n, std::size_t k, std::size_t group,
+              std::uint32_t seed, Codes codes = Codes::any, Against side = Against::end,
+              Scales scales = Scales::hard)
+      : words_(seed),
+        codes_(codes),
+        hard_(scales == Scales::hard),
+        values_(n * info(format).row_bytes(k), side),
+        scales_(n * info(format).scales_of_row(k, group) * info(format).scale_bytes(), side) {
+    using matmul::Format;
+    switch (format) {
+      case Format::f32: {
+        const std::vector<float> w = test::weights(n * k, seed);
+        if (!w.empty()) std::memcpy(values_.data(), w.data(), values_.size());
+        break;
+      }
+      case Format::f16: {
+        const std::vector<float> w = test::weights(n * k, seed);
+        for (std::size_t i = 0; i < n * k; ++i) put(values_, i, oracle::to_f16(w[i]));
+        break;
+      }
+      case Format::s8:
+      case Format::s8g:
+        for (std::size_t i = 0; i < n * k; ++i) values_[i] = std::byte(code(i, 127, -128));
+        break;
+      case Format::s4:
+      case Format::s4g:
+        for (std::size_t row = 0; row < n; ++row)
+          for (std::size_t i = 0; i < k; ++i) {
+            std::byte& byte = values_[row * ((k + 1) / 2) + i / 2];
+            const auto bits = std::byte(code(i, 7, -8) & 15);
+            byte = i % 2 ? byte | bits << 4 : bits;
+          }
+        break;
+      case Format::q8_0:
+        for (std::size_t b = 0; b < n * k / 32; ++b) {
+          put(values_, 17 * b, scale());
+          for (std::size_t i = 0; i < 32; ++i)
+            values_[34 * b + 2 + i] = std::byte(code(i, 127, -128));
+        }
+        break;
+      case Format::q4_0:
+        for (std::size_t b = 0; b < n * k / 32; ++b) {
+          put(values_, 9 * b, scale());
+          for (std::size_t i = 0; i < 16; ++i)
+            values_[18 * b + 2 + i] =
+                std::byte((code(i, 7, -8) + 8) | (code(i + 16, 7, -8) + 8) << 4);
+        }
+        break;
+    }
+    for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
+      if (info(format).scale_bytes() == sizeof(float))
+        put(scales_, i, float(oracle::value(scale())));
+      else
+        put(scales_, i, scale());
+    view_ = {format,
+             {values_.data(), scales_.data(), n, k, info(format).group_of(k, group)},
+             std::as_bytes(values_.span()),
+             std::as_bytes(scales_.span())};
+  }
+
+  const matmul::WeightView& view() const { return view_; }
+
+ private:
+  template <class V>
+  static void put(Guarded<std::byte>& to, std::size_t i, V v) {
+    std::memcpy(to.data() + i * sizeof v, &v, sizeof v);
+  }
+
+  int code(std::size_t i, int most, int least) {
+    switch (codes_) {
+      case Codes::largest:
+        return most;
+      case Codes::smallest:
+        return least;
+      case Codes::alternating:
+        return i % 2 ? most : least;
+      case Codes::zero:
+        return 0;
+      case Codes::any:
+        break;
+    }
+    return least + int(words_() % unsigned(most - least + 1));
+  }
+
+  f16 scale() {
+    const float near = 0.002f + float(words_() % 1000) * 2e-5f;
+    switch (hard_ ? words_() % 16 : 4) {
+      case 0:
+        return oracle::to_f16(-near);
+      case 1:
+        return f16(1 + words_() % 1000);
+      case 2:
+        return oracle::to_f16(near * 10000.0);
+      case 3:
+        return f16(0);
+    }
+    return oracle::to_f16(near);
+  }
+
+  std::mt19937 words_;
+  Codes codes_;
+  bool hard_;
+  Guarded<std::byte> values_, scales_;
+  matmul::WeightView view_{};
+};
+
+}  // namespace qb::test
