@@ -33,6 +33,10 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
+double least(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end());
+}
+
 /// Ends of the 95 % interval of the median, by the order of the values: the binomial distribution
 /// of how many lie below it, in its normal approximation. Least and largest where they are few.
 std::pair<double, double> interval_of_median(std::vector<double> values) {
@@ -93,7 +97,7 @@ void Rivals::choose(const std::string& key, int threads) {
   if (found == peers_.end()) return;
   constexpr int kLooks = 5;            // batches of each, of which the fastest counts
   constexpr double kLongLook = 0.005;  // two of so long ones must do
-  double least = 0;
+  double fastest = 0;
   for (const Case* c : found->second) {
     std::unique_ptr<Instance> instance;
     try {
@@ -108,9 +112,9 @@ void Rivals::choose(const std::string& key, int threads) {
       take_turn(looked, threads);
       if (look >= 1 && looked.seconds.back() > kLongLook) break;
     }
-    const double seconds = *std::min_element(looked.seconds.begin(), looked.seconds.end());
-    if (best_ && seconds >= least) continue;
-    least = seconds;
+    const double seconds = least(looked.seconds);
+    if (best_ && seconds >= fastest) continue;
+    fastest = seconds;
     best_ = c;
     instance_ = std::move(instance);
   }
@@ -130,7 +134,8 @@ std::optional<Turns> Rivals::compare(const Case& own, Instance& instance) {
       (peers_turn ? peer_sum : own_sum) += next.seconds.back();
     }
     ratios.push_back(peer_sum / own_sum);
-    const std::size_t fewest = fewest_rounds((own_sum + peer_sum) / 2);
+    // By the shortest so far: one interruption makes no long call.
+    const std::size_t fewest = fewest_rounds(least(ours.seconds) + least(theirs.seconds));
     if (clock_() - begin >= kBudget && ratios.size() >= fewest) break;
   }
   const auto [low, high] = interval_of_median(ratios);

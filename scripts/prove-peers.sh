@@ -9,7 +9,7 @@
 # Each row is compared in RUNS (5) processes, since where memory comes to lie differs from process to
 # process; the median counts. WITHIN (0.02), SHAPES and ROWS can be set, and FOLDER, where runs are kept: a
 # later call with the same folder adds its runs to them.
-# docs/peer-comparison-proof.txt is what it printed last.
+# What it prints is kept as docs/peer-comparison-proof.txt.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 quantbench=${1:-build/release/bench/quantbench}
