@@ -42,7 +42,8 @@ def render(verdicts: Sequence[Verdict], settings: Settings, how: str, everything
         if not math.isfinite(v.ratio):
             lines.append(f"{v.word:<15} {'':34} {name}  ({printable(v.why, 200)})")
         elif everything or v.word not in ("same", "undecided"):
-            numbers = f"{v.ratio:7.3f} [{v.low:6.3f}, {v.high:6.3f}] noise {v.floor:4.0%}"
+            numbers = f"{v.ratio:7.3f} [{v.low:6.3f}, {v.high:6.3f}]"
+            numbers += f" noise {v.floor:4.0%}" if math.isfinite(v.floor) else " noise ?   "
             lines.append(f"{v.word:<15} {numbers}  {name}")
     counts = {word: sum(v.word == word for v in verdicts) for word in WORDS}
     told = [f"{n} {word}" for word, n in counts.items() if n or word in WORDS[:4]]
@@ -191,6 +192,12 @@ def _main(argv: Sequence[str] | None) -> int:
     )
     lines, passes = gate(verdicts, args.fail_above) if args.fail_above is not None else ([], True)
     print(render(verdicts, settings, how, args.all))
+    if lines and passes and args.noise is None and not turns and min(len(old), len(new)) < 2:
+        raise ResultsError(
+            "--fail-above",
+            "one run a side tells nothing of the spread between runs: name several a side, take turns "
+            "by --run, or say by --noise what the machine's is",
+        )
     print("\n".join(["", *lines]) if lines else "", end="\n" if lines else "")
     return 0 if passes else 1
 
