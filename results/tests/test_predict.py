@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import entries, sample
@@ -333,11 +335,21 @@ def test_a_prediction_slower_than_what_was_measured_on_that_core_is_refused():
         ("pack_s4", 64, 32, "whole"),
         ("unpack_s4", 32, 64, "whole"),
         ("something_else", 64, 64, ""),
+        ("quantize_f32_unknown", 64, 64, ""),
     ],
 )
 def test_role_of_a_loop(kernel, loaded, stored, role):
     found = loops.Loop("f", 0, (), float(loaded), float(stored), 0.0)
     assert work.work_of(kernel, found, "x86-64", 16).role == role
+
+
+def test_every_weight_format_of_the_table_has_a_size():
+    text = (Path(__file__).parents[2] / "kernels/formats/formats.inc").read_text(encoding="utf-8")
+    names = re.findall(r"^QB_FORMAT\((\w+)", text, re.MULTILINE)
+    assert len(names) > 5
+    for name in names:
+        operation, read, written = work.bytes_of(f"dequantize_{name}_f32")
+        assert operation == "dequantize" and 0 < read <= 4 and written == 4
 
 
 def test_products_are_those_of_the_arithmetic():

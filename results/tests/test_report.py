@@ -84,6 +84,20 @@ def test_peers_are_in_the_same_pictures(machines):
             assert any(t.meta["variant"] == "peer:example" for t in chart.figure.data), kind
 
 
+def test_error_is_the_whole_error(write):
+    """What quantizing the weights lost is in it: a32.s4 does not stand beside f32."""
+    data = {"context": CONTEXT, "benchmarks": []}
+    for format_, lost in (("a32.f32", 0.0), ("a32.s4", 7e-3)):
+        data["benchmarks"] += entries(
+            f"matmul/{format_}/avx2/m:1/n:8/k:8", [1.0, 1.0], ops_per_second=1e9,
+            bytes_per_second=1e9, nmse=1e-12, weights_nmse=lost,
+        )  # fmt: skip
+    machines = label_machines([load.load(write(data))])
+    (chart,) = of_kind(charts_of(machines), "error")
+    found = {t.meta["format"]: t.y[0] for t in chart.figure.data if t.meta["role"] == "row"}
+    assert found == {"a32.f32": pytest.approx(1e-12), "a32.s4": pytest.approx(7e-3)}
+
+
 def test_roofs(write):
     limits = {
         "bandwidth_1r0w/bytes:16384/threads:1": "1e11",

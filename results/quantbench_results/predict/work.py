@@ -8,9 +8,11 @@ a case of its own. A matmul's loop is one that multiplies numbers of the arithme
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from quantbench_results.predict.loops import Loop, is_integer_product, products_of
 
@@ -21,23 +23,25 @@ LEAST_SHARE = 1 / 16
 PROPORTION = 1.35
 """How far output over input may lie from what the format says: scales come with the codes."""
 
-# Bytes of one element, by the type's name in a kernel's name; scales of groups are not in it.
-_BYTES = {
-    "f32": 4.0,
-    "f16": 2.0,
-    "bf16": 2.0,
-    "s8": 1.0,
-    "s8g": 1.0,
-    "s4": 0.5,
-    "s4g": 0.5,
-    "q8_0": 34 / 32,
-    "q4_0": 18 / 32,
-    "iq4_nl": 18 / 32,
-    "mxfp4": 17 / 32,
-}
-_NAME = re.compile(
-    r"(convert|absmax|quantize|dequantize|pack|unpack)_([a-z0-9]+(?:_0|_nl)?)(?:_([a-z0-9]+(?:_0|_nl)?))?$"
-)
+_FLOATS = {"f32": 4.0, "f16": 2.0, "bf16": 2.0}
+_FORMATS = Path(__file__).parents[3] / "kernels/formats/formats.inc"
+
+
+@functools.cache
+def _bytes_of_elements() -> dict[str, float]:
+    """Bytes of one element by the type's name in a kernel's name, those of weights from the table of
+    formats itself; scales in an array of their own are not in it."""
+    found = dict(_FLOATS)
+    if _FORMATS.is_file():
+        row = r"^QB_FORMAT\((\w+),\s*\w+,\s*\w+,\s*(\d+),\s*(\d+)"
+        for name, weights, size in re.findall(
+            row, _FORMATS.read_text(encoding="utf-8"), re.MULTILINE
+        ):
+            found[name] = int(size) / int(weights)
+    return found
+
+
+_NAME = re.compile(r"(convert|absmax|quantize|dequantize|pack|unpack)_(\w+)$")
 
 
 @dataclass(frozen=True)
@@ -59,16 +63,20 @@ def bytes_of(kernel: str) -> tuple[str, float, float]:
     """(operation, bytes of input an element, bytes of output an element) of an array kernel's name;
     an operation of "" if the name does not tell."""
     match = _NAME.match(kernel)
+    sizes = _bytes_of_elements()
     if not match:
         return "", 0.0, 0.0
-    operation, first, second = match.groups()
-    if operation in ("pack", "unpack"):
-        packed = _BYTES.get(first, 0.0)
-        pair = (1.0, packed) if operation == "pack" else (packed, 1.0)  # codes, a byte each
-        return (operation, *pair) if packed else ("", 0.0, 0.0)
-    read, written = _BYTES.get(first, 0.0), _BYTES.get(second or "", 0.0)
-    known = read and (written or operation == "absmax")
-    return (operation, read, written) if known else ("", 0.0, 0.0)
+    operation, types = match.groups()
+    if operation in ("pack", "unpack", "absmax"):
+        size = sizes.get(types, 0.0)
+        codes = 1.0  # a byte each
+        pairs = {"pack": (codes, size), "unpack": (size, codes), "absmax": (size, 0.0)}
+        return (operation, *pairs[operation]) if size else ("", 0.0, 0.0)
+    for first, read in sizes.items():
+        written = sizes.get(types.removeprefix(first + "_"), 0.0)
+        if types.startswith(first + "_") and written:
+            return operation, read, written
+    return "", 0.0, 0.0
 
 
 def work_of(kernel: str, loop: Loop, arch: str, sve_bytes: int) -> Work:
