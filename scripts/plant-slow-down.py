@@ -42,7 +42,22 @@ class Slowed : public Instance {
     const double once = least_seconds(1, [this] { inner_->run(); });
     const double call = least_seconds(std::max(1.0, 2e-4 / once), [this] { inner_->run(); });
     const double step = least_seconds(1, [] { chain(1 << 16); }) / (1 << 16);
-    length_ = std::uint64_t(SHARE * call / step);
+    const double calls = std::max(1.0, 2e-4 / call);
+    double length = SHARE * call / step, nearest = 1e9;
+    std::uint64_t chosen = std::uint64_t(length);
+    Instance* self = this;
+    asm volatile("" : "+r"(self));  // called as the benchmark calls it
+    // Part of a short chain runs beside the next call's loads: lengthened until it costs its share.
+    for (int i = 0; i < 10; ++i) {
+      length_ = std::uint64_t(length);
+      const double cost = least_seconds(calls, [self] { self->run(); }) / call - 1;
+      if (std::abs(cost - SHARE) < nearest) {
+        nearest = std::abs(cost - SHARE);
+        chosen = length_;
+      }
+      length = std::max(1.0, length * std::clamp(SHARE / std::max(cost, 1e-3), 0.7, 1.6));
+    }
+    length_ = chosen;
   }
   void run() override {
     inner_->run();
@@ -79,7 +94,7 @@ def main() -> None:
     code = code.replace("VERIFY", f"{verify[1]}{verify[2]} how)")
     text = text.replace(made, "current_.instance = planted(c.name(), c.make(setup(c)));")
     at = text.index("}  // namespace\n")
-    includes = "#include <cstdint>\n#include <memory>\n#include <regex>\n#include <string>\n"
+    includes = "#include <cmath>\n#include <cstdint>\n#include <memory>\n#include <regex>\n#include <string>\n"
     runner.write_text(includes + text[:at] + code.lstrip() + "\n" + text[at:])
 
 

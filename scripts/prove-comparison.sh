@@ -66,18 +66,20 @@ tally() {  # tally <comparison's name> <exit status>
   grep -E '^(faster|slower) ' "$text" || true
 }
 
-# The files that the rounds kept, as if one side had run after the other, and one file a side.
+# The files that the rounds kept, as if nobody had taken turns: the first half of the rounds beside the
+# second half, and one file beside one of the other half.
 by_files() {  # by_files <name of the comparison in turns>
-  local all=("$output/$1"/*.json) status half
-  half=$((${#all[@]} / 2))
-  printf -v old_side '%s,' "${all[@]:0:half}"
-  printf -v new_side '%s,' "${all[@]:half}"
-  status=0
-  "$compare" "$old_side" "$new_side" --all --fail-above 5% >"$output/$1-files.txt" || status=$?
-  ((status < 2)) && tally "$1-files" "$status"
+  local first=() second=() i status=0
+  for ((i = 0; i < rounds; ++i)); do
+    if ((i * 2 < rounds)); then first+=("$output/$1"/{old,new}-$i.json)
+    else second+=("$output/$1"/{old,new}-$i.json); fi
+  done
+  "$compare" "$(IFS=,; echo "${first[*]}")" "$(IFS=,; echo "${second[*]}")" --all --fail-above 5% \
+    >"$output/$1-files.txt" 2>&1 || status=$?
+  tally "$1-files" "$status"
   # One file a side: nothing may be called changed, and the gate says that it can't tell.
   status=0
-  "$compare" "${all[0]}" "${all[half]}" --all --fail-above 5% >"$output/$1-two.txt" 2>&1 || status=$?
+  "$compare" "${first[0]}" "${second[0]}" --all --fail-above 5% >"$output/$1-two.txt" 2>&1 || status=$?
   tally "$1-two" "$((status == 1))"
 }
 

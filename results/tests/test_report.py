@@ -1,4 +1,4 @@
-"""figures.py and report.py: every row is drawn, nothing is fetched, hostile names stay text."""
+"""The charts and the report: every row is drawn, nothing is fetched, hostile names stay text."""
 
 from __future__ import annotations
 
