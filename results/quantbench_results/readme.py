@@ -244,7 +244,10 @@ class _Peers:
             tie = low is not None and high is not None and low <= 1 <= high
         else:
             peer = self.best.get(row.key)
-            found = peer and (rules.figure(peer) / rules.figure(row), peer.variant.removeprefix(PEER))
+            found = peer and (
+                rules.figure(peer) / rules.figure(row),
+                peer.variant.removeprefix(PEER),
+            )
             tie = peer is not None and rules.tied(peer, row)
         if not found:
             return ""
