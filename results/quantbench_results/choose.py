@@ -7,51 +7,76 @@ costs in time and error. `--write-tuning FILE` writes the choice for the dispatc
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quantbench_results.cli import guarded
-from quantbench_results.load import Results, ResultsError, Row, load, printable, write_text
+from quantbench_results import dispatch, rules, summary
+from quantbench_results.cli import Parser, guarded
+from quantbench_results.errors import ResultsError
+from quantbench_results.files import write_text
+from quantbench_results.load import load
+from quantbench_results.rows import Results, Row
+from quantbench_results.text import printable, printable_lines
 
 TUNING_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One variant at one shape: its time of a call, and how much slower than the fastest it is."""
+    """One variant at one shape, and how much slower than the best it is."""
 
     row: Row
     slowdown: float
-    """Median time over the fastest variant's: 1 for the fastest."""
+    """Its median time over that of the best variant: 1 for the best."""
     tied: bool
-    """Whether its repetitions overlap those of the fastest: no margin to speak of."""
+    """Whether it can't be told from the best."""
 
 
 def usable(results: Results) -> list[Row]:
-    """The rows that a choice may rest on: timed, verified, not failed. ResultsError if none."""
+    """The rows that a choice may rest on: timed, verified, not failed, and of formats and shapes
+    whose dispatched variant was measured as well. ResultsError if none is left."""
     if not results.claims_timing:
         raise ResultsError(results.path, "emulated or smoke results carry no timing to choose by")
-    rows = [row for row in results.rows if not row.failed and row.verified and row.claims_timing]
+    unknown = {row.key for row in dispatch.unmeasured(results)}
+    rows = [
+        row
+        for row in results.rows
+        if not row.failed and row.verified and row.claims_timing and row.key not in unknown
+    ]
     if not rows:
         raise ResultsError(results.path, "no verified row to choose by")
     return rows
 
 
+def warnings(results: Results) -> list[str]:
+    """What a reader must know before trusting the answer: an interrupted run, what is left out."""
+    found = []
+    if not results.complete:
+        found.append("the run was interrupted: what is missing may be what is best")
+    left_out: dict[str, list[str]] = {}
+    for row in dispatch.unmeasured(results):
+        shape = row.shape + (f"/threads:{row.threads}" if row.threads > 1 else "")
+        left_out.setdefault(f"{row.op}/{row.format}", []).append(shape)
+    if left_out:
+        names = [f"{name} ({len(shapes)} shapes)" for name, shapes in left_out.items()]
+        shown = ", ".join(names[:6]) + (f" and {len(names) - 6} more" if len(names) > 6 else "")
+        found.append(f"left out, since the dispatched variant was not measured: {shown}")
+    return found
+
+
 def rank(rows: Iterable[Row]) -> dict[tuple[str, str, str, int], list[Ranked]]:
-    """Per (op, format, shape, threads) the variants, fastest first."""
-    groups: dict[tuple[str, str, str, int], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(row.key, []).append(row)
+    """Per (op, format, shape, threads) the variants, the best first."""
     ranking = {}
-    for key, group in groups.items():
-        group = sorted(group, key=lambda row: row.median_ns)
-        best = group[0]
+    for key, group in summary.group_by_key(rows).items():
+        ordered = rules.ranked(group)
+        ties = rules.ties_of_best(ordered)
+        least = rules.figure(ordered[0])
         ranking[key] = [
-            Ranked(row, row.median_ns / best.median_ns, row.best_ns <= max(best.times_ns))
-            for row in group
+            Ranked(row, rules.figure(row) / least, row is ordered[0] or row in ties)
+            for row in ordered
         ]
     return ranking
 
@@ -67,7 +92,9 @@ class Crossover:
     winner_above: str
 
 
-def crossovers(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> dict[str, list[Crossover]]:
+def crossovers(
+    ranking: dict[tuple[str, str, str, int], list[Ranked]],
+) -> dict[str, list[Crossover]]:
     """Per op/format[/fixed dimensions][/threads:T]: where the fastest variant changes along n, or
     for matmul along m. Ties are no change."""
     lines: dict[str, list[tuple[int, list[Ranked]]]] = {}
@@ -89,7 +116,7 @@ def crossovers(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> dict[s
         points.sort(key=lambda point: point[0])
         for (below, left), (above, right) in zip(points, points[1:], strict=False):
             winner, next_winner = left[0].row.variant, right[0].row.variant
-            still = any(r.row.variant == winner and (r.tied or r.slowdown == 1) for r in right)
+            still = any(r.row.variant == winner and r.tied for r in right)
             if winner != next_winner and not still:
                 found.setdefault(name, []).append(
                     Crossover(along, below, above, winner, next_winner)
@@ -106,46 +133,49 @@ class FormatChoice:
     ns: float
     slowdown: float
     error: float | None
-    """Normalised mean squared error: the kernel's against the exact product of what it was given,
-    plus what quantizing the weights lost, where the file has it."""
+    """The whole normalised mean squared error (summary.total_error)."""
 
 
-def formats(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> dict[str, list[FormatChoice]]:
+def formats(
+    ranking: dict[tuple[str, str, str, int], list[Ranked]],
+) -> dict[str, list[FormatChoice]]:
     """Per matmul shape: the formats, fastest first, peers left out."""
-    shapes: dict[str, list[tuple[Row, float | None]]] = {}
-    for (op, _format, shape, threads), ranked in ranking.items():
+    shapes: dict[str, list[Row]] = {}
+    for (op, _, shape, threads), ranked in ranking.items():
         own = [r.row for r in ranked if not r.row.is_peer]
-        if op != "matmul" or not own:
-            continue
-        errors = [own[0].counter("nmse"), own[0].counter("weights_nmse")]
-        known = [e for e in errors if e is not None]
-        name = shape + (f"/threads:{threads}" if threads > 1 else "")
-        shapes.setdefault(name, []).append((own[0], sum(known) if known else None))
+        if op == "matmul" and own:
+            name = shape + (f"/threads:{threads}" if threads > 1 else "")
+            shapes.setdefault(name, []).append(own[0])
     choices = {}
     for name, rows in shapes.items():
-        rows.sort(key=lambda item: item[0].median_ns)
-        least = rows[0][0].median_ns
+        ordered = rules.ranked(rows)
+        least = rules.figure(ordered[0])
         choices[name] = [
-            FormatChoice(row.format, row.variant, row.median_ns, row.median_ns / least, error)
-            for row, error in rows
-        ]
+            FormatChoice(
+                row.format, row.variant, rules.figure(row), rules.figure(row) / least,
+                summary.total_error(row),
+            )
+            for row in ordered
+        ]  # fmt: skip
     return choices
 
 
 def tuning(results: Results) -> dict[str, object]:
     """What QB_TUNING reads: per operation the variant with the least geometric mean of slow-downs
-    over all its single-thread rows. Only variants that have every one of these rows compete."""
+    over all its single-thread rows. Only variants that have every one of these rows compete, and
+    only operations are in it whose dispatched variant was measured at every shape."""
     symbols = results.context.get("operations")
     if not isinstance(symbols, dict) or not symbols:
         raise ResultsError(results.path, "no 'operations' in the context: written by an old suite")
     slowdowns: dict[str, dict[str, list[float]]] = {}
     shapes: dict[str, int] = {}
+    unknown = {symbols.get(f"{row.op}/{row.format}") for row in dispatch.unmeasured(results)}
     for (op, format_, _shape, threads), ranked in rank(
         row for row in usable(results) if not row.is_peer
     ).items():
         symbol = symbols.get(f"{op}/{format_}")
         # Packing is a means of the variant that multiplies, not chosen for itself.
-        if threads != 1 or not isinstance(symbol, str) or op == "repack":
+        if threads != 1 or not isinstance(symbol, str) or op == "repack" or symbol in unknown:
             continue
         shapes[symbol] = shapes.get(symbol, 0) + 1
         for r in ranked:
@@ -165,14 +195,6 @@ def tuning(results: Results) -> dict[str, object]:
     }
 
 
-def time_text(ns: float) -> str:
-    """1234.5 ns, 12.3 us, ..."""
-    for unit, scale in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
-        if ns >= scale:
-            return f"{ns / scale:.3g} {unit}"
-    return f"{ns:.3g} ns"
-
-
 def answer(results: Results, op: str, format_: str, shape: str, most: int) -> str:
     """The whole answer as text; ResultsError if nothing is left of the rows."""
     wanted = shape.replace(",", "/")
@@ -186,9 +208,17 @@ def answer(results: Results, op: str, format_: str, shape: str, most: int) -> st
     if not rows:
         raise ResultsError(results.path, "no row has this operation, format and shape")
     ranking = rank(rows)
-    lines = [f"{results.text('cpu_name')}, {results.text('isa_enabled')}, {results.text('date')}"]
-    lines.append("\nWhich variant: fastest first, times slower than the fastest (~ is within noise)")
-    for (row_op, row_format, row_shape, threads), ranked in ranking.items():
+    return printable_lines([
+        f"{results.text('cpu_name')}, {results.text('isa_enabled')}, {results.text('date')}",
+        *_variant_lines(ranking, most),
+        *_crossover_lines(ranking),
+        *_format_lines(ranking),
+    ])  # fmt: skip
+
+
+def _variant_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]], most: int) -> list[str]:
+    lines = ["\nWhich variant: best first, times slower than the best (~ is a tie)"]
+    for (op, format_, shape, threads), ranked in ranking.items():
         tail = f"/threads:{threads}" if threads > 1 else ""
         best = ranked[0].row
         share = best.counter("roof_pct")
@@ -196,63 +226,75 @@ def answer(results: Results, op: str, format_: str, shape: str, most: int) -> st
             f"{r.row.variant} {'~' if r.tied else ''}{r.slowdown:.2f}x" for r in ranked[1:most]
         )
         lines.append(
-            f"  {row_op}/{row_format}/{row_shape}{tail}: {best.variant} {time_text(best.median_ns)}"
+            f"  {op}/{format_}/{shape}{tail}: {best.variant} {summary.time_text(rules.figure(best))} "
+            + summary.spread_text(best)
             + (f" ({share:.0f} % of the limit)" if share is not None else "")
             + (f"; then {runners}" if runners else "")
         )
-    changes = crossovers(ranking)
-    lines.append("\nWhere the winner changes")
-    for name, crossings in changes.items():
+    return lines
+
+
+def _crossover_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> list[str]:
+    lines = ["\nWhere the winner changes"]
+    for name, crossings in crossovers(ranking).items():
         for c in crossings:
             lines.append(
                 f"  {name}: {c.winner_below} up to {c.dimension}={c.below}, "
                 f"{c.winner_above} from {c.dimension}={c.above}"
             )
-    if not changes:
-        lines.append("  nowhere, in these rows")
+    return lines if len(lines) > 1 else [*lines, "  nowhere, in these rows"]
+
+
+def _format_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> list[str]:
     by_shape = formats(ranking)
-    if by_shape:
-        lines.append("\nWhich format: fastest first, with the error of its product (NMSE)")
+    lines = ["\nWhich format: fastest first, with the whole error of its product (NMSE)"] * bool(
+        by_shape
+    )
     for name, choices in by_shape.items():
         lines.append(f"  matmul {name}")
         for choice in choices:
             error = f"{choice.error:.1e}" if choice.error is not None else "unknown"
             lines.append(
-                f"    {choice.format:<12} {choice.variant:<14} {time_text(choice.ns):>9} "
+                f"    {choice.format:<12} {choice.variant:<14} {summary.time_text(choice.ns):>9} "
                 f"{choice.slowdown:5.2f}x  nmse {error}"
             )
-    return printable_lines(lines)
+    return lines
 
 
-def printable_lines(lines: Sequence[str]) -> str:
-    """The lines without characters that could fool a terminal: names come from the file."""
-    return "\n".join(printable(part, 400) for line in lines for part in line.split("\n"))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="quantbench-choose", description="Which variant and which format, on this CPU?"
     )
     parser.add_argument("results", help="a results file of quantbench")
     parser.add_argument("--op", default="", help="only this operation: matmul, absmax, ...")
-    parser.add_argument("--format", default="", dest="format_", help="only this format: a8.q4_0, ...")
+    parser.add_argument(
+        "--format", default="", dest="format_", help="only this format: a8.q4_0, ..."
+    )
     parser.add_argument("--shape", default="", help="only this shape: n:4096 or m:1,n:4096,k:4096")
     parser.add_argument("--most", type=int, default=5, help="variants shown per shape (default 5)")
     parser.add_argument(
-        "--write-tuning", metavar="FILE", help="write the choice for the dispatcher (QB_TUNING=FILE)"
+        "--write-tuning",
+        metavar="FILE",
+        help="write the choice for the dispatcher (QB_TUNING=FILE)",
     )
-    args = parser.parse_args(argv)
+    return parser
 
-    def body() -> int:
-        results = load(args.results)
-        print(answer(results, args.op, args.format_, args.shape, max(1, args.most)))
-        if args.write_tuning:
-            chosen = tuning(results)
-            write_text(args.write_tuning, json.dumps(chosen, indent=1) + "\n")
-            print(f"\nwritten: {args.write_tuning}; run with QB_TUNING={args.write_tuning}")
-        return 0
 
-    return guarded("quantbench-choose", body)
+def _main(argv: Sequence[str] | None) -> int:
+    args = _parser().parse_args(argv)
+    results = load(args.results)
+    for warning in warnings(results):
+        print(printable(f"quantbench-choose: warning: {args.results}: {warning}"), file=sys.stderr)
+    print(answer(results, args.op, args.format_, args.shape, max(1, args.most)))
+    if args.write_tuning:
+        write_text(args.write_tuning, json.dumps(tuning(results), indent=1) + "\n")
+        where = printable(args.write_tuning)
+        print(f"\nwritten: {where}; run with QB_TUNING={where}")
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    return guarded("quantbench-choose", lambda: _main(argv))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ writes docs/images/speed-light.svg and docs/images/speed-dark.svg
 
 from __future__ import annotations
 
-import argparse
 import base64
 import os
 import shutil
@@ -22,10 +21,12 @@ from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.support.ui import WebDriverWait
 
-from quantbench_results import load, readme, report
-from quantbench_results.cli import guarded
-from quantbench_results.figures import Machine
-from quantbench_results.load import ResultsError
+from quantbench_results import files, load, readme
+from quantbench_results.charts import label_machines
+from quantbench_results.cli import Parser, guarded
+from quantbench_results.errors import ResultsError
+from quantbench_results.figures.base import Machine
+from quantbench_results.page import html_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WAIT_SECONDS = 110  # a busy machine takes its time
@@ -99,7 +100,7 @@ def draw(driver: webdriver.Chrome, machine: Machine, scheme: str, width: int = 8
     """The chart of variant families in one colour scheme, as SVG."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        load.write_text(page, report.html_page([machine]))
+        files.write_text(page, html_page([machine]))
         emulate(driver, scheme=scheme)
         driver.get(page.as_uri())
         svg = driver.execute_async_script(
@@ -117,18 +118,18 @@ def source_mark(file: Path) -> str:
 
 
 def _main(argv: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="picture", description="Draws the README's picture.")
+    parser = Parser(prog="picture", description="Draws the README's picture.")
     parser.add_argument(
         "file", type=Path, nargs="?", help="default: the one that README.md's tables name"
     )
     parser.add_argument("--output", type=Path, default=Path("docs/images/speed"), metavar="PREFIX")
     options = parser.parse_args(argv)
     file = options.file or readme.named_file(Path("README.md"))
-    (machine,) = report.label_machines([load.load(file)])
+    (machine,) = label_machines([load.load(file)])
     with browser() as driver:
         for scheme in ("light", "dark"):
             path = options.output.with_name(f"{options.output.name}-{scheme}.svg")
-            load.write_text(path, draw(driver, machine, scheme) + source_mark(file) + "\n")
+            files.write_text(path, draw(driver, machine, scheme) + source_mark(file) + "\n")
             print(path)
     return 0
 

@@ -7,11 +7,13 @@ quantbench-report FILE --readme README.md --check   exit status 1 if they aren't
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from quantbench_results import load, report, summary
-from quantbench_results.load import Results, ResultsError, Row
+from quantbench_results import dispatch, files, rules, summary
+from quantbench_results.errors import ResultsError
+from quantbench_results.rows import PEER, Results, Row
+from quantbench_results.text import md as escaped
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
@@ -21,13 +23,8 @@ LEFT_OUT = ("repack",)
 
 
 def dispatched(results: Results) -> dict[tuple[str, str], str]:
-    """Per operation and format the hand-written variant whose rows are shown: the one that is
-    dispatched to, which the suite registers, and so runs, last."""
-    found = {
-        (row.op, row.format): row.variant
-        for row in _shown(results)
-        if summary.family(row.variant) == "hand"
-    }
+    """Per operation and format the variant whose rows are shown: the one that is dispatched to."""
+    found = dispatch.dispatched(results, _shown(results))
     if not found:
         raise ResultsError(results.path, "no row of a hand-written variant to show")
     return found
@@ -43,7 +40,7 @@ def _shown(results: Results) -> list[Row]:
 
 def md(text: object) -> str:
     """Text that is harmless in a table; an underscore within a name needs no escape on a README."""
-    return report.md(text).replace("\\_", "_")
+    return escaped(text).replace("\\_", "_")
 
 
 def _rate(value: float | None) -> str:
@@ -67,11 +64,13 @@ def _over_scalar(row: Row, others: Sequence[Row]) -> float | None:
     or by medians."""
     if counted := row.counter("speedup_vs_scalar"):
         return counted
-    scalar = [
-        other.median_ns for other in others
-        if other.key == row.key and summary.family(other.variant) == "scalar"
-    ]  # fmt: skip
-    return min(scalar) / row.median_ns if scalar else None
+    scalar = summary.best_of((other for other in others if other.key == row.key), "scalar")
+    return rules.figure(scalar) / rules.figure(row) if scalar else None
+
+
+def _spread(rows: Iterable[Row]) -> str:
+    """The widest spread of a line's rows."""
+    return f"{100 * max(rules.spread(row) for row in rows):.0f} %"
 
 
 def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
@@ -123,7 +122,7 @@ def array_table(results: Results) -> list[str]:
             cells.append(f"{_rate(rate / 1e9)} G/s, {_percent(row)}" if row and rate else "")
         central = at.get(middle)
         over = _over_scalar(central, rows) if central else None
-        cells.append(_times(over) if over else "")
+        cells += [_times(over) if over else "", _spread(at.values())]
         lines.append(cells)
     ours = [row for at in groups.values() for row in at.values()]
     exact = all(not row.counter("max_ulp") and row.counter("mismatches") == 0 for row in ours)
@@ -135,7 +134,7 @@ def array_table(results: Results) -> list[str]:
         for place in places
     )
     return [
-        *_table(["array operation", "variant", *places, f"× scalar ({middle})"], lines),
+        *_table(["array operation", "variant", *places, f"× scalar ({middle})", "spread"], lines),
         f"Elements a second, and the share of the limit measured in the same process at the same "
         f"working set ({lengths} elements)."
         + (" Every row is exact: no bit differs from the oracle's." if exact else ""),
@@ -171,15 +170,35 @@ def matmul_table(results: Results) -> list[str]:
             over = _over_scalar(row, rows)
             parts = [_rate(rate / 1e9), _percent(row), *([_times(over)] if over else [])]
             cells.append(", ".join(parts))
-            if (error := row.counter("nmse")) is not None:
+            if (error := summary.total_error(row)) is not None:
                 errors.append(error)
-        cells.append(f"{max(errors):.0e}" if errors else "")
+        cells += [f"{max(errors):.0e}" if errors else "", _spread(at.values())]
         lines.append(cells)
     return [
-        *_table(["matmul", "variant", *(md(shape) for shape in shapes), "NMSE"], lines),
+        *_table(["matmul", "variant", *(md(shape) for shape in shapes), "NMSE", "spread"], lines),
         "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k. NMSE is the "
-        "kernel's against the exact product of its activations with the dequantized weights: what "
-        "quantizing the weights lost is not in it.",
+        "whole error of the product: what quantizing the weights lost, and what the kernel's arithmetic "
+        "adds to the exact product of its activations with the dequantized weights.",
+        "",
+    ]
+
+
+def better_variants(results: Results) -> list[str]:
+    """Where another of our variants is faster than the dispatched one by more than their spreads."""
+    ours = {row.key: row for row in _ours(results)}
+    found = []
+    for winner in summary.best_variants(_shown(results)):
+        row = ours.get(winner.row.key)
+        if row is None or row is winner.row or rules.tied(row, winner.row):
+            continue
+        over = summary.times_text(rules.figure(row) / rules.figure(winner.row))
+        where = summary.shape_text(row).replace("×", " × ")
+        found.append(f"{md(row.op)} {md(row.format)} {where} {md(winner.row.variant)} {over}")
+    if not found:
+        return []
+    return [
+        "Where another of our variants was faster than the dispatched one by more than their spreads "
+        "together: " + "; ".join(found) + ".",
         "",
     ]
 
@@ -206,35 +225,43 @@ def _marks(lines: Sequence[str]) -> list[str]:
     return [". ".join(found) + ".", ""] if found else []
 
 
-def peer_tables(results: Results) -> list[str]:
-    """The same rows beside the fastest of the other projects' kernels on the same work: by turns,
-    or in older files by the medians of rows that were timed one after the other."""
-    by_turns = any(summary.in_turns(row) for row in _ours(results))
-    peers: dict[tuple[object, ...], Row] = {}
-    for row in _shown(results):
-        if row.is_peer and (row.key not in peers or row.median_ns < peers[row.key].median_ns):
-            peers[row.key] = row
+class _Peers:
+    """The fastest of the other projects' kernels beside each of our rows: by turns, or in older files
+    by the medians of rows that were timed one after the other."""
 
-    notes = {(row.key, row.variant): row.label for row in _shown(results) if row.is_peer}
+    def __init__(self, results: Results):
+        self.by_turns = any(summary.in_turns(row) for row in _ours(results))
+        rows = [row for row in _shown(results) if row.is_peer]
+        groups = summary.group_by_key(rows)
+        self.best = {key: best for key, group in groups.items() if (best := rules.best(group))}
+        self.notes = {(row.key, row.variant): row.label for row in rows}
 
-    def ratio(row: Row) -> tuple[float, str] | None:
-        if by_turns:
+    def cell(self, row: Row) -> str:
+        """How many times as fast our row is as which peer; ~ where that is a tie."""
+        if self.by_turns:
             found = summary.in_turns(row)
+            low, high = (row.counter(f"vs_best_peer_{end}") for end in ("low", "high"))
+            tie = low is not None and high is not None and low <= 1 <= high
         else:
-            peer = peers.get(row.key)
+            peer = self.best.get(row.key)
             found = peer and (
-                peer.median_ns / row.median_ns,
-                peer.variant.removeprefix(load.PEER),
+                rules.figure(peer) / rules.figure(row),
+                peer.variant.removeprefix(PEER),
             )
+            tie = peer is not None and rules.tied(peer, row)
         if not found:
-            return None
-        return found[0], _marked(found[1], notes.get((row.key, load.PEER + found[1]), ""))
+            return ""
+        over, name = found
+        name = _marked(name, self.notes.get((row.key, PEER + name), ""))
+        return f"{'~' if tie else ''}{summary.times_text(over)} {md(name)}"
+
+
+def peer_tables(results: Results) -> list[str]:
+    """The same rows beside the fastest of the other projects' kernels on the same work."""
+    peers = _Peers(results)
 
     def line(name: str, at: dict[str, Row], columns: Sequence[str]) -> list[str] | None:
-        cells = [md(name)]
-        for column in columns:
-            found = ratio(at[column]) if column in at else None
-            cells.append(f"{summary.times_text(found[0])} {md(found[1])}" if found else "")
+        cells = [md(name), *(peers.cell(at[c]) if c in at else "" for c in columns)]
         return cells if any(cells[1:]) else None
 
     def table(title: str, named: dict[str, dict[str, Row]], columns: Sequence[str]) -> list[str]:
@@ -254,12 +281,12 @@ def peer_tables(results: Results) -> list[str]:
     versions = summary.peer_versions(results)
     method = (
         "in turns of batches in one process (the rows' `vs_best_peer`)"
-        if by_turns
+        if peers.by_turns
         else "by the medians of rows that were timed one after the other, not in turns"
     )
     return [
         "How many times as fast these rows are as the fastest of the other projects' kernels on the "
-        f"same work, {method}, and which that is:",
+        f"same work, {method}, and which that is (~ is a tie):",
         "",
         *tables,
         *_marks(tables),
@@ -271,6 +298,8 @@ def block(results: Results, link: str) -> str:
     """All that stands between the marks."""
     if not results.claims_timing:
         raise ResultsError(results.path, "emulated or smoke results are not shown as results")
+    if not results.complete:
+        raise ResultsError(results.path, "an interrupted run's results are not shown as results")
     virtual = results.text("virtualised", "no") != "no"
     family = results.text("cpu_family_model_stepping", "")
     cpu = results.text("cpu_name") + (f" (family, model, stepping {family})" if family else "")
@@ -288,10 +317,13 @@ def block(results: Results, link: str) -> str:
             if virtual
             else ""
         )
-        + f" Medians of the variants that are dispatched to there, from [{md(link)}]({link}):",
+        + " Medians of the variants that are dispatched to there; *spread* is half of what lies between "
+        "the fastest and the slowest repetition, at least 1 %, the widest of the line; from "
+        f"[{md(link)}]({link}):",
         "",
         *array_table(results),
         *matmul_table(results),
+        *better_variants(results),
         *peer_tables(results),
         END,
     ]
@@ -345,7 +377,7 @@ def write(path: Path, results: Results, check: bool = False) -> bool:
     text = _read(path)
     wanted = replaced(text, block(results, link), path)
     if wanted != text and not check:
-        load.write_text(path, wanted)
+        files.write_text(path, wanted)
     return wanted == text
 
 

@@ -8,8 +8,9 @@ import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from quantbench_results import load
-from quantbench_results.load import Results, Row
+from quantbench_results import rules
+from quantbench_results.rows import PEER, Results, Row
+from quantbench_results.text import printable
 
 BASELINES = ("scalar", "autovec", "xsimd")
 PERCENT_OF_ERROR = 105  # beyond this share of the limit a row is a measuring error
@@ -17,7 +18,7 @@ PERCENT_OF_ERROR = 105  # beyond this share of the limit a row is a measuring er
 
 def family(variant: str) -> str:
     """scalar, autovec, xsimd, peer, or hand for intrinsics."""
-    if variant.startswith("peer:"):
+    if variant.startswith(PEER):
         return "peer"
     for name in BASELINES:
         if variant == name or variant.startswith(name + "_"):
@@ -26,9 +27,9 @@ def family(variant: str) -> str:
 
 
 def speed(row: Row) -> float | None:
-    """Operations (matmul) or bytes per second in the best repetition."""
+    """Operations (matmul) or bytes per second, of the median repetition."""
     key = "ops_per_second" if "ops_per_second" in row.counters else "bytes_per_second"
-    value = row.at_best(key)
+    value = row.counter(key)
     return value if value and value > 0 else None
 
 
@@ -37,8 +38,8 @@ def is_arithmetic(row: Row) -> bool:
 
 
 def share(row: Row) -> float | None:
-    """Percent of the measured limit in the best repetition."""
-    value = row.at_best("roof_pct")
+    """Percent of the measured limit, of the median repetition."""
+    value = row.counter("roof_pct")
     return value if value and value > 0 else None
 
 
@@ -48,9 +49,12 @@ def limit(row: Row) -> float | None:
     return 100 * rate / percent if rate and percent else None
 
 
-def spread(row: Row) -> float:
-    """How far the slowest repetition lies above the fastest: 0.02 is 2 %."""
-    return max(row.times_ns) / row.best_ns - 1 if row.times_ns else math.nan
+def total_error(row: Row) -> float | None:
+    """The whole normalised mean squared error of a product: what quantizing the weights lost and
+    what the kernel's arithmetic adds; None if the row has no error to tell."""
+    parts = [row.counter(key) for key in ("weights_nmse", "nmse")]
+    known = [part for part in parts if part is not None]
+    return sum(known) if known else None
 
 
 def error_text(row: Row) -> str:
@@ -79,10 +83,9 @@ def group_by_key(rows: Iterable[Row]) -> dict[tuple[str, str, str, int], list[Ro
     return groups
 
 
-def fastest(rows: Iterable[Row], *families: str) -> Row | None:
-    """The row of the least time among these families (all of them if none is named)."""
-    wanted = [row for row in rows if not families or family(row.variant) in families]
-    return min(wanted, key=lambda row: row.best_ns, default=None)
+def best_of(rows: Iterable[Row], *families: str) -> Row | None:
+    """The best row among these families (all of them if none is named)."""
+    return rules.best(row for row in rows if not families or family(row.variant) in families)
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,33 @@ class Standing:
     """Baseline family (scalar, autovec, xsimd, peer) -> how many times as fast as its best row."""
 
 
+@dataclass(frozen=True)
+class Best:
+    """The winner of a key among our own variants, and what it left behind."""
+
+    standing: Standing
+    ties: tuple[Row, ...]
+    """Others of ours that can't be told from it, the best of them first."""
+    runner_up: Row | None
+    """The best of ours that is certainly slower."""
+
+    @property
+    def row(self) -> Row:
+        return self.standing.row
+
+    @property
+    def margin(self) -> float | None:
+        """How many times as fast as the runner-up."""
+        return rules.figure(self.runner_up) / rules.figure(self.row) if self.runner_up else None
+
+
 def in_turns(row: Row) -> tuple[float, str] | None:
     """How many times as fast as its best peer the row was in turns with it, and the peer's name.
     None without; files from before both sides were measured alike have no interval beside it."""
     over = row.counter("vs_best_peer")
     if over is None or row.counter("vs_best_peer_low") is None:
         return None
-    name = re.search(rf"best peer: {load.PEER}([^\s;]+)", row.label)
+    name = re.search(rf"best peer: {PEER}([^\s;]+)", row.label)
     return over, name[1] if name else "unnamed"
 
 
@@ -114,17 +137,21 @@ def peer_versions(results: Results) -> str:
         number = re.match(r"[^\s,]*\d[^\s,]*( \(\d{4}-\d\d\))?", str(text))
         version = number[0] if number else str(text).split(",")[0]
         if name in named:
-            found.append(f"{name} {load.printable(version)}")
+            found.append(f"{name} {printable(version)}")
     return "; ".join(found)
 
 
 def standings(rows: Iterable[Row]) -> list[Standing]:
     found = []
     for group in group_by_key(timed(rows)).values():
-        base = {name: fastest(group, name) for name in (*BASELINES, "peer")}
+        base = {name: best_of(group, name) for name in (*BASELINES, "peer")}
         for row in group:
-            over = {name: b.best_ns / row.best_ns for name, b in base.items() if b is not None}
-            counted = row.at_best("speedup_vs_scalar")
+            over = {
+                name: rules.figure(b) / rules.figure(row)
+                for name, b in base.items()
+                if b is not None
+            }
+            counted = row.counter("speedup_vs_scalar")
             if "scalar" not in over and counted and row.threads == 1:
                 over["scalar"] = counted  # a filtered run times scalar without reporting it
             if by_turns := in_turns(row):
@@ -133,33 +160,19 @@ def standings(rows: Iterable[Row]) -> list[Standing]:
     return found
 
 
-@dataclass(frozen=True)
-class Best:
-    """The winner of a key among our own variants, and what it left behind."""
-
-    standing: Standing
-    runner_up: Row | None
-
-    @property
-    def row(self) -> Row:
-        return self.standing.row
-
-    @property
-    def margin(self) -> float | None:
-        """How many times as fast as the runner-up."""
-        return self.runner_up.best_ns / self.row.best_ns if self.runner_up else None
-
-
 def best_variants(rows: Iterable[Row]) -> list[Best]:
-    """Per key the fastest of our variants; peers compete only in `over`."""
+    """Per key the best of our variants; peers compete only in `over`."""
     groups: dict[tuple[str, str, str, int], list[Standing]] = {}
     for standing in standings(rows):
         if not standing.row.is_peer:
             groups.setdefault(standing.row.key, []).append(standing)
     found = []
     for group in groups.values():
-        group.sort(key=lambda standing: standing.row.best_ns)
-        found.append(Best(group[0], group[1].row if len(group) > 1 else None))
+        group.sort(key=lambda standing: rules.figure(standing.row))
+        ordered = [standing.row for standing in group]
+        ties = rules.ties_of_best(ordered)
+        slower = [row for row in ordered[1:] if row not in ties]
+        found.append(Best(group[0], tuple(ties), slower[0] if slower else None))
     return found
 
 
@@ -168,8 +181,8 @@ def working_set(row: Row) -> float | None:
     reported = row.counter("working_set")
     if reported:
         return reported
-    rate = row.at_best("bytes_per_second")
-    return rate * row.best_ns * 1e-9 if rate else None
+    rate = row.counter("bytes_per_second")
+    return rate * rules.figure(row) * 1e-9 if rate else None
 
 
 def size_class(row: Row, results: Results) -> str:
@@ -199,6 +212,11 @@ def scaled(value: float | None, unit: str) -> str:
 
 def speed_text(row: Row) -> str:
     return scaled(speed(row), "op/s" if is_arithmetic(row) else "B/s")
+
+
+def spread_text(row: Row) -> str:
+    """±2 %: how far the repetitions lie from the figure."""
+    return f"±{100 * rules.spread(row):.0f} %" if row.times_ns else "–"
 
 
 def times_text(value: float | None) -> str:

@@ -1,23 +1,27 @@
 """Says what is wrong with a results file, and files away those that are sound.
 
-quantbench-validate FILE...           problems, one a line; exit 1 if any file has an error
-quantbench-validate --store FILE...   the same, and copies sound files to results/<machine>/
+quantbench-validate FILE...             problems, one a line; exit 1 if any file has an error
+quantbench-validate --store FILE...     the same, and keeps sound files in results/<machine>/
+quantbench-validate --compact FILE...   the same, and rewrites them in the form in which they are kept
 """
 
 from __future__ import annotations
 
-import argparse
 import datetime
+import json
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from quantbench_results import load
-from quantbench_results.cli import guarded
-from quantbench_results.load import Results, ResultsError, Row, printable
+from quantbench_results import files, load, rules
+from quantbench_results.cli import Parser, guarded
+from quantbench_results.errors import ResultsError
+from quantbench_results.rows import Results, Row
+from quantbench_results.store import compact, store_path
 from quantbench_results.summary import PERCENT_OF_ERROR, share
+from quantbench_results.text import printable
 
 # Generous ceilings of any one core, to catch figures that no machine reaches.
 MAX_BYTES_PER_SECOND = 1.5e12  # three 64-byte accesses a cycle at 7 GHz are 1.3e12
@@ -152,7 +156,7 @@ def _row_problems(row: Row, results: Results) -> Iterator[tuple[str, str]]:
 
 
 def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:
-    moved, done = row.at_best("bytes_per_second"), row.at_best("ops_per_second")
+    moved, done = row.counter("bytes_per_second"), row.counter("ops_per_second")
     if not moved and not done:
         yield "error", "has no rate"
     if any(value < 0 for values in row.counters.values() for value in values):
@@ -173,11 +177,11 @@ def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:
     dims = row.dims
     if done and {"m", "n", "k"} <= dims.keys():
         work, rate = 2.0 * dims["m"] * dims["n"] * dims["k"], done
-    elif set(dims) == {"n"} and row.at_best("items_per_second"):
-        work, rate = float(dims["n"]), row.at_best("items_per_second") or math.nan
+    elif set(dims) == {"n"} and row.counter("items_per_second"):
+        work, rate = float(dims["n"]), row.counter("items_per_second") or math.nan
     else:
         return
-    ratio = rate * row.best_ns * 1e-9 / work if work else math.nan
+    ratio = rate * rules.figure(row) * 1e-9 / work if work else math.nan
     if not 1 - WORK_TOLERANCE <= ratio <= 1 + WORK_TOLERANCE:
         yield "error", "contradicts itself: its rate, its time and its shape do not agree"
 
@@ -191,22 +195,34 @@ def _now() -> datetime.datetime:
 
 
 def store(results: Results, root: Path | str = "results") -> Path:
-    """Copies a sound file to its place under root; ResultsError if it has none."""
+    """Keeps a sound file, in the compact form, at its place under root; ResultsError if it has none."""
     bad = errors(validate(results))
     if bad:
         raise ResultsError(results.path, f"not stored: {bad[0]}")
     if not results.claims_timing:
         raise ResultsError(results.path, "not stored: it makes no claim about time")
-    path = load.store_path(results.context, root)
-    text = results.path.read_text(encoding="utf-8")
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    path = store_path(results.context, root)
+    data = load.read_json(results.path)
+    if path.exists() and compact(load.read_json(path)) != compact(data):
         raise ResultsError(path, f"not overwritten with the different {results.path}")
-    load.write_text(path, text)
+    files.write_text(path, compact(data))
     return path
 
 
-def _main(argv: list[str] | None) -> int:
-    parser = argparse.ArgumentParser(
+def rewrite(results: Results) -> tuple[int, int]:
+    """Rewrites a file in the compact form; its bytes before and after. ResultsError, and the file as
+    it was, if it would read differently."""
+    path = results.path
+    before = path.stat().st_size
+    text = compact(load.read_json(path))
+    if load.parse(json.loads(text), path) != results:
+        raise ResultsError(path, "not rewritten: its compact form reads differently")
+    files.write_text(path, text)
+    return before, len(text.encode())
+
+
+def _parser() -> Parser:
+    parser = Parser(
         prog="quantbench-validate",
         description="Says what is wrong with results files: schema, unverified rows, missing "
         "context, impossible rates. Exit status 1: at least one error; 2: a file can't be read.",
@@ -215,7 +231,11 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument(
         "--store",
         action="store_true",
-        help="copy each sound file to <results>/<cpu>-<context>/<date>-<revision>.json",
+        help="keep each sound file as <results>/<cpu>-<context>/<date>-<revision>.json, without the "
+        "aggregates, which follow from the repetitions, and with one row a line",
+    )
+    parser.add_argument(
+        "--compact", action="store_true", help="rewrite the files themselves in that form"
     )
     parser.add_argument(
         "--results",
@@ -224,7 +244,11 @@ def _main(argv: list[str] | None) -> int:
         metavar="FOLDER",
         help="where stored files go (default: %(default)s)",
     )
-    options = parser.parse_args(argv)
+    return parser
+
+
+def _main(argv: Sequence[str] | None) -> int:
+    options = _parser().parse_args(argv)
     status = 0
     for path in options.files:
         try:
@@ -233,22 +257,33 @@ def _main(argv: list[str] | None) -> int:
             print(f"quantbench-validate: {error}", file=sys.stderr)
             status = 2
             continue
-        findings = validate(results)
-        for finding in findings:
-            print(f"{printable(str(path))}: {finding}")
-        bad = errors(findings)
-        if not bad:
-            print(f"{printable(str(path))}: valid, {len(results.rows)} rows")
+        bad = _report(results)
         status = max(status, 1 if bad else 0)
+        name = printable(str(path))
         if options.store and not bad:
             if results.claims_timing:
-                print(f"{printable(str(path))}: stored as {store(results, options.results)}")
+                print(f"{name}: stored as {store(results, options.results)}")
             else:
-                print(f"{printable(str(path))}: not stored: it makes no claim about time")
+                print(f"{name}: not stored: it makes no claim about time")
+        if options.compact:
+            before, after = rewrite(results)
+            print(f"{name}: {before} bytes, now {after}")
     return status
 
 
-def main(argv: list[str] | None = None) -> int:
+def _report(results: Results) -> bool:
+    """Prints the findings, a line each; whether there is an error among them."""
+    name = printable(str(results.path))
+    findings = validate(results)
+    for finding in findings:
+        print(f"{name}: {finding}")
+    bad = bool(errors(findings))
+    if not bad:
+        print(f"{name}: valid, {len(results.rows)} rows")
+    return bad
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     return guarded("quantbench-validate", lambda: _main(argv))
 
 

@@ -17,7 +17,11 @@ from conftest import CONTEXT, sample
 from selenium import webdriver
 from test_report import hostile
 
-from quantbench_results import load, picture, report
+from quantbench_results import load, picture
+from quantbench_results.charts import label_machines
+from quantbench_results.errors import ResultsError
+from quantbench_results.files import write_text
+from quantbench_results.page import html_page
 
 
 def test_browser_is_required_to_be_here():
@@ -42,7 +46,7 @@ def write_page(folder: Path, *files: dict) -> Path:
     """A report over these files, as a page on disk."""
     results = [load.parse(data, folder / f"{i}.json") for i, data in enumerate(files)]
     path = folder / "report.html"
-    load.write_text(path, report.html_page(report.label_machines(results)))
+    write_text(path, html_page(label_machines(results)))
     return path
 
 
@@ -340,7 +344,7 @@ def test_page_without_a_chart(browser, tmp_path):
 def test_picture(browser, tmp_path):
     results = load.parse(sample(), tmp_path / "a.json")
     for scheme in ("light", "dark"):
-        svg = picture.draw(browser, report.label_machines([results])[0], scheme)
+        svg = picture.draw(browser, label_machines([results])[0], scheme)
         assert svg.startswith("<svg") and "matmul m = 1" in svg and "NaN" not in svg
         assert "http://" not in svg.replace("http://www.w3.org/", "")
 
@@ -348,5 +352,5 @@ def test_picture(browser, tmp_path):
 def test_missing_browser_is_named(monkeypatch):
     monkeypatch.setattr(shutil, "which", lambda _: None)
     assert "chromium" in picture.missing()
-    with pytest.raises(load.ResultsError, match="chromium"), picture.browser():
+    with pytest.raises(ResultsError, match="chromium"), picture.browser():
         pass

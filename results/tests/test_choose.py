@@ -6,8 +6,10 @@ import json
 
 import pytest
 from conftest import entries, sample
+
 from quantbench_results import choose
-from quantbench_results.load import ResultsError, load
+from quantbench_results.errors import ResultsError
+from quantbench_results.load import load
 
 
 def rows_file(write, *rows, **context):
@@ -84,6 +86,41 @@ def test_unverified_and_failed_rows_do_not_count(write):
         del entry["mismatches"]
     results = rows_file(write, unverified, array("a", 64, 10))
     assert {row.variant for row in choose.usable(results)} == {"a"}
+
+
+def interrupted(write, **context):
+    """Two formats whole, of a third only what runs first."""
+    data = sample({"complete": False, **context,
+                   "operations": {f"absmax/{f}": f"absmax_{f}" for f in ("f32", "f16", "bf16")}})  # fmt: skip
+    data["benchmarks"] = [
+        *array("autovec", 64, 20), *array("avx2", 64, 10),
+        *array("autovec", 64, 20, format_="f16"), *array("avx2", 64, 10, format_="f16"),
+        *array("autovec", 64, 20, format_="bf16"),
+    ]  # fmt: skip
+    return write(data)
+
+
+@pytest.mark.parametrize(
+    "context", [{}, {"dispatched": {f"absmax/{f}": "avx2" for f in ("f32", "f16", "bf16")}}]
+)
+def test_an_interrupted_file_is_warned_about(write, capsys, tmp_path, context):
+    path = interrupted(write, **context)
+    tuning = tmp_path / "tuning.json"
+    assert choose.main([str(path), "--write-tuning", str(tuning)]) == 0
+    said = capsys.readouterr()
+    assert "warning" in said.err and "interrupted" in said.err
+    assert "left out" in said.err and "absmax/bf16 (1 shapes)" in said.err
+    assert "absmax/bf16" not in said.out and "absmax/f16" in said.out
+    assert json.loads(tuning.read_text())["variants"] == {"absmax_f32": "avx2", "absmax_f16": "avx2"}
+
+
+def test_a_dispatched_variant_that_failed_leaves_its_format_out(write, capsys):
+    path = interrupted(write, complete=True,
+                       dispatched={"absmax/f32": "avx2", "absmax/f16": "avx512"})  # fmt: skip
+    assert choose.main([str(path)]) == 0
+    said = capsys.readouterr()
+    assert "absmax/f16 (1 shapes)" in said.err and "interrupted" not in said.err
+    assert "absmax/f32" in said.out and "absmax/f16" not in said.out
 
 
 def test_refuses_emulated_results(write):

@@ -8,6 +8,7 @@ from pathlib import Path
 from conftest import sample
 
 from quantbench_results import load, report, validate
+from quantbench_results.errors import ResultsError
 
 RESULTS = Path(__file__).parents[1]
 
@@ -38,6 +39,24 @@ def test_two_machines_stored_indexed_and_reported(write, tmp_path):
     assert all(cpu in page and cpu in text for cpu in names)
 
 
+def test_machines_are_counted_not_files(write, tmp_path):
+    root = tmp_path / "results"
+    for day, compiler in ((1, "GNU 12"), (2, "GNU 12"), (3, "Clang 14")):
+        date = f"2026-01-0{day}T00:00:00+00:00"
+        file = load.load(write(sample({"date": date, "compiler": compiler}), f"in/{day}.json"))
+        validate.store(file, root)
+    partial = {"date": "2026-01-04T00:00:00+00:00", "complete": False}
+    validate.store(load.load(write(sample(partial), "in/4.json")), root)
+    assert report.main(["--results", str(root), "--index"]) == 0
+    index = (root / "index.md").read_text(encoding="utf-8")
+    assert "3 machines, 4 files" in index
+    assert index.count("| interrupted |") == 1 and index.count("| complete |") == 3
+    assert report.main([str(root), "--output", str(tmp_path / "all")]) == 0
+    page = (tmp_path / "all.html").read_text(encoding="utf-8")
+    assert "<h1>quantbench: 3 machines, 4 files</h1>" in page
+    assert "interrupted" in (tmp_path / "all.md").read_text(encoding="utf-8")
+
+
 def test_a_file_stored_twice_is_one_and_a_different_one_is_refused(write, tmp_path):
     root = tmp_path / "results"
     first = load.load(write(sample(), "in/a.json"))
@@ -45,7 +64,7 @@ def test_a_file_stored_twice_is_one_and_a_different_one_is_refused(write, tmp_pa
     other = load.load(write(sample(scale=2.0), "in/b.json"))
     try:
         validate.store(other, root)
-    except load.ResultsError as error:
+    except ResultsError as error:
         assert "not overwritten" in str(error)
     else:
         raise AssertionError("overwritten")

@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from conftest import entries, sample
 
-from quantbench_results import load, predict
-from quantbench_results.load import ResultsError
-from quantbench_results.predict import Function, Instruction, Modelled
+from quantbench_results import load
+from quantbench_results.errors import ResultsError
+from quantbench_results.predict import (
+    accesses,
+    command,
+    cores,
+    judge,
+    loops,
+    model,
+    objects,
+    output,
+    work,
+)
+from quantbench_results.predict.model import Modelled
+from quantbench_results.predict.objects import Function, Instruction
 
 X86 = """
 absmax.o:	file format elf64-x86-64
@@ -40,7 +54,7 @@ Disassembly of section .text:
 
 @pytest.fixture
 def functions():
-    return predict.parse_disassembly(X86)
+    return objects.parse_disassembly(X86)
 
 
 def test_disassembly(functions):
@@ -53,25 +67,25 @@ def test_disassembly(functions):
 
 def test_reaches_what_is_called(functions):
     kernel = "_ZN2qb6absmax15absmax_f32_avx2EPKfm"
-    assert predict.reachable([kernel], functions) == [
+    assert objects.reachable([kernel], functions) == [
         kernel, "_ZN2qb6absmax12_GLOBAL__N_14tailEPKfm"]  # fmt: skip
-    assert predict.reachable(["unknown"], functions) == []
+    assert objects.reachable(["unknown"], functions) == []
 
 
 def test_an_address_yet_to_be_filled_in_is_no_call():
     text = "0000000000000000 <first>:\n   0:      	ret\n0000000000000004 <second>:\n"
     text = "Disassembly of section .text:\n" + text
     text += "   4:      	adrp	x0, 0x0 <first>\n		0000000000000004:  R_AARCH64_ADR_PREL_PG_HI21	.rodata\n"
-    assert predict.reachable(["second"], predict.parse_disassembly(text)) == ["second"]
+    assert objects.reachable(["second"], objects.parse_disassembly(text)) == ["second"]
 
 
 def test_loop_and_its_work(functions):
-    (loop,) = predict.loops_of(functions["_ZN2qb6absmax15absmax_f32_avx2EPKfm"], "x86-64")
+    (loop,) = loops.loops_of(functions["_ZN2qb6absmax15absmax_f32_avx2EPKfm"], "x86-64")
     assert (loop.address, len(loop.instructions)) == (0x20, 6)
     assert loop.loaded == 64  # not the spill at the stack pointer, which does not move
     assert loop.stored == 0
-    assert predict.elements_of("absmax_f32", loop) == 16
-    text = predict.assembly(loop, "x86-64")
+    assert work.work_of("absmax_f32", loop, "x86-64", 16) == work.Work("whole", 16)
+    text = model.assembly(loop, "x86-64")
     assert text.startswith(".intel_syntax noprefix\n.Lloop:\n") and "\tjb\t.Lloop\n" in text
 
 
@@ -89,7 +103,7 @@ def test_only_innermost_loops_without_calls():
         (36, "jne", "0x18"),
     ]
     function = Function("f", [Instruction(*line) for line in body])
-    assert [loop.address for loop in predict.loops_of(function, "x86-64")] == [4]
+    assert [loop.address for loop in loops.loops_of(function, "x86-64")] == [4]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +131,7 @@ def test_only_innermost_loops_without_calls():
 )
 def test_arm_accesses(text, size, stored):
     mnemonic, operands = text.split(" ", 1)
-    access = predict._arm_access(Instruction(0, mnemonic, operands), 32)
+    access = accesses.arm_access(Instruction(0, mnemonic, operands), 32)
     assert access is not None and access[:2] == (size, stored)
     assert "x0" in access[2] or "x1" in access[2]
 
@@ -127,7 +141,7 @@ def test_arm_accesses(text, size, stored):
 )
 def test_arm_non_accesses(text):
     mnemonic, operands = text.split(" ", 1)
-    assert predict._arm_access(Instruction(0, mnemonic, operands), 16) is None
+    assert accesses.arm_access(Instruction(0, mnemonic, operands), 16) is None
 
 
 @pytest.mark.parametrize(
@@ -142,7 +156,7 @@ def test_arm_non_accesses(text):
 )
 def test_x86_accesses(text, size, stored):
     mnemonic, operands = text.split(" ", 1)
-    access = predict._x86_access(Instruction(0, mnemonic, operands))
+    access = accesses.x86_access(Instruction(0, mnemonic, operands))
     assert access is not None and access[:2] == (size, stored)
 
 
@@ -165,7 +179,7 @@ def test_x86_accesses(text, size, stored):
 )  # fmt: skip
 def test_products(arch, lines, products):
     body = [Instruction(0, *line.split(" ", 1)) for line in lines]
-    assert predict.products_of(body, arch, 32) == products
+    assert loops.products_of(body, arch, 32) == products
 
 
 @pytest.mark.parametrize(
@@ -179,7 +193,7 @@ def test_products(arch, lines, products):
     ],
 )
 def test_exported_name(symbol, name):
-    assert predict.exported_name(symbol) == name
+    assert objects.exported_name(symbol) == name
 
 
 @pytest.mark.parametrize(
@@ -188,7 +202,7 @@ def test_exported_name(symbol, name):
      ("neon_i8mm", "neon_i8mm")],
 )  # fmt: skip
 def test_isa_of(variant, isa):
-    assert predict.isa_of(variant) == isa
+    assert objects.isa_of(variant) == isa
 
 
 def test_records_hold_their_kernels_functions():
@@ -203,9 +217,9 @@ def test_records_hold_their_kernels_functions():
         "0000000000000050 R_X86_64_64              .text+0x200\n"
         "0000000000000010 R_X86_64_64              .text+0x200\n"
     )
-    records = predict.parse_records(symbols, relocations, functions)
+    records = objects.parse_records(symbols, relocations, functions)
     assert records == {"_ZN2qb6matmul11matmul_neonE": {"run", "pack"}}
-    assert predict.kernels(symbols, records, "neon") == {"matmul": {"run", "pack"}}
+    assert objects.kernels(symbols, records, "neon") == {"matmul": {"run", "pack"}}
 
 
 def test_summary_names_the_busiest_units():
@@ -225,14 +239,14 @@ def test_summary_names_the_busiest_units():
         ],
         "TargetInfo": {"Resources": ["V1UnitV0", "V1UnitV1.\x01", "V1UnitL"]},
     }  # fmt: skip
-    assert predict.summarise(report) == (10.0, "V0 V1", 8.0)
+    assert model.summarise(report) == (10.0, "V0 V1", 8.0)
 
 
 def loop(kernel="absmax_f32", variant="neon", core="neoverse-n1", **more):
     values = {
         "kernel": kernel, "room": "absmax", "variant": variant, "function": "f", "loop": 0,
         "core": core, "instructions": 9, "cycles": 10.0, "binding": "V0 V1", "bound_cycles": 9.0,
-        "loaded": 64.0, "stored": 0.0, "products": 0.0, "elements": 16.0, **more,
+        "loaded": 64.0, "stored": 0.0, "products": 0.0, "elements": 16.0, "role": "whole", **more,
     }  # fmt: skip
     return Modelled(**values)
 
@@ -242,10 +256,10 @@ def test_markdown():
         loop(),
         loop(variant="avx2", core="znver3", cycles=2.0, bound_cycles=2.0),
         loop("matmul_a8_s8", products=64.0, elements=0.0),
-        loop("pack_x", elements=0.0),
         loop(variant="sve", core="neoverse-v1", cycles=math.nan, error="unknown <instruction>"),
     ]
-    text = predict.markdown(found, {("absmax_f32", "avx2"): 0.15}, "a.json")
+    measured = judge.Measured("a.json", None, {("absmax_f32", "avx2"): 0.15})
+    text = output.markdown(found, measured)
     assert text.startswith("# Predicted by a pipeline model, not measured")
     # An architecture's table has its own cores, and what was measured only where anything was.
     arm, x86 = text.index("## Array operations, AArch64"), text.index("## Array operations, x86-64")
@@ -255,14 +269,13 @@ def test_markdown():
     assert "## Matmul, AArch64" in text and "## Matmul, x86-64" not in text
     assert "| absmax_f32 | neon | 625, V0…V1 90 % |" in text
     assert "| matmul_a8_s8 | neon | 156, V0…V1 90 % |" in text
-    assert "10.0 an iteration" in text
     assert "not modelled" in text and "- sve on neoverse-v1: unknown" in text
     assert "- absmax_f32 neon on Neoverse N1: 90 % (V0 V1), the twin 100 %" in text
 
 
 @pytest.mark.parametrize("isa", ["avx512", "avx512vnni", "avx512bf16"])
 def test_cores_of_both_makers_show_avx512(isa):
-    assert {core.name for core in predict.CORES if isa in core.isas} == {"znver4", "sapphirerapids"}
+    assert {core.name for core in cores.CORES if isa in core.isas} == {"znver4", "sapphirerapids"}
 
 
 @pytest.mark.parametrize(
@@ -271,51 +284,125 @@ def test_cores_of_both_makers_show_avx512(isa):
      ("Zn4FP1", "FP1"), ("SPRPort05", "Port05"), ("ADLPPort05", "Port05")],
 )  # fmt: skip
 def test_unit_names(resource, name):
-    assert predict.unit_name(resource) == name
+    assert model.unit_name(resource) == name
 
 
-def test_the_slowest_pass_is_shown_but_of_a_matmul_the_widest_tile():
-    passes = [loop(cycles=4.0), loop(cycles=9.0), loop(cycles=math.nan, error="no")]
-    assert predict.slowest(passes) is passes[1]
-    tiles = [
-        loop("matmul_a8_s8", products=64.0, elements=0),
-        loop("matmul_a8_s8", products=8.0, elements=0),
-    ]
-    assert predict.slowest(tiles) is tiles[0]
+def test_the_cheapest_loop_that_does_the_work_is_shown():
+    def told(*found):
+        (prediction,) = judge.predictions(found).values()
+        return prediction
+
+    cases = [loop(cycles=9.0), loop(cycles=4.0), loop(cycles=math.nan, error="no")]
+    assert told(*cases).loop is cases[1]
+    # A loop that only looks for the largest magnitude is not what quantizing costs ...
+    first = loop("quantize_f16_q8_0", cycles=1.0, role="first pass")
+    assert told(first).loop is None
+    whole = loop("quantize_f16_q8_0", cycles=8.0)
+    assert told(first, whole).cost == pytest.approx(8 / 16)
+    # ... but with one scale for all it is part of it.
+    first, whole = (loop("quantize_f16_s8", cycles=c, role=r)
+                    for c, r in ((1.0, "first pass"), (8.0, "whole")))  # fmt: skip
+    assert told(first, whole).cost == pytest.approx(9 / 16)
+
+
+def test_a_prediction_slower_than_what_was_measured_on_that_core_is_refused():
+    (zen4,) = (core for core in cores.CORES if core.name == "znver4")
+    found = [loop(variant="avx2", core=name) for name in ("znver3", "znver4")]
+    measured = judge.Measured("a.json", zen4, {("absmax_f32", "avx2"): 0.4})
+    told = judge.predictions(found, measured)
+    assert {key[2]: p.refused for key, p in told.items()} == {"znver3": False, "znver4": True}
+    text = output.markdown(found, measured)
+    assert "| absmax_f32 | avx2 | 625, V0…V1 90 % | *refused: 625* | 400 |" in text
+    assert "(1 of 1)" in text
+    assert [line.rsplit(",", 1)[1] for line in output.table(found, told).splitlines()] == [
+        "used", "used", "refused"]  # fmt: skip
+    assert not any(p.refused for p in judge.predictions(
+        found, judge.Measured("a.json", zen4, {("absmax_f32", "avx2"): 0.62})).values())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kernel", "loaded", "stored", "role"),
+    [
+        ("absmax_f32", 256, 0, "whole"),
+        ("absmax_f32", 256, 8, "whole"),  # maxima of groups
+        ("absmax_f32", 64, 64, ""),
+        ("convert_f32_bf16", 64, 32, "whole"),
+        ("convert_f32_bf16", 64, 64, ""),
+        ("convert_f32_bf16", 64, 0, ""),
+        ("quantize_f32_s8g", 128, 36, "whole"),  # with a scale
+        ("quantize_f16_s8", 128, 0, "first pass"),
+        ("dequantize_q4_0_f32", 18, 128, "whole"),
+        ("pack_s4", 64, 32, "whole"),
+        ("unpack_s4", 32, 64, "whole"),
+        ("something_else", 64, 64, ""),
+        ("quantize_f32_unknown", 64, 64, ""),
+    ],
+)
+def test_role_of_a_loop(kernel, loaded, stored, role):
+    found = loops.Loop("f", 0, (), float(loaded), float(stored), 0.0)
+    assert work.work_of(kernel, found, "x86-64", 16).role == role
+
+
+def test_every_weight_format_of_the_table_has_a_size():
+    text = (Path(__file__).parents[2] / "kernels/formats/formats.inc").read_text(encoding="utf-8")
+    names = re.findall(r"^QB_FORMAT\((\w+)", text, re.MULTILINE)
+    assert len(names) > 5
+    for name in names:
+        operation, read, written = work.bytes_of(f"dequantize_{name}_f32")
+        assert operation == "dequantize" and 0 < read <= 4 and written == 4
+
+
+def test_products_are_those_of_the_arithmetic():
+    lines = ["vmulps ymm0, ymm1, ymm2", "vfmadd231ps ymm0, ymm1, ymm2"]
+    body = tuple(Instruction(0, *line.split(" ", 1)) for line in lines)
+    scaling = loops.Loop("f", 0, body, 64.0, 0.0, 8.0)
+    assert work.work_of("matmul_a8_q8_0", scaling, "x86-64", 16).role == ""
+    assert work.work_of("matmul_a32_q8_0", scaling, "x86-64", 16) == work.Work("whole", products=8)
 
 
 def test_loops_for_data_beyond_the_caches_are_not_shown():
-    def made(address, mnemonic):
-        body = (Instruction(address, mnemonic, "ymmword ptr [rdi], ymm0"),)
-        return predict.Loop("f", address, body, 64.0, 64.0, 0.0)
+    def made(streaming):
+        found = loops.Loop("f", 0, (), 64.0, 128.0, 0.0, streaming)
+        return found, work.work_of("convert_f16_f32", found, "x86-64", 16)
 
-    assert [
-        l.address
-        for l in predict.hottest("convert_f16_f32", [made(0, "vmovntps"), made(8, "vmovups")])
-    ] == [8]
-    assert [l.address for l in predict.hottest("convert_f16_f32", [made(0, "vmovntps")])] == [0]
+    both = work.candidates("convert_f16_f32", [made(True), made(False)])
+    assert [found.streaming for found, _ in both] == [False]
+    assert len(work.candidates("convert_f16_f32", [made(True)])) == 1
+
+
+def test_vex_instructions_are_read_and_written():
+    text = "Disassembly of section .text:\n0000000000000000 <f>:\n"
+    text += "   0:      \t{vex}\tvpdpbusd\tymm3, ymm5, ymm4\n"
+    (instruction,) = objects.parse_disassembly(text)["f"].instructions
+    assert instruction.mnemonic == "vpdpbusd" and instruction.text.startswith("{vex} vpdpbusd\t")
+
+
+@pytest.mark.parametrize(
+    ("numbers", "core"),
+    [("25/17/1", "znver4"), ("25/1/1", "znver3"), ("6/207/2", "sapphirerapids"), ("6/85/7", None)],
+)
+def test_core_of_a_file(write, numbers, core):
+    found = cores.core_of(load.load(write(sample({"cpu_family_model_stepping": numbers}))))
+    assert (found.name if found else None) == core
 
 
 def test_measured_cycles(write):
     data = sample({"operations": {"absmax/f32": "absmax_f32", "matmul/a8.q8_0": "matmul_a8_q8_0"}})
-    data["benchmarks"] = entries(
-        "absmax/f32/avx2/n:4096", [100.0], items_per_second=10e9, clock_ghz=3.0
-    ) + entries("absmax/f32/avx2/n:65536", [100.0], items_per_second=5e9, clock_ghz=3.0)
-    data["benchmarks"] += entries(
-        "matmul/a8.q8_0/avx2/m:1/n:8/k:8", [9.0], ops_per_second=60e9, clock_ghz=3.0
-    )
-    data["benchmarks"] += entries("absmax/f32/scalar/n:4096", [9.0], items_per_second=1e9)
-    found = predict.measured_cycles(load.load(write(data)))
-    assert found == {("absmax_f32", "avx2"): pytest.approx(0.3),
-                     ("matmul_a8_q8_0", "avx2"): pytest.approx(0.1)}  # fmt: skip
+    data["benchmarks"] = entries("absmax/f32/avx2/n:4096", [409.6], clock_ghz=3.0)
+    data["benchmarks"] += entries("absmax/f32/avx2/n:65536", [9e4], clock_ghz=3.0)
+    data["benchmarks"] += entries("matmul/a8.q8_0/avx2/m:1/n:8/k:8", [6.4], clock_ghz=3.0)
+    data["benchmarks"] += entries("absmax/f32/scalar/n:4096", [9.0])
+    found = judge.measured_from(load.load(write(data)))
+    assert found.cycles == {("absmax_f32", "avx2"): pytest.approx(0.3),
+                            ("matmul_a8_q8_0", "avx2"): pytest.approx(0.3)}  # fmt: skip
 
 
 def test_errors_are_one_line(tmp_path, capsys, monkeypatch):
-    assert predict.main([str(tmp_path)]) == 2
+    assert command.main([str(tmp_path)]) == 2
     assert "\n" not in capsys.readouterr().err.strip()
     monkeypatch.setattr(shutil, "which", lambda _: None)
     with pytest.raises(ResultsError, match="--llvm"):
-        predict.tool("llvm-mca")
+        objects.tool("llvm-mca")
 
 
 ASSEMBLY = """
@@ -336,8 +423,8 @@ _ZN2qb6absmax15absmax_f32_neonEPKfm:
 
 def test_an_object_from_end_to_end(tmp_path):
     try:
-        predict.tool("llvm-mca")
-        assembler = predict.tool("llvm-mc")
+        objects.tool("llvm-mca")
+        assembler = objects.tool("llvm-mc")
     except ResultsError as error:
         pytest.skip(str(error))
     folder = tmp_path / "build/kernels/CMakeFiles/qb_absmax_neon.dir/absmax"
@@ -346,7 +433,7 @@ def test_an_object_from_end_to_end(tmp_path):
         [assembler, "-triple=aarch64-linux-gnu", "-filetype=obj", "-o", folder / "neon.cc.o"],
         input=ASSEMBLY, text=True, check=True,
     )  # fmt: skip
-    assert predict.main([str(tmp_path / "build"), "--output", str(tmp_path / "out")]) == 0
+    assert command.main([str(tmp_path / "build"), "--output", str(tmp_path / "out")]) == 0
     with (tmp_path / "out/loops.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     cores = {"neoverse-n1", "neoverse-v1", "neoverse-v2", "apple-m1"}

@@ -1,4 +1,4 @@
-"""figures.py and report.py: every row is drawn, nothing is fetched, hostile names stay text."""
+"""The charts and the report: every row is drawn, nothing is fetched, hostile names stay text."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ import re
 import pytest
 from conftest import CONTEXT, SPEED, entries, failed, sample
 
-from quantbench_results import figures, load, report, summary
+from quantbench_results import load, report, rules, summary
+from quantbench_results.charts import charts_of, label_machines
+from quantbench_results.figures import roofline, styles
+from quantbench_results.markdown import markdown
+from quantbench_results.page import html_page
+from quantbench_results.tables import side_by_side
 
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
 @pytest.fixture
 def machines(write):
-    return report.label_machines([load.load(write(sample()))])
+    return label_machines([load.load(write(sample()))])
 
 
 @pytest.fixture
 def pair(write):
     other = {"cpu_name": "Another CPU", "compiler": "Clang 14.0.6"}
-    return report.label_machines(
+    return label_machines(
         [load.load(write(sample(), "a.json")), load.load(write(sample(other, 0.5), "b.json"))]
     )
 
@@ -33,7 +38,7 @@ def of_kind(charts, kind):
 
 def test_every_row_is_a_point(machines):
     rows = machines[0].results.rows
-    charts = report.charts_of(machines)
+    charts = charts_of(machines)
     timed = [row for row in rows if not row.failed]
     assert sum(chart.points for chart in of_kind(charts, "speed")) == len(timed)
     matmul = [row for row in timed if row.op == "matmul"]
@@ -47,7 +52,7 @@ def test_every_row_is_a_point(machines):
 
 
 def test_values_limit_and_caches(machines):
-    (chart,) = [c for c in report.charts_of(machines) if c.title == "absmax f32"
+    (chart,) = [c for c in charts_of(machines) if c.title == "absmax f32"
                 and c.kind == "speed"]  # fmt: skip
     by_variant = {t.meta["variant"]: t for t in chart.figure.data if t.meta["role"] == "row"}
     assert set(by_variant) == set(SPEED)
@@ -64,7 +69,7 @@ def test_values_limit_and_caches(machines):
 
 
 def test_speedups(machines):
-    (chart,) = [c for c in report.charts_of(machines) if c.title == "absmax f32"
+    (chart,) = [c for c in charts_of(machines) if c.title == "absmax f32"
                 and c.kind == "speedup"]  # fmt: skip
     trace = next(t for t in chart.figure.data if t.meta["variant"] == "avx2")
     assert list(trace.x) == ["scalar", "best autovec", "best xsimd"]
@@ -73,10 +78,24 @@ def test_speedups(machines):
 
 def test_peers_are_in_the_same_pictures(machines):
     for kind in ("speed", "speedup", "error", "roofline"):
-        charts = [c for c in report.charts_of(machines) if c.kind == kind and c.op == "matmul"]
+        charts = [c for c in charts_of(machines) if c.kind == kind and c.op == "matmul"]
         assert charts
         for chart in charts:
             assert any(t.meta["variant"] == "peer:example" for t in chart.figure.data), kind
+
+
+def test_error_is_the_whole_error(write):
+    """What quantizing the weights lost is in it: a32.s4 does not stand beside f32."""
+    data = {"context": CONTEXT, "benchmarks": []}
+    for format_, lost in (("a32.f32", 0.0), ("a32.s4", 7e-3)):
+        data["benchmarks"] += entries(
+            f"matmul/{format_}/avx2/m:1/n:8/k:8", [1.0, 1.0], ops_per_second=1e9,
+            bytes_per_second=1e9, nmse=1e-12, weights_nmse=lost,
+        )  # fmt: skip
+    machines = label_machines([load.load(write(data))])
+    (chart,) = of_kind(charts_of(machines), "error")
+    found = {t.meta["format"]: t.y[0] for t in chart.figure.data if t.meta["role"] == "row"}
+    assert found == {"a32.f32": pytest.approx(1e-12), "a32.s4": pytest.approx(7e-3)}
 
 
 def test_roofs(write):
@@ -90,11 +109,11 @@ def test_roofs(write):
         "bandwidth_broken/bytes:x/threads:1": "1",
         "peak_f32/avx2/threads:2": "nonsense",
     }
-    machine = report.label_machines([load.load(write(sample({"limits": limits})))])[0]
-    assert figures._bandwidths(machine.results, 1) == [("memory", 2e10), ("L1", 1e11)]
-    assert figures._peaks(machine.results, 1) == [("f32 avx2", 1e11), ("int8 avx2", 2e11)]
-    assert figures._peaks(machine.results, 2) == []
-    charts = figures.roofline_charts(machine, summary.standings(machine.results.rows))
+    machine = label_machines([load.load(write(sample({"limits": limits})))])[0]
+    assert roofline.measured_bandwidths(machine.results, 1) == [("memory", 2e10), ("L1", 1e11)]
+    assert roofline.measured_peaks(machine.results, 1) == [("f32 avx2", 1e11), ("int8 avx2", 2e11)]
+    assert roofline.measured_peaks(machine.results, 2) == []
+    charts = roofline.roofline_charts(machine, summary.standings(machine.results.rows))
     assert [chart.title for chart in charts] == ["1 thread", "2 threads"]
     roofs = [t for t in charts[0].figure.data if t.meta["role"] == "limit"]
     assert len(roofs) == 4
@@ -106,7 +125,7 @@ def test_styles_differ_and_families_share_a_symbol():
     names = ["scalar", "autovec", "autovec_avx2", "autovec_avx512", "xsimd_sse4_2", "xsimd_avx2",
              "xsimd_avx512", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx",
              "peer:a", "peer:b"]  # fmt: skip
-    found = figures.styles(reversed(names))
+    found = styles.styles(reversed(names))
     assert list(found) == names
     for mode in ("light", "dark"):
         assert len({style[mode] for style in found.values()}) == len(names)
@@ -140,7 +159,7 @@ def block(page):
 
 
 def test_page_is_self_contained(machines):
-    page = report.html_page(machines)
+    page = html_page(machines)
     parsed = Page(page)
     assert parsed.fetched == []
     assert parsed.tags.count("script") == 3
@@ -167,8 +186,8 @@ def hostile():
 
 
 def test_hostile_names_stay_text(write):
-    machines = report.label_machines([load.load(write(hostile()))] * 2)
-    page = report.html_page(machines)
+    machines = label_machines([load.load(write(hostile()))] * 2)
+    page = html_page(machines)
     parsed = Page(page)
     assert parsed.tags.count("script") == 3 and "img" not in parsed.tags and "i" not in parsed.tags
     assert parsed.fetched == []
@@ -177,56 +196,58 @@ def test_hostile_names_stay_text(write):
             for text in (trace["name"] or "" if "name" in trace else "",
                          *trace.get("hovertext", [])):  # fmt: skip
                 assert not re.search(r"<(?!/?b>|br>|extra>|/extra>)", text), text
-    text = report.markdown(machines)
+    text = markdown(machines)
     assert "<img" not in text and "<script" not in text
 
 
 def test_markdown(machines):
-    text = report.markdown(machines)
-    assert "| absmax | f32 | 4 Ki | 1 | avx2 | 32.0 GB/s | 80 % | 1.25× | 8.00× |" in text
+    text = markdown(machines)
+    assert "| absmax | f32 | 4 Ki | 1 | avx2 | 32.0 GB/s | ±1 % | 80 % | 1.25× | 8.00× |" in text
     assert "the CPU lacks avx512f" in text and "3 mismatches" in text
     widths = {}
     for line in text.splitlines():
         if line.startswith("|"):
             columns = len(re.findall(r"(?<!\\)\|", line)) - 1
             widths.setdefault(columns, 0)
-    assert set(widths) <= {2, 8, 14}
+    assert set(widths) <= {2, 9, 15}
 
 
 def test_machines_side_by_side(pair):
-    charts = of_kind(report.charts_of(pair), "machines")
+    charts = of_kind(charts_of(pair), "machines")
     assert len(charts) == 5
     assert {t.meta["machine"] for t in charts[0].figure.data} == {m.label for m in pair}
-    table = report.side_by_side(pair)
+    table = side_by_side(pair)
     best = table["absmax", "f32", "n:4096", 1]
-    assert best[pair[1].label].row.best_ns == pytest.approx(best[pair[0].label].row.best_ns / 2)
-    page = report.html_page(pair)
+    assert rules.figure(best[pair[1].label].row) == pytest.approx(
+        rules.figure(best[pair[0].label].row) / 2
+    )
+    page = html_page(pair)
     assert "Machines side by side" in page
-    assert "## Side by side" in report.markdown(pair)
+    assert "## Side by side" in markdown(pair)
 
 
 def test_labels_are_distinct(write):
     a = load.load(write(sample(), "a.json"))
     b = load.load(write(sample({"compiler": "Clang"}), "b.json"))
     c = load.load(write(sample({"git_revision": "fedcba"}), "c.json"))
-    labels = [machine.label for machine in report.label_machines([a, b, c, a])]
+    labels = [machine.label for machine in label_machines([a, b, c, a])]
     assert len(set(labels)) == 4
-    assert [m.label for m in report.label_machines([a])] == ["Example CPU E-5 @ 3.00GHz"]
+    assert [m.label for m in label_machines([a])] == ["Example CPU E-5 @ 3.00GHz"]
 
 
 def test_file_without_timings(write):
     rows = entries("absmax/f32/neon/n:8", [1.0], label="verified:quick emulated: no timing claim")
     data = {"context": {**CONTEXT, "emulated": "yes", "complete": False}, "benchmarks": rows}
-    machines = report.label_machines([load.load(write(data))])
-    page = report.html_page(machines)
+    machines = label_machines([load.load(write(data))])
+    page = html_page(machines)
     assert "timings mean nothing" in page and "interrupted" in page
-    assert "no claim about time" in report.markdown(machines)
+    assert "no claim about time" in markdown(machines)
 
 
 def test_no_rows_at_all(write):
-    machines = report.label_machines([load.load(write({"context": CONTEXT, "benchmarks": []}))])
-    assert "No row claims a timing" in report.html_page(machines)
-    assert report.markdown(machines)
+    machines = label_machines([load.load(write({"context": CONTEXT, "benchmarks": []}))])
+    assert "No row claims a timing" in html_page(machines)
+    assert markdown(machines)
 
 
 def test_main_writes_both_files(write, tmp_path, capsys):

@@ -80,7 +80,6 @@ def test_limit_speed_error(results):
     assert summary.speed(row) == pytest.approx(32e9)
     assert summary.share(row) == 80
     assert summary.limit(row) == pytest.approx(40e9)
-    assert summary.spread(row) == pytest.approx(0.02)
     assert summary.error_text(row) == "exact"
     matmul = results.by_name["matmul/a8.q4_0/avx2/m:1/n:1024/k:1024"]
     assert summary.speed(matmul) == pytest.approx(8e9)

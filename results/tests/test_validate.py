@@ -8,6 +8,8 @@ import pytest
 from conftest import CONTEXT, entries, sample
 
 from quantbench_results import load, validate
+from quantbench_results.errors import ResultsError
+from quantbench_results.store import store_path
 
 
 def findings(write, data):
@@ -150,8 +152,9 @@ def test_store(write, tmp_path, capsys):
     path = write(one_row())
     assert validate.main(["--store", "--results", str(root), str(path)]) == 0
     (stored,) = root.glob("*/*.json")
-    assert stored == load.store_path(CONTEXT, root)
-    assert stored.read_text() == path.read_text()
+    assert stored == store_path(CONTEXT, root)
+    assert json.loads(stored.read_text()) == json.loads(path.read_text())
+    assert load.load(stored).rows == load.load(path).rows
     assert validate.main(["--store", "--results", str(root), str(path)]) == 0  # the same again
     other = write(one_row(roof_pct=70.0), "other.json")
     capsys.readouterr()
@@ -164,7 +167,7 @@ def test_store_refuses(write, tmp_path):
     root = tmp_path / "kept"
     bad = write(one_row(roof_pct=300.0), "bad.json")
     assert validate.main(["--store", "--results", str(root), str(bad)]) == 1
-    with pytest.raises(load.ResultsError, match="over 105"):
+    with pytest.raises(ResultsError, match="over 105"):
         validate.store(load.load(bad), root)
     smoke = write(one_row({"profile": "smoke"}, label="smoke: no timing claim"), "smoke.json")
     assert validate.main(["--store", "--results", str(root), str(smoke)]) == 0

@@ -1,0 +1,148 @@
+"""The report's summary and the list of stored files, in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from quantbench_results import dispatch, load, summary, validate
+from quantbench_results.errors import ResultsError
+from quantbench_results.figures.base import Machine
+from quantbench_results.rows import Results
+from quantbench_results.store import count_text
+from quantbench_results.tables import (
+    BEST_TITLES,
+    DASH,
+    FILE_TITLES,
+    best_cells,
+    file_cells,
+    side_by_side,
+)
+from quantbench_results.text import md
+
+
+def _md_table(titles: Sequence[str], lines: Iterable[Sequence[object]]) -> list[str]:
+    return [
+        "| " + " | ".join(titles) + " |",
+        "|" + "---|" * len(titles),
+        *("| " + " | ".join(md(cell) for cell in line) + " |" for line in lines),
+        "",
+    ]
+
+
+def markdown(machines: Sequence[Machine]) -> str:
+    """The summary: machines, best variants, what was skipped and what failed."""
+    out = ["# quantbench results", ""]
+    out += _md_table(FILE_TITLES, [file_cells(machine) for machine in machines])
+    for machine in machines:
+        out += _file_part(machine)
+    if len(machines) > 1:
+        out += _side_by_side(machines)
+    return "\n".join(out).rstrip() + "\n"
+
+
+def _file_part(machine: Machine) -> list[str]:
+    results = machine.results
+    out = [f"## {md(machine.label)}", ""]
+    if not results.complete:
+        out += [_interrupted(results), ""]
+    if not results.claims_timing:
+        out += ["It makes no claim about time.", ""]
+    if peers := summary.peer_versions(results):
+        out += [f"Beside other projects' kernels: {md(peers)}.", ""]
+    best = summary.best_variants(results.rows)
+    if best:
+        out += [
+            "Best of our variants by the median of the repetitions. *spread*: half of what lies "
+            "between the fastest and the slowest; *of limit*: share of what the machine was measured "
+            "to allow; *left*: how many times as fast that is; *tie*: not told apart.",
+            "",
+        ]
+        out += _md_table(("operation", *BEST_TITLES), ((b.row.op, *best_cells(b)) for b in best))
+    if results.refused:
+        out += ["Skipped:", ""]
+        out += _md_table(("variants for", "why not"), results.refused.items())
+    failed = [(row.name, row.error) for row in results.rows if row.failed]
+    if failed:
+        out += ["Failed:", ""]
+        out += _md_table(("row", "what happened"), failed)
+    findings = validate.validate(results)
+    if findings:
+        out += ["Checks:", "", *(f"- {md(finding)}" for finding in findings), ""]
+    return out
+
+
+def _interrupted(results: Results) -> str:
+    names = list(dict.fromkeys(f"{row.op} {row.format}" for row in dispatch.unmeasured(results)))
+    text = "The run was interrupted: rows are missing."
+    if names:
+        shown = ", ".join(md(name) for name in names[:8]) + (", ..." if len(names) > 8 else "")
+        text += f" Without their dispatched variant: {shown}."
+    return text
+
+
+def _side_by_side(machines: Sequence[Machine]) -> list[str]:
+    lines = []
+    for (op, format_, _, threads), by_machine in side_by_side(machines).items():
+        cells = [
+            f"{summary.speed_text(b.row)} {b.row.variant} {summary.share(b.row) or 0:.0f} %"
+            if (b := by_machine.get(machine.label))
+            else DASH
+            for machine in machines
+        ]
+        shape = summary.shape_text(next(iter(by_machine.values())).row)
+        lines.append((op, format_, shape, threads, *cells))
+    titles = ("operation", "format", "shape", "threads", *(md(m.label) for m in machines))
+    return [
+        "## Side by side",
+        "",
+        "The best of ours and its share of the limit.",
+        "",
+        *_md_table(titles, lines),
+    ]
+
+
+_INDEX_TITLES = (
+    "CPU",
+    "instruction sets",
+    "compiler",
+    "date",
+    "revision",
+    "rows",
+    "failed",
+    "run",
+    "file",
+)
+
+
+def index_markdown(root: Path) -> str:
+    """A list of every stored file under root, by machine; files that can't be read are named."""
+    found: list[Results] = []
+    lines, broken = [], []
+    for path in sorted(root.glob("*/????-??-??*.json")):
+        where = path.relative_to(root).as_posix()
+        try:
+            results = load.load(path)
+        except ResultsError as error:
+            broken.append(f"- {md(where)}: {md(error.problem)}")
+            continue
+        found.append(results)
+        lines.append(
+            (
+                results.text("cpu_name"),
+                results.text("isa_enabled"),
+                results.text("compiler"),
+                results.text("date")[:10],
+                results.revision[:12],
+                len(results.rows),
+                sum(row.failed for row in results.rows),
+                "complete" if results.complete else "interrupted",
+                where,
+            )
+        )
+    out = ["# Results", "", f"{count_text(found)}. CPUs of one name are several machines here if they "
+           "were set up or compiled differently.", ""]  # fmt: skip
+    out += _md_table(_INDEX_TITLES, lines)
+    if broken:
+        out += ["Unreadable:", "", *broken, ""]
+    return "\n".join(out).rstrip() + "\n"

@@ -1,0 +1,241 @@
+"""The report's page: one HTML file with styles, Plotly and data inside, which fetches nothing."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from plotly.offline import get_plotlyjs
+
+from quantbench_results import dispatch, summary, validate
+from quantbench_results.charts import charts_of
+from quantbench_results.figures.base import Chart, Machine
+from quantbench_results.figures.styles import FAMILY_STYLES, styles, variant_order
+from quantbench_results.page_notes import (
+    checks_section,
+    context_section,
+    failed_section,
+    reading_section,
+    skipped_section,
+)
+from quantbench_results.page_parts import anchor, filter_bar
+from quantbench_results.page_sections import (
+    best_by_operation,
+    op_section,
+    overview_section,
+    roofline_section,
+)
+from quantbench_results.rows import Results, Row
+from quantbench_results.store import count_text
+from quantbench_results.text import attribute
+
+# Colours of machines side by side and of size classes: light, dark.
+RAMP = {
+    "light": [
+        "#2563eb",
+        "#b4690e",
+        "#0b7a4b",
+        "#c2255c",
+        "#6d3fc0",
+        "#0e7c86",
+        "#667085",
+        "#7a4300",
+        "#111827",
+    ],
+    "dark": [
+        "#6aa3ff",
+        "#f2b04f",
+        "#3ddc97",
+        "#ff7eb0",
+        "#b197fc",
+        "#4fd6e0",
+        "#a3acba",
+        "#cfae8b",
+        "#f8fafc",
+    ],
+}
+
+
+def _json_block(data: Any) -> str:
+    """JSON that can't end the script element it sits in."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _hash(script: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
+
+
+def _part(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+
+
+def html_page(machines: Sequence[Machine]) -> str:
+    """The whole page: styles, Plotly and data inside, nothing fetched."""
+    charts = charts_of(machines)
+    filters = _filters(machines)
+    plotly, page = get_plotlyjs(), _part("page.js")
+    policy = (
+        f"default-src 'none'; script-src {_hash(plotly)} {_hash(page)}; "
+        "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
+    title = "quantbench: " + (
+        machines[0].label
+        if len(machines) == 1
+        else count_text([machine.results for machine in machines])
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{attribute(title)}</title>
+<link rel="icon" href="data:,">
+<style>
+{_part("page.css")}</style>
+</head>
+<body>
+{_body(title, machines, charts, filters)}
+<script type="application/json" id="data">{_json_block(_data(charts, filters))}</script>
+<script>{plotly}</script>
+<script>{page}</script>
+</body>
+</html>
+"""
+
+
+def _filters(machines: Sequence[Machine]) -> dict[str, list[Any]]:
+    """What the page can filter by, and the values of each."""
+    timed = [row for machine in machines for row in summary.timed(machine.results.rows)]
+    return {
+        "op": list(dict.fromkeys(row.op for row in timed)),
+        "format": list(dict.fromkeys(row.format for row in timed)),
+        "variant": variant_order(row.variant for row in timed),
+        "machine": [machine.label for machine in machines],
+        "threads": sorted({row.threads for row in timed}),
+    }
+
+
+def _data(charts: Sequence[Chart], filters: dict[str, list[Any]]) -> dict[str, Any]:
+    """What the page's script draws from."""
+    return {
+        "styles": styles(filters["variant"]),
+        "families": {name: styles([variant])[variant] for name, variant in FAMILY_STYLES.items()},
+        "ramp": RAMP,
+        "machines": filters["machine"],
+        "filters": filters,
+        "charts": [
+            {
+                "id": f"chart-{index}",
+                "kind": chart.kind,
+                "points": chart.points,
+                "half": chart.kind in ("speed", "speedup", "machines"),
+                "figure": chart.figure.to_plotly_json(),
+            }
+            for index, chart in enumerate(charts)
+        ],
+    }
+
+
+def _body(
+    title: str,
+    machines: Sequence[Machine],
+    charts: Sequence[Chart],
+    filters: dict[str, list[Any]],
+) -> str:
+    rows = [row for machine in machines for row in machine.results.rows]
+    best = best_by_operation(machines)
+    sections = [
+        _header(title, machines, rows),
+        filter_bar(filters),
+        overview_section(machines, charts),
+        *(op_section(op, machines, charts, best.get(op, [])) for op in filters["op"]),
+        roofline_section(charts),
+        skipped_section(machines),
+        failed_section(machines),
+        checks_section(machines),
+        context_section(machines),
+        reading_section(),
+    ]
+    return "\n".join(sections)
+
+
+def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str:
+    failed = sum(row.failed for row in rows)
+    parts = [f"<header><h1>{attribute(title)}</h1>"]
+    parts.append(
+        "<p>SIMD kernels under quantized inference: how fast each variant is, and how near to what "
+        "the machine can do. Every row was verified against an independent oracle on the inputs "
+        "that were timed.</p>"
+    )
+    if len(machines) == 1:
+        parts.append(_facts(machines[0].results, failed))
+    for machine in machines:
+        parts += _notes(
+            machine.results, f"{attribute(machine.label)}: " if len(machines) > 1 else ""
+        )
+    if failed:
+        parts.append(
+            f'<p class="note bad">{failed} row{"s" if failed > 1 else ""} failed; '
+            '<a href="#failed">see below</a>.</p>'
+        )
+    ops = dict.fromkeys(row.op for row in rows)
+    links = [("#overview", "overview"), *((f"#op-{anchor(op)}", op) for op in ops)]
+    links += [("#roofline", "roofline")] if any(summary.is_arithmetic(row) for row in rows) else []
+    links += [
+        ("#skipped", "skipped"),
+        ("#failed", "failed"),
+        ("#context", "machine"),
+        ("#reading", "how to read"),
+    ]
+    parts.append('<nav class="contents" aria-label="Contents">')
+    parts += [f'<a href="{attribute(where)}">{attribute(text)}</a>' for where, text in links]
+    parts.append("</nav></header>")
+    return "\n".join(parts)
+
+
+def _notes(results: Results, who: str) -> list[str]:
+    """What a reader must know of a file before any figure of it."""
+    parts = []
+    if not results.complete:
+        missing = {f"{row.op} {row.format}" for row in dispatch.unmeasured(results)}
+        what = f" ({len(missing)} formats without their dispatched variant)" if missing else ""
+        parts.append(
+            f'<p class="note bad">{who}the run was interrupted: rows are missing{what}. The best '
+            "variant of what was measured may not be the best.</p>"
+        )
+    if results.emulated:
+        parts.append(f'<p class="note bad">{who}emulated: timings mean nothing.</p>')
+    elif not results.claims_timing:
+        parts.append(f'<p class="note">{who}a smoke run: it makes no claim about time.</p>')
+    bad = validate.errors(validate.validate(results))
+    if bad:
+        parts.append(
+            f'<p class="note bad">{who}{len(bad)} of the checks failed; '
+            '<a href="#checks">see below</a>.</p>'
+        )
+    return parts
+
+
+def _facts(results: Results, failed: int) -> str:
+    facts = [
+        ("", results.text("isa_enabled")),
+        ("caches", results.text("caches_measured")),
+        ("date", results.text("date")[:10]),
+        (
+            "revision",
+            results.revision + (", changed" if results.text("git_dirty") == "yes" else ""),
+        ),
+        ("compiler", results.text("compiler")),
+        ("rows", f"{len(results.rows)}" + (f", {failed} failed" if failed else "")),
+    ]
+    if peers := summary.peer_versions(results):
+        facts.append(("beside", peers))
+    items = "".join(f"<li>{attribute(key)} <b>{attribute(value)}</b></li>" for key, value in facts)
+    return f'<ul class="facts">{items}</ul>'

@@ -1,0 +1,110 @@
+"""The page's last sections: what was skipped, what failed, checks, the machine, how to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quantbench_results import summary, validate
+from quantbench_results.figures.base import Machine
+from quantbench_results.page_parts import head
+from quantbench_results.store import machine_id
+from quantbench_results.tables import DASH
+from quantbench_results.text import attribute, printable
+
+
+def skipped_section(machines: Sequence[Machine]) -> str:
+    lines = [
+        f"<tr><td>{attribute(machine.label)}</td><td>{attribute(level)}</td><td class=wrap>{attribute(why)}</td></tr>"
+        for machine in machines
+        for level, why in machine.results.refused.items()
+    ]
+    if not lines:
+        content = '<p class="soft">Nothing: every instruction set of this architecture ran.</p>'
+    else:
+        content = (
+            f'<div class="scroll"><table>{head(("machine", "variants for", "why not"))}'
+            f"<tbody>{''.join(lines)}</tbody></table></div>"
+        )
+    return f'<section id="skipped"><h2>Skipped, and why</h2>{content}</section>'
+
+
+def failed_section(machines: Sequence[Machine]) -> str:
+    lines = [
+        f"<tr><td>{attribute(machine.label)}</td><td class=wrap>{attribute(row.name)}</td>"
+        f"<td class=wrap>{attribute(printable(row.error, 2000))}</td></tr>"
+        for machine in machines
+        for row in machine.results.rows
+        if row.failed
+    ]
+    content = (
+        f'<div class="scroll"><table>{head(("machine", "row", "what happened"))}'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        if lines
+        else '<p class="soft">Nothing.</p>'
+    )
+    return f'<section id="failed"><h2>Failed</h2>{content}</section>'
+
+
+def checks_section(machines: Sequence[Machine]) -> str:
+    lines = [
+        f"<tr><td>{attribute(machine.label)}</td><td>{attribute(finding.level)}</td>"
+        f"<td class=wrap>{attribute(str(finding).split(': ', 1)[-1])}</td></tr>"
+        for machine in machines
+        for finding in validate.validate(machine.results)
+    ]
+    content = (
+        f'<div class="scroll"><table>{head(("machine", "", "finding"))}'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+        if lines
+        else '<p class="soft">quantbench-validate finds nothing wrong.</p>'
+    )
+    return f'<section id="checks"><h2>Checks of the file</h2>{content}</section>'
+
+
+def context_section(machines: Sequence[Machine]) -> str:
+    parts = ['<section id="context"><h2>The machine</h2>']
+    for machine in machines:
+        results = machine.results
+        pairs = []
+        for key in sorted(results.context):
+            if key in ("caches", "cpu_flags", "limits", "operations", "library_build_type"):
+                continue
+            if key.startswith("isa_refused_"):
+                continue
+            pairs.append(
+                f"<dt>{attribute(key)}</dt><dd>{attribute(printable(results.text(key, DASH)))}</dd>"
+            )
+        limits = "".join(
+            f"<dt>{attribute(label)}</dt><dd>"
+            f"{summary.scaled(rate, 'B/s' if label.startswith('bandwidth') else 'op/s')}</dd>"
+            for label, rate in results.limits.items()
+        )
+        flags = attribute(printable(results.text("cpu_flags", DASH), 20000))
+        parts.append(
+            f'<div class="machine"><h3>{attribute(machine.label)}</h3>'
+            f'<p class="soft">From {attribute(printable(results.path.name))}; files of this machine '
+            f"belong in <code>results/{attribute(machine_id(results))}/</code>.</p>"
+            f"<dl>{''.join(pairs)}</dl>"
+            f'<details class="flags"><summary>CPU flags</summary><p>{flags}</p></details>'
+            f'<details class="flags"><summary>{len(results.limits)} measured limits</summary>'
+            f"<dl>{limits}</dl></details></div>"
+        )
+    parts.append("</section>")
+    return "\n".join(parts)
+
+
+def reading_section() -> str:
+    return """<section id="reading"><h2>How to read this</h2>
+<dl>
+<dt>scalar</dt><dd>plain loops, the compiler's vectorisation off</dd>
+<dt>autovec…</dt><dd>the same source, left to the compiler, for that instruction set</dd>
+<dt>xsimd_…</dt><dd>portable vector code</dd>
+<dt>avx2, neon, …</dt><dd>intrinsics</dd>
+<dt>peer:…</dt><dd>another project's kernel, timed beside ours</dd>
+<dt>speed, time</dt><dd>of the median repetition; spread: half of what lies between the fastest and the
+slowest one, at least 1 %</dd>
+<dt>tie</dt><dd>variants whose medians differ by less than their spreads together</dd>
+<dt>of limit</dt><dd>over 105 % is a measuring error</dd>
+<dt>left</dt><dd>how many times as fast the limit is</dd>
+<dt>error</dt><dd>exact: bit for bit what the contract says; nmse: normalised mean squared error</dd>
+</dl></section>"""

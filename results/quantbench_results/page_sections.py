@@ -1,0 +1,237 @@
+"""The page's sections: the overview, one per operation, and what is said about the files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quantbench_results import rules, summary
+from quantbench_results.figures.base import Chart, Machine
+from quantbench_results.page_parts import anchor, data_of, grid_of, head, table_details
+from quantbench_results.summary import Best
+from quantbench_results.tables import (
+    BEST_NUMBERS,
+    BEST_TITLES,
+    DASH,
+    FILE_TITLES,
+    SHARE,
+    VARIANT,
+    best_cells,
+    columns_of,
+    file_cells,
+    side_by_side,
+)
+from quantbench_results.text import attribute
+
+ABOUT = {
+    "absmax": "The largest magnitude: what every symmetric quantization begins with.",
+    "convert": "Between f32 and the 16-bit floating-point types.",
+    "quantize": "From floating point to integer codes and scales.",
+    "dequantize": "From codes and scales back to floating point.",
+    "pack": "From codes to the stored layout.",
+    "unpack": "From the stored layout to codes.",
+    "matmul": "Activations times quantized weights. m = 1 is decoding, larger m prefill. `a32`: f32 "
+    "activations; `a8`: activations quantized to int8 inside the timed part.",
+    "repack": "Weights into the layout that a matmul kernel reads; done once, never inside a timed "
+    "matmul.",
+}
+
+
+def overview_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
+    several = len(machines) > 1
+    drawn = grid_of(charts, "overview", "wide" if several else "one", machine_named=several)
+    parts = ['<section id="overview"><h2>Overview</h2>']
+    if several:
+        parts.append(_index_table(machines))
+    several_grid = "wide" if several else "one"
+    families = grid_of(charts, "families", several_grid, machine_named=several)
+    if families:
+        parts.append(
+            "<p>The best of each family of variants beside plain loops, one thread: geometric means "
+            "over formats and shapes. The limit is what this machine was measured to allow for the "
+            "same work; what lies between it and the best is what a better kernel could gain.</p>"
+            f"<div data-part>{families}</div>"
+        )
+    if drawn:
+        parts.append(
+            "<p>The best of our own variants at each size, one thread: its measured rate as a share "
+            "of the lower of two limits, the bandwidth that this machine gave at that working set "
+            "and the arithmetic peak it gave for that instruction set.</p>"
+        )
+        parts.append(f"<div data-part>{drawn}</div>")
+    else:
+        parts.append('<p class="soft">No row claims a timing.</p>')
+    if several:
+        side = grid_of(charts, "machines", "")
+        if side:
+            parts.append(f"<div data-part><h3>Machines side by side: the best of ours</h3>{side}")
+            parts.append(_side_by_side(machines) + "</div>")
+    parts.append("</section>")
+    return "\n".join(parts)
+
+
+def _index_table(machines: Sequence[Machine]) -> str:
+    lines = (_cells(file_cells(machine)) for machine in machines)
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    return f'<div class="scroll"><table>{head(FILE_TITLES)}<tbody>{body}</tbody></table></div>'
+
+
+def _cells(texts: Sequence[str]) -> str:
+    return "".join(f"<td>{attribute(text)}</td>" for text in texts)
+
+
+def _side_by_side(machines: Sequence[Machine]) -> str:
+    table = side_by_side(machines)
+    titles = ["operation", "format", "shape", "threads", *(machine.label for machine in machines)]
+    lines = []
+    for (op, format_, _, threads), by_machine in table.items():
+        least = min(rules.figure(best.row) for best in by_machine.values())
+        found = [by_machine.get(machine.label) for machine in machines]
+        cells = [
+            _machine_cell(best, bool(best) and rules.figure(best.row) == least) for best in found
+        ]
+        shape = summary.shape_text(next(iter(by_machine.values())).row)
+        lines.append(
+            f"<tr {data_of(op, format_, threads)}>{_cells([op, format_, shape, str(threads)])}"
+            f"{''.join(cells)}</tr>"
+        )
+    return table_details(
+        f"Best variant and share of its limit on each machine ({len(lines)} shapes)",
+        f"{head(titles)}<tbody>{''.join(lines)}</tbody>",
+    )
+
+
+def _machine_cell(best: Best | None, bold: bool) -> str:
+    if best is None:
+        return f"<td>{DASH}</td>"
+    percent = summary.share(best.row)
+    tail = f", {percent:.0f} %" if percent else ""
+    speed = attribute(summary.speed_text(best.row))
+    return (
+        f"<td>{f'<b>{speed}</b>' if bold else speed} "
+        f'<span class="soft">{attribute(best.row.variant)}{tail}</span></td>'
+    )
+
+
+_CHART_WORDS = (
+    (
+        "speed",
+        "Speed against size",
+        "Dashed in black: the measured limit, the highest that any variant has at that size. Dotted: "
+        "where the working set outgrows a measured cache level. Hollow symbols: more than one "
+        "thread.",
+    ),
+    (
+        "speedup",
+        "How many times as fast as plain loops, the compiler and portable code",
+        "Geometric mean over the shapes, with the range; each against the best of that family on "
+        "the same shape and threads.",
+    ),
+    (
+        "error",
+        "Error beside speed",
+        "The whole error of a product, normalised mean squared: what quantizing the weights lost "
+        "plus what the kernel's arithmetic adds. Lower right is better. A format's name stands at "
+        "its fastest variant.",
+    ),
+)
+
+
+def op_section(
+    op: str,
+    machines: Sequence[Machine],
+    charts: Sequence[Chart],
+    best: Sequence[tuple[Machine, Best]],
+) -> str:
+    """An operation: what it is, its best variants, its charts."""
+    several = len(machines) > 1
+    about = attribute(ABOUT.get(op, ""))
+    for code in ("a32", "a8"):
+        about = about.replace(f"`{code}`", f"<code>{code}</code>")
+    parts = [f'<section id="op-{anchor(op)}" data-part><h2>{attribute(op)}</h2>']
+    if about:
+        parts.append(f"<p>{about}</p>")
+    parts.append(_best_table(best, several))
+    own = [chart for chart in charts if chart.op == op]
+    for kind, title, words in _CHART_WORDS:
+        grid = grid_of(charts, kind, "wide" if kind == "error" else "", op, several)
+        if grid:
+            parts.append(
+                f'<div data-part><h3>{attribute(title)}</h3><p class="soft">{attribute(words)}</p>'
+                f"{grid}</div>"
+            )
+    if not any(chart.kind == "error" for chart in own):
+        rows = [row for m in machines for row in summary.timed(m.results.rows) if row.op == op]
+        if rows and all(row.verified and not row.counter("mismatches") for row in rows):
+            parts.append(
+                '<h3>Error beside speed</h3><p class="soft">None to draw: every row here is exact, '
+                "bit for bit.</p>"
+            )
+    parts.append("</section>")
+    return "\n".join(parts)
+
+
+def best_by_operation(machines: Sequence[Machine]) -> dict[str, list[tuple[Machine, Best]]]:
+    """Per operation the best variants of every file."""
+    found: dict[str, list[tuple[Machine, Best]]] = {}
+    for machine in machines:
+        for best in summary.best_variants(machine.results.rows):
+            found.setdefault(best.row.op, []).append((machine, best))
+    return found
+
+
+def _best_table(found: Sequence[tuple[Machine, Best]], several: bool) -> str:
+    columns = columns_of([best_cells(best) for _, best in found])
+    lines: list[str] = []
+    previous = None
+    for machine, best in found:
+        row = best.row
+        cells = [_best_cell(best, index, text) for index, text in enumerate(best_cells(best))]
+        shown = [cells[index] for index in columns]
+        if several:
+            shown.insert(0, f"<td>{attribute(machine.label)}</td>")
+        group = (machine.label, row.format)
+        mark = ' class="group"' if previous not in (None, group) else ""
+        previous = group
+        data = data_of(row.op, row.format, row.threads, machine.label)
+        lines.append(f"<tr{mark} {data}>{''.join(shown)}</tr>")
+    titles = [BEST_TITLES[index] for index in columns]
+    numbers = [at for at, index in enumerate(columns) if index in BEST_NUMBERS]
+    if several:
+        titles.insert(0, "machine")
+        numbers = [index + 1 for index in numbers]
+    return table_details(
+        f"Best variant per format and shape ({len(lines)})",
+        f"{head(titles, numbers)}<tbody>{''.join(lines)}</tbody>",
+    )
+
+
+def _best_cell(best: Best, index: int, text: str) -> str:
+    """A cell of the table of best variants: the variant bold, the share of the limit as a bar."""
+    content = attribute(text)
+    percent = summary.share(best.row)
+    if index == VARIANT:
+        content = f"<b>{content}</b>"
+    elif index == SHARE and percent:
+        over = percent > summary.PERCENT_OF_ERROR
+        content = (
+            f'<span class="bar" style="--share:{min(percent, 100):.0f}%"></span>'
+            f"<span{' class=over' if over else ''}>{content}</span>"
+        )
+    style = ' class="number"' if index in BEST_NUMBERS else ""
+    return f"<td{style}>{content}</td>"
+
+
+def roofline_section(charts: Sequence[Chart]) -> str:
+    several = len({chart.machine for chart in charts if chart.machine}) > 1
+    alone = sum(chart.kind == "roofline" for chart in charts) == 1
+    grid = grid_of(charts, "roofline", "one" if alone else "wide", machine_named=several)
+    if not grid:
+        return ""
+    return (
+        '<section id="roofline" data-part><h2>Roofline of the matmuls</h2><p class="soft">Every '
+        "matmul row: operations a second against operations per byte that it can't avoid moving. "
+        "Slopes are the highest bandwidths that were measured within each cache level and beyond, "
+        "flats the arithmetic peaks, of each type of number with the fastest instruction set; all "
+        "measured in the same run with as many threads.</p>"
+        f"{grid}</section>"
+    )

@@ -1,0 +1,85 @@
+"""rules.py: one figure, one spread, one rule for the best, the same in every tool."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import entries, sample
+
+from quantbench_results import choose, readme, rules, summary
+from quantbench_results.charts import label_machines
+from quantbench_results.load import load
+from quantbench_results.markdown import markdown
+from quantbench_results.rows import Row
+
+
+def row(*times, variant="v"):
+    return Row(f"a/b/{variant}/n:1", "a", "b", variant, "n:1", 1, times)
+
+
+def test_figure_and_spread():
+    assert rules.figure(row(3.0, 1.0, 2.0)) == 2
+    assert rules.spread(row(90.0, 100.0, 130.0)) == pytest.approx(0.2)
+    assert rules.spread(row(100.0, 100.0)) == rules.LEAST_SPREAD  # closer repetitions are luck
+    assert rules.spread(row(100.0)) == rules.LEAST_SPREAD
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "tie"),
+    [
+        ((100.0,), (101.9,), True),  # 1 % each
+        ((100.0,), (102.5,), False),
+        ((90.0, 100.0, 110.0), (110.0,), True),
+        ((99.0, 100.0, 101.0), (110.0,), False),
+    ],
+)
+def test_ties(left, right, tie):
+    assert rules.tied(row(*left), row(*right)) is tie
+    assert rules.tied(row(*right), row(*left)) is tie
+
+
+def test_the_best_has_the_smallest_median_not_the_luckiest_repetition():
+    lucky, steady = row(50.0, 100.0, 101.0, variant="lucky"), row(90.0, 91.0, 92.0, variant="steady")
+    assert rules.best([lucky, steady]) is steady
+    assert [r.variant for r in rules.ranked([lucky, steady])] == ["steady", "lucky"]
+    assert rules.ties_of_best([steady, lucky]) == [lucky]
+    assert rules.best([]) is None
+
+
+def test_every_tool_names_the_same_best_variant(write):
+    """One repetition of the slower variant is the fastest of all; another variant ties."""
+    rates = {"items_per_second": 1e9, "bytes_per_second": 4e9, "ops_per_second": 1e9}
+
+    def timed(variant, *times):
+        return entries(f"matmul/a8.s8/{variant}/m:1/n:64/k:64", list(times), **rates)
+
+    data = sample({"operations": {"matmul/a8.s8": "matmul_a8_s8"}})
+    data["benchmarks"] = [
+        *timed("scalar", 1000.0, 1000.0, 1000.0),
+        *timed("xsimd_avx2", 100.0, 101.0, 102.0),
+        *timed("avx2", 97.0, 180.0, 181.0),
+        *timed("avx512", 99.0, 100.5, 103.0),
+    ]
+    results = load(write(data))
+    (best,) = summary.best_variants(results.rows)
+    assert (best.row.variant, [r.variant for r in best.ties]) == ("avx512", ["xsimd_avx2"])
+    assert best.runner_up is not None and best.runner_up.variant == "avx2"
+    (ranked,) = choose.rank(choose.usable(results)).values()
+    assert [r.row.variant for r in ranked if r.tied] == ["avx512", "xsimd_avx2"]
+    assert choose.tuning(results)["variants"] == {"matmul_a8_s8": "avx512"}
+    assert "| avx512 |" in markdown(label_machines([results])) and "tie: xsimd" in markdown(
+        label_machines([results])
+    )
+    assert readme.better_variants(results) == []
+
+
+def test_the_readme_says_where_another_variant_is_faster(write):
+    rates = {"items_per_second": 1e9, "bytes_per_second": 4e9, "ops_per_second": 1e9}
+    data = sample()
+    data["benchmarks"] = [
+        *entries("matmul/a8.s8/avx2/m:1/n:64/k:64", [100.0, 101.0], **rates),
+        *entries("matmul/a8.s8/avx512/m:1/n:64/k:64", [150.0, 151.0], **rates),
+    ]
+    text = " ".join(readme.better_variants(load(write(data))))
+    assert re.search(r"matmul a8\.s8 1 × 64 × 64 avx2 1\.50×", text)
