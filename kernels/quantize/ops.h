@@ -6,7 +6,8 @@
 /// The block formats whose 4-bit codes index a table of 16 values (table_blocks.h), and the structs
 /// of their blocks (formats/blocks.h).
 #define QB_TABLE_FORMATS(apply, ...)    \
-  apply(mxfp4, BlockMxfp4, __VA_ARGS__)
+  apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
+  apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)
 
 /// All block formats. A format's operations are quantize_f32_<format> and dequantize_<format>_f32.
 #define QB_BLOCK_FORMATS(apply, ...)    \

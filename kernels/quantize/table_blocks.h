@@ -95,6 +95,47 @@ struct TableFormat<BlockMxfp4> {
   }
 };
 
+/// d is the least-squares scale, with weights x^2, for the codes of x*(T[0]/m), m being the signed
+/// value of largest magnitude (the first on a tie). Where |m| is below 1e-15, d and codes are 0.
+template <>
+struct TableFormat<BlockIq4Nl> {
+  static constexpr TableOf16 kTable = table_of(kIq4Values);
+
+  template <class V>
+  static float scale(const BlockIq4Nl& block) {
+    return V::widened(block.d);
+  }
+
+  template <class V>
+  static void encode(const float* columns, std::uint32_t* codes, BlockIq4Nl* y) {
+    using F = typename V::F;
+    const std::size_t lanes = V::lanes();
+    F most = V::set(0), extreme = V::set(0);
+    for (std::size_t j = 0; j < kBlock; ++j) {
+      const F x = V::load(columns + j * lanes), magnitude = V::absolute(x);
+      const typename V::M larger = V::less(most, magnitude);
+      most = V::select(larger, magnitude, most);
+      extreme = V::select(larger, x, extreme);
+    }
+    const typename V::M zero = V::less(most, V::set(1e-15f));
+    const F inverse = V::divide(V::set(1), V::divide(extreme, V::set(kTable.values[0])));
+    F sum_xq = V::set(0), sum_qq = V::set(0);
+    for (std::size_t j = 0; j < kBlock; ++j) {
+      const F x = V::load(columns + j * lanes);
+      typename V::I code = V::words(0);
+      F q = V::set(0);
+      V::nearest(V::multiply(inverse, x), kTable, code, q);
+      const F wq = V::multiply(V::multiply(x, x), q);
+      sum_xq = V::add(sum_xq, V::multiply(wq, x));
+      sum_qq = V::add(sum_qq, V::multiply(wq, q));
+      V::store(codes + j * lanes, V::only_where_not(zero, code));
+    }
+    alignas(64) float d[V::kMostLanes];
+    V::store(d, V::select(zero, V::set(0), V::divide(sum_xq, sum_qq)));
+    for (std::size_t i = 0; i < lanes; ++i) y[i].d = V::narrowed(d[i]);
+  }
+};
+
 /// Codes and stored nibbles of V::lanes() blocks: word k of a block is its bytes 4k to 4k+3, byte j
 /// has code j in its low and code j+16 in its high nibble.
 template <class V, class Block>

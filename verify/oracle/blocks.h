@@ -59,6 +59,41 @@ inline double table_value(const BlockMxfp4& block, std::size_t j) {
 }
 inline double scale_of(const BlockMxfp4& block) { return std::ldexp(1.0, block.e - 128); }
 
+// ---- iq4_nl
+
+inline constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113};
+
+inline void encode(std::span<const float> x, BlockIq4Nl& to) {
+  // Each of these is one rounding to f32.
+  const auto product = [](float a, float b) { return float(double(a) * b); };
+  const auto sum = [](float a, float b) { return float(double(a) + b); };
+  const auto quotient = [](float a, float b) { return float(double(a) / b); };
+  to = {};
+  float extreme = 0;
+  for (const float e : x)
+    if (std::fabs(e) > std::fabs(extreme)) extreme = e;
+  if (std::fabs(extreme) < 1e-15f) return;
+  const float inverse = quotient(1, quotient(extreme, kIq4[0]));
+  float sum_xq = 0, sum_qq = 0;
+  int codes[kBlock];
+  for (std::size_t j = 0; j < kBlock; ++j) {
+    const double v = product(inverse, x[j]);
+    int code = 0;  // a midpoint goes up
+    while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
+    const float weighted = product(product(x[j], x[j]), float(kIq4[code]));
+    sum_xq = sum(sum_xq, product(weighted, x[j]));
+    sum_qq = sum(sum_qq, product(weighted, float(kIq4[code])));
+    codes[j] = code;
+  }
+  to.d = to_f16(quotient(sum_xq, sum_qq));
+  put_nibbles(codes, to.qs);
+}
+inline double table_value(const BlockIq4Nl& block, std::size_t j) {
+  return kIq4[nibble(block.qs, j)];
+}
+inline double scale_of(const BlockIq4Nl& block) { return value(block.d); }
+
 // ---- any format whose codes index a table
 
 template <class Block>
