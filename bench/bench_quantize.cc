@@ -67,6 +67,7 @@ std::shared_ptr<ArrayProblem<X, Code, S>> quantized(std::size_t n, std::size_t l
   constexpr std::size_t kPerByte = Codes<Code>::kPerByte;
   const std::size_t stride = bytes_of<Code>(len);
   auto p = std::make_shared<ArrayProblem<X, Code, S>>(n, n / len * stride, n / len);
+  p->makes_scales = true;
   fill_normal(p->x.span(), seed);
   const std::span<const X> x = std::as_const(p->x).span();
   std::vector<OracleCodes> codes;

@@ -80,6 +80,13 @@ class QuantizedWeights {
     return info(format).scales_of_row(k, group) * info(format).scale_bytes();
   }
 
+  /// A row of blocks; the operation tells their type.
+  template <class Block>
+  static void quantize_blocks(const Op<void(const float*, std::size_t, Block*)>&,
+                              std::span<const float> x, std::byte* row, std::size_t bytes) {
+    quantize::quantize(x, std::span(reinterpret_cast<Block*>(row), bytes / sizeof(Block)));
+  }
+
   /// Row n by the dispatched kernels, behind their checks.
   void quantize_row(const float* originals, std::size_t n) {
     const std::span<const float> x(originals, k_);
@@ -110,12 +117,16 @@ class QuantizedWeights {
       case Format::s4g:
         quantize::quantize(x, group_, codes(std::uint8_t{}), group_scale);
         break;
-#define QB_QUANTIZE_BLOCKS(format, Block, ...)                                              \
-  case Format::format:                                                                      \
-    quantize::quantize(x, std::span(reinterpret_cast<Block*>(row), bytes / sizeof(Block))); \
+#define QB_QUANTIZE_none(name)
+#define QB_QUANTIZE_output(name)
+#define QB_QUANTIZE_group(name)
+#define QB_QUANTIZE_block(name)                                    \
+  case Format::name:                                               \
+    quantize_blocks(quantize::quantize_f32_##name, x, row, bytes); \
     break;
-        QB_BLOCK_FORMATS(QB_QUANTIZE_BLOCKS, )
-#undef QB_QUANTIZE_BLOCKS
+#define QB_FORMAT(name, codes, scales, weights, bytes) QB_QUANTIZE_##scales(name)
+#include "formats/formats.inc"
+#undef QB_FORMAT
     }
   }
 

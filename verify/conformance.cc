@@ -12,6 +12,7 @@
 #include "checks/matmul.h"
 #include "checks/matmul_f16.h"
 #include "checks/pack.h"
+#include "checks/table_blocks.h"
 #include "convert/convert.h"
 #include "fault.h"
 #include "quantize/quantize.h"
@@ -81,6 +82,27 @@ void pass_dequantizer(Dequantizer<Code, S, Y>* kernel) {
     check_every_scale(kernel, 17);
     check_non_finite_scales(kernel);
   }
+}
+
+/// Whether the codes of a format index a table: its oracle has the values.
+template <class Block>
+concept TableBlock = requires(Block block) {
+  oracle::table_value(block, 0);
+};
+
+template <TableBlock Block>
+void pass_quantizer(BlockQuantizer<Block>* kernel) {
+  check_table_counts<Block>(kernel, 40);
+  check_table_encode<Block>(kernel, hard_table_values<Block>());
+  check_table_encode<Block>(kernel, table_values_of_every_exponent<Block>(301));
+  check_table_starts<Block>(kernel);
+  check_table_non_finite<Block>(kernel);
+}
+
+template <TableBlock Block>
+void pass_dequantizer(BlockDequantizer<Block>* kernel) {
+  check_table_decode_counts<Block>(kernel, 40);
+  check_table_decode_scales<Block>(kernel);
 }
 
 template <class Block>
@@ -161,19 +183,20 @@ class Passes {
     add(quantize::quantize_f32_s8, quantizer);
     add(quantize::quantize_f32_s8g, quantizer);
     add(quantize::quantize_f16_s8, quantizer);
-    add(quantize::quantize_f32_q8_0, quantizer);
     add(quantize::dequantize_s8_f32, dequantizer);
     add(quantize::dequantize_s8g_f32, dequantizer);
     add(quantize::dequantize_s8_f16, dequantizer);
-    add(quantize::dequantize_q8_0_f32, dequantizer);
     add(quantize::quantize_f32_s4, quantizer);
     add(quantize::quantize_f32_s4g, quantizer);
     add(quantize::quantize_f16_s4, quantizer);
-    add(quantize::quantize_f32_q4_0, quantizer);
     add(quantize::dequantize_s4_f32, dequantizer);
     add(quantize::dequantize_s4g_f32, dequantizer);
     add(quantize::dequantize_s4_f16, dequantizer);
-    add(quantize::dequantize_q4_0_f32, dequantizer);
+#define QB_PASSES(format, Block, ...)              \
+  add(quantize::quantize_f32_##format, quantizer); \
+  add(quantize::dequantize_##format##_f32, dequantizer);
+    QB_BLOCK_FORMATS(QB_PASSES, )
+#undef QB_PASSES
     add(quantize::pack_s4, pass_packing);
     add(quantize::unpack_s4, pass_unpacking);
     for (const FormatInfo& f : kFormats) {

@@ -15,6 +15,7 @@
 
 #include "data.h"
 #include "peers.h"
+#include "quantize/quantize.h"
 
 namespace qb::bench::peers {
 namespace {
@@ -45,6 +46,35 @@ void quantize_ref(const float* x, std::size_t blocks, Block* y) {
 template <ggml_type type, class Block>
 void dequantize(const Block* x, std::size_t blocks, float* y) {
   ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kBlock));
+}
+
+/// The same of a format by its name, which is ggml's.
+template <class Block>
+struct Named {
+  static inline ggml_type type = GGML_TYPE_COUNT;
+  static void quantize(const float* x, std::size_t blocks, Block* y) {
+    ggml_get_type_traits(type)->from_float_ref(x, y, std::int64_t(blocks * kBlock));
+  }
+  static void dequantize(const Block* x, std::size_t blocks, float* y) {
+    ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kBlock));
+  }
+};
+
+/// Both rows of a format whose codes index a table, if this ggml has it.
+template <class Block>
+void add_table_format(std::vector<Peer>& peers, const std::string& format, std::string_view there,
+                      std::string_view back) {
+  // Compiled for this CPU, plain C may be contracted; a code at a tie is then its neighbour.
+  constexpr double kOneCode = 1e-4;
+  for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
+    const char* const name = ggml_type_name(ggml_type(type));
+    if (name && format == name) Named<Block>::type = ggml_type(type);
+  }
+  if (Named<Block>::type == GGML_TYPE_COUNT) return;
+  peers.push_back(array_peer(there, "peer:ggml", Named<Block>::quantize,
+                             "quantize_row_" + format + "_ref, plain C", kOneCode));
+  peers.push_back(array_peer(back, "peer:ggml", Named<Block>::dequantize,
+                             "dequantize_row_" + format + ", plain C"));
 }
 
 // ---- mul_mat
@@ -231,6 +261,12 @@ std::string add_ggml(std::vector<Peer>& peers) {
         "dequantize_row_q8_0, plain C compiled for this CPU");
   array("dequantize_q4_0_f32", "peer:ggml", dequantize<GGML_TYPE_Q4_0, BlockQ4_0>,
         "dequantize_row_q4_0, plain C compiled for this CPU");
+
+#define QB_GGML_ROWS(format, Block, ...)                                        \
+  add_table_format<Block>(peers, #format, quantize::quantize_f32_##format.name, \
+                          quantize::dequantize_##format##_f32.name);
+  QB_TABLE_FORMATS(QB_GGML_ROWS, )
+#undef QB_GGML_ROWS
 
   constexpr double kInt8Activations = 1e-4, kHalfActivations = 1e-6;
   add_mul_mat(peers, "matmul_a32_f32", GGML_TYPE_F32, "mul_mat", 0);

@@ -65,10 +65,13 @@ inline void scales_fit(std::string_view op, std::span<const float> x, std::size_
                  ", the limit " + std::to_string(int(limit)));
 }
 
-/// Whether the block's scale is a number.
+/// Whether the block's scale, an f16 or a power of two (E8M0, of which 255 is NaN), is a number.
 template <class Block>
 bool scale_is_finite(const Block& block) {
-  return (unsigned(block.d) & 0x7c00u) != 0x7c00u;
+  if constexpr (requires { block.e; })
+    return block.e != 255;
+  else
+    return (unsigned(block.d) & 0x7c00u) != 0x7c00u;
 }
 
 /// Refuses a block whose f16 scale overflows. No format's scale is larger than the block's largest

@@ -63,6 +63,7 @@ using unpack_s4_fn = void(const std::uint8_t* packed, std::size_t n, std::int8_t
 //       min(15, trunc(x*(1/d) + 8.5)), d stored as f16; back f32(d)*(nibble - 8). A block whose 1/d
 //       is not finite is treated as zero: all nibbles 8, and d, below 2^-127, is a zero in f16
 //       (with ggml's sign: a block of zeros has d = 0/-8 = -0).
+// mxfp4 and others whose codes index a table: quantize/table_blocks.h.
 #define QB_BLOCK_KERNELS(format, Block, ...)                                             \
   using quantize_f32_##format##_fn = void(const float* x, std::size_t blocks, Block* y); \
   using dequantize_##format##_f32_fn = void(const Block* x, std::size_t blocks, float* y);

@@ -2,10 +2,19 @@
 // Included by every instruction set's translation unit: macros only.
 #pragma once
 
-/// The block formats and the structs of their blocks (formats/blocks.h). A format's operations are
-/// quantize_f32_<format> and dequantize_<format>_f32.
-#define QB_BLOCK_FORMATS(apply, ...) \
-  apply(q8_0, BlockQ8_0, __VA_ARGS__) apply(q4_0, BlockQ4_0, __VA_ARGS__)
+// clang-format off
+/// The block formats whose 4-bit codes index a table of 16 values (table_blocks.h), and the structs
+/// of their blocks (formats/blocks.h).
+#define QB_TABLE_FORMATS(apply, ...)    \
+  apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
+  apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)
+
+/// All block formats. A format's operations are quantize_f32_<format> and dequantize_<format>_f32.
+#define QB_BLOCK_FORMATS(apply, ...)    \
+  apply(q8_0, BlockQ8_0, __VA_ARGS__)   \
+  apply(q4_0, BlockQ4_0, __VA_ARGS__)   \
+  QB_TABLE_FORMATS(apply, __VA_ARGS__)
+// clang-format on
 
 #define QB_VARIANT_BLOCK(format, block, arch, variant, isa) \
   QB_VARIANT(arch, quantize_f32_##format, variant, isa)     \

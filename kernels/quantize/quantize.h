@@ -7,6 +7,7 @@
 //   s8, s4 of the notebook f16    f16 inv = qmax/absmax              every step rounded to f16
 //   q8_0                   f32    f16 d in each 34-byte block        ggml's; back f32(d)*q
 //   q4_0                   f32    f16 d in each 18-byte block        ggml's; back f32(d)*(nibble-8)
+//   by a table of values   f32    a scale in each block (mxfp4, ...)   ggml's; back scale*table[nibble]
 // clang-format on
 //
 // s8 codes are row-major int8 like the weights they stand for. s4 codes lie two a byte, two's

@@ -41,7 +41,7 @@ inline __m256i magnitude16(const f16* x) {
                           _mm256_set1_epi16(0x7fff));
 }
 
-[[gnu::noinline]] float absmax(const float* x, std::size_t len) {
+[[maybe_unused, gnu::noinline]] float absmax(const float* x, std::size_t len) {
   std::uint32_t largest = 0;
   if (len >= 8) {
     __m256i a[8];
@@ -70,7 +70,7 @@ inline __m256i magnitude16(const f16* x) {
   return __builtin_bit_cast(float, largest);
 }
 
-[[gnu::noinline]] float absmax(const f16* x, std::size_t len) {
+[[maybe_unused, gnu::noinline]] float absmax(const f16* x, std::size_t len) {
   std::uint16_t largest = 0;
   if (len >= 16) {
     __m256i a[8];

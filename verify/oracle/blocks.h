@@ -2,6 +2,8 @@
 // of a block.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <span>
 
 #include "oracle/int4.h"
@@ -16,5 +18,88 @@ inline float decoded(const BlockQ8_0& block, std::size_t j) {
 
 inline void encode(std::span<const float> x, BlockQ4_0& to) { to = quantize_q4_0(x); }
 inline float decoded(const BlockQ4_0& block, std::size_t j) { return dequantized(block, j); }
+
+/// Nibble of element j: the first half of a block is low, the second high.
+inline int nibble(std::span<const std::uint8_t, kBlock / 2> qs, std::size_t j) {
+  return j < kBlock / 2 ? qs[j] % 16 : qs[j - kBlock / 2] / 16;
+}
+inline void put_nibbles(std::span<const int, kBlock> codes,
+                        std::span<std::uint8_t, kBlock / 2> qs) {
+  for (std::size_t j = 0; j < kBlock / 2; ++j)
+    qs[j] = std::uint8_t(codes[j] + 16 * codes[j + kBlock / 2]);
+}
+
+// ---- mxfp4
+
+/// Values of the E2M1 codes: sign, two bits of exponent, one of mantissa.
+inline double e2m1(int code) {
+  constexpr double magnitude[] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
+  return code < 8 ? magnitude[code] : -magnitude[code - 8];
+}
+
+inline void encode(std::span<const float> x, BlockMxfp4& to) {
+  double largest = 0;
+  for (const float e : x) largest = std::max(largest, std::fabs(double(e)));
+  to.e = largest > 0 ? std::uint8_t(std::max(0, std::ilogb(largest) - 2 + 127)) : 0;
+  int codes[kBlock];
+  for (std::size_t j = 0; j < kBlock; ++j) {
+    const auto error = [&](int code) {
+      return std::fabs(std::ldexp(e2m1(code), to.e - 127) - double(x[j]));
+    };
+    int best = 0;
+    for (int code = 1; code < 16; ++code)
+      if (error(code) < error(best)) best = code;
+    codes[j] = best;
+  }
+  put_nibbles(codes, to.qs);
+}
+/// Twice the number, an integer; and what it is multiplied by.
+inline double table_value(const BlockMxfp4& block, std::size_t j) {
+  return 2 * e2m1(nibble(block.qs, j)) + 0.0;  // code 8 is +0 as well
+}
+inline double scale_of(const BlockMxfp4& block) { return std::ldexp(1.0, block.e - 128); }
+
+// ---- iq4_nl
+
+inline constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                               1,    13,   25,  38,  53,  69,  89,  113};
+
+inline void encode(std::span<const float> x, BlockIq4Nl& to) {
+  // Each of these is one rounding to f32.
+  const auto product = [](float a, float b) { return float(double(a) * b); };
+  const auto sum = [](float a, float b) { return float(double(a) + b); };
+  const auto quotient = [](float a, float b) { return float(double(a) / b); };
+  to = {};
+  float extreme = 0;
+  for (const float e : x)
+    if (std::fabs(e) > std::fabs(extreme)) extreme = e;
+  if (std::fabs(extreme) < 1e-15f) return;
+  const float inverse = quotient(1, quotient(extreme, kIq4[0]));
+  float sum_xq = 0, sum_qq = 0;
+  int codes[kBlock];
+  for (std::size_t j = 0; j < kBlock; ++j) {
+    const double v = product(inverse, x[j]);
+    int code = 0;  // a midpoint goes up
+    while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
+    const float weighted = product(product(x[j], x[j]), float(kIq4[code]));
+    sum_xq = sum(sum_xq, product(weighted, x[j]));
+    sum_qq = sum(sum_qq, product(weighted, float(kIq4[code])));
+    codes[j] = code;
+  }
+  to.d = to_f16(quotient(sum_xq, sum_qq));
+  put_nibbles(codes, to.qs);
+}
+inline double table_value(const BlockIq4Nl& block, std::size_t j) {
+  return kIq4[nibble(block.qs, j)];
+}
+inline double scale_of(const BlockIq4Nl& block) { return value(block.d); }
+
+// ---- any format whose codes index a table
+
+template <class Block>
+float decoded(const Block& block, std::size_t j) requires requires {
+  scale_of(block);
+}
+{ return float(table_value(block, j) * scale_of(block)); }
 
 }  // namespace qb::oracle
