@@ -64,38 +64,28 @@ struct Kernel {
               std::size_t m, std::size_t n0, std::size_t n1, void* y);
 };
 
-// op = matmul_<activations>_<weights>. a32: f32 activations, sums in f32. a8: activations quantized
-// on the fly in prepare (s8/s4: per row, f32 scale, section 3's f32 arithmetic; s8g, s4g, q8_0,
-// q4_0: per 32 as q8_0), integer dot products exact in int32. abf16: activations and dequantized
-// weights each rounded once to bf16, sums in f32.
-using matmul_a32_f32_fn = const Kernel;
-using matmul_a32_f16_fn = const Kernel;
-using matmul_a32_s8_fn = const Kernel;
-using matmul_a32_s4_fn = const Kernel;
-using matmul_a32_s8g_fn = const Kernel;
-using matmul_a32_s4g_fn = const Kernel;
-using matmul_a32_q8_0_fn = const Kernel;
-using matmul_a32_q4_0_fn = const Kernel;
-using matmul_a8_s8_fn = const Kernel;
-using matmul_a8_s4_fn = const Kernel;
-using matmul_a8_s8g_fn = const Kernel;
-using matmul_a8_s4g_fn = const Kernel;
-using matmul_a8_q8_0_fn = const Kernel;
-using matmul_a8_q4_0_fn = const Kernel;
-using matmul_abf16_f32_fn = const Kernel;
-using matmul_abf16_s8_fn = const Kernel;
-using matmul_abf16_s4_fn = const Kernel;
-using matmul_abf16_s8g_fn = const Kernel;
-using matmul_abf16_s4g_fn = const Kernel;
-using matmul_abf16_q8_0_fn = const Kernel;
-using matmul_abf16_q4_0_fn = const Kernel;
-/// The notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order).
-using matmul_f16_f16_fn = const Kernel;
+/// A variant's kernels of one arithmetic, one for each format of formats/formats.inc; none (run is
+/// null) where there is no such product.
+struct Kernels {
+#define QB_FORMAT(name, ...) Kernel name{};
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+
+// The arithmetics. A product is the operation matmul_<arithmetic>_<format>.
+//   a32    f32 activations, sums in f32
+//   a8     activations quantized on the fly in prepare (formats with a scale per output: per row,
+//          f32 scale, section 3's f32 arithmetic; other formats: per 32 as q8_0), integer dot
+//          products exact in int32
+//   abf16  activations and dequantized weights each rounded once to bf16, sums in f32
+//   f16    the notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order)
+using matmul_a32_fn = const Kernels;
+using matmul_a8_fn = const Kernels;
+using matmul_abf16_fn = const Kernels;
+using matmul_f16_fn = const Kernels;
 
 #define QB_VARIANT QB_DECLARE_VARIANT
-#include "matmul/variants_a32.inc"
-#include "matmul/variants_a8.inc"
-#include "matmul/variants_abf16.inc"
+#include "matmul/variants.inc"
 #undef QB_VARIANT
 
 }  // namespace qb::matmul

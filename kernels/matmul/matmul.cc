@@ -59,48 +59,81 @@ std::size_t elements(std::string_view op, std::string_view name, std::size_t row
   return count;
 }
 
+/// A product of an arithmetic, and where its kernel is among the kernels of a variant.
+struct Product {
+  Format format;
+  const Op<const Kernel>* op;
+  Kernel Kernels::*kernel;
+};
+
+#define QB_PRODUCT(arithmetic, name) {Format::name, &arithmetic##_##name, &Kernels::name},
+constexpr Product matmul_a32_products[] = {
+#define QB_FORMAT(name, ...) QB_PRODUCT(a32, name)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_a8_products[] = {
+#define QB_FORMAT(name, codes, ...) QB_A8_OF_##codes(QB_PRODUCT(a8, name))
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_abf16_products[] = {
+#define QB_FORMAT(name, codes, ...) QB_ABF16_OF_##codes(QB_PRODUCT(abf16, name))
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_f16_products[] = {QB_PRODUCT(f16, f16)};
+#undef QB_PRODUCT
+
+std::span<const Product> products_of(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::a32:
+      return matmul_a32_products;
+    case Arithmetic::a8:
+      return matmul_a8_products;
+    case Arithmetic::f16:
+      return matmul_f16_products;
+    case Arithmetic::abf16:
+      return matmul_abf16_products;
+  }
+  return {};
+}
+
+/// A row for each of the products that a variant's Kernels have; `row` points to those.
+void add_rows(Variant row, std::span<const Product> products, std::vector<Variant>& rows) {
+  const auto* const kernels = static_cast<const Kernels*>(row.impl);
+  for (const Product& product : products) {
+    const Kernel* const kernel = kernels ? &(kernels->*product.kernel) : nullptr;
+    if (kernel && !kernel->run) continue;
+    row.op = product.op->name;
+    row.impl = kernel;
+    rows.push_back(row);
+  }
+}
+
 }  // namespace
 
 std::span<const Variant> room() {
-  static const Variant rows[] = {
-#define QB_VARIANT QB_TABLE_ROW
-#include "matmul/variants_a32.inc"
-#include "matmul/variants_a8.inc"
-#include "matmul/variants_abf16.inc"
+  static const std::vector<Variant> rows = [] {
+    std::vector<Variant> made;
+#define QB_VARIANT(arch, family, variant, level)                                          \
+  add_rows({{}, #variant, Arch::arch, isa::level, QB_ADDRESS_##arch(family##_##variant)}, \
+           family##_products, made);
+#include "matmul/variants.inc"
 #undef QB_VARIANT
-  };
+    return made;
+  }();
   return rows;
 }
 
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
-  constexpr const Op<const Kernel>* a32[] = {&a32_f32, &a32_f16, &a32_s8,   &a32_s4,
-                                             &a32_s8g, &a32_s4g, &a32_q8_0, &a32_q4_0};
-  constexpr const Op<const Kernel>* a8[] = {nullptr, nullptr, &a8_s8,   &a8_s4,
-                                            &a8_s8g, &a8_s4g, &a8_q8_0, &a8_q4_0};
-  constexpr const Op<const Kernel>* abf16[] = {&abf16_f32, nullptr,    &abf16_s8,   &abf16_s4,
-                                               &abf16_s8g, &abf16_s4g, &abf16_q8_0, &abf16_q4_0};
-  const Op<const Kernel>* found = nullptr;
-  switch (arithmetic) {
-    case Arithmetic::a32:
-      found = a32[std::size_t(format)];
-      break;
-    case Arithmetic::a8:
-      found = a8[std::size_t(format)];
-      break;
-    case Arithmetic::f16:
-      found = format == Format::f16 ? &f16_f16 : nullptr;
-      break;
-    case Arithmetic::abf16:
-      found = abf16[std::size_t(format)];
-      break;
-  }
-  if (!found) {
-    constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
-    check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
-                                           " product for " + std::string(info(format).name) +
-                                           " weights");
-  }
-  return *found;
+  const std::span<const Product> products = products_of(arithmetic);
+  for (const Product& product : products)
+    if (product.format == format) return *product.op;
+  constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
+  check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
+                                         " product for " + std::string(info(format).name) +
+                                         " weights");
 }
 
 WeightView view_f32(std::span<const float> values, std::size_t n, std::size_t k) {

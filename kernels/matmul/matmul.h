@@ -22,28 +22,33 @@ namespace qb::matmul {
 
 std::span<const Variant> room();
 
-inline constexpr Op<const Kernel> a32_f32{"matmul_a32_f32", room};
-inline constexpr Op<const Kernel> a32_f16{"matmul_a32_f16", room};
-inline constexpr Op<const Kernel> a32_s8{"matmul_a32_s8", room};
-inline constexpr Op<const Kernel> a32_s4{"matmul_a32_s4", room};
-inline constexpr Op<const Kernel> a32_s8g{"matmul_a32_s8g", room};
-inline constexpr Op<const Kernel> a32_s4g{"matmul_a32_s4g", room};
-inline constexpr Op<const Kernel> a32_q8_0{"matmul_a32_q8_0", room};
-inline constexpr Op<const Kernel> a32_q4_0{"matmul_a32_q4_0", room};
-inline constexpr Op<const Kernel> a8_s8{"matmul_a8_s8", room};
-inline constexpr Op<const Kernel> a8_s4{"matmul_a8_s4", room};
-inline constexpr Op<const Kernel> a8_s8g{"matmul_a8_s8g", room};
-inline constexpr Op<const Kernel> a8_s4g{"matmul_a8_s4g", room};
-inline constexpr Op<const Kernel> a8_q8_0{"matmul_a8_q8_0", room};
-inline constexpr Op<const Kernel> a8_q4_0{"matmul_a8_q4_0", room};
-inline constexpr Op<const Kernel> abf16_f32{"matmul_abf16_f32", room};
-inline constexpr Op<const Kernel> abf16_s8{"matmul_abf16_s8", room};
-inline constexpr Op<const Kernel> abf16_s4{"matmul_abf16_s4", room};
-inline constexpr Op<const Kernel> abf16_s8g{"matmul_abf16_s8g", room};
-inline constexpr Op<const Kernel> abf16_s4g{"matmul_abf16_s4g", room};
-inline constexpr Op<const Kernel> abf16_q8_0{"matmul_abf16_q8_0", room};
-inline constexpr Op<const Kernel> abf16_q4_0{"matmul_abf16_q4_0", room};
-inline constexpr Op<const Kernel> f16_f16{"matmul_f16_f16", room};
+/// Passes its argument on if there is a product of such codes.
+#define QB_A8_OF_f32(...)
+#define QB_A8_OF_f16(...)
+#define QB_A8_OF_int8(...) __VA_ARGS__
+#define QB_A8_OF_nibble(...) __VA_ARGS__
+#define QB_A8_OF_table(...) __VA_ARGS__
+#define QB_ABF16_OF_f32(...) __VA_ARGS__
+#define QB_ABF16_OF_f16(...)
+#define QB_ABF16_OF_int8(...) __VA_ARGS__
+#define QB_ABF16_OF_nibble(...) __VA_ARGS__
+#define QB_ABF16_OF_table(...) __VA_ARGS__
+
+// The products there are: matmul::a8_q4_0 and so on. abf16 takes f32 and quantized weights, a8
+// quantized ones.
+#define QB_OPERATION(product) \
+  inline constexpr Op<const Kernel> product { "matmul_" #product, room }
+#define QB_FORMAT(name, ...) QB_OPERATION(a32_##name);
+#include "formats/formats.inc"
+#undef QB_FORMAT
+#define QB_FORMAT(name, codes, ...) QB_A8_OF_##codes(QB_OPERATION(a8_##name);)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+#define QB_FORMAT(name, codes, ...) QB_ABF16_OF_##codes(QB_OPERATION(abf16_##name);)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+QB_OPERATION(f16_f16);
+#undef QB_OPERATION
 
 using qb::Format;
 
