@@ -1,6 +1,8 @@
 // Weights of the matmul benchmarks: normal random numbers, quantized into every canonical layout.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -116,7 +118,32 @@ class QuantizedWeights {
     break;
         QB_BLOCK_FORMATS(QB_QUANTIZE_BLOCKS, )
 #undef QB_QUANTIZE_BLOCKS
+      default:
+        indices_of_row(originals, row);
     }
+  }
+
+  /// The formats with a table that no kernel quantizes to: the nearest of its values.
+  void indices_of_row(const float* x, std::byte* row) const {
+    for (std::size_t i = 0; i < k_; i += kBlock) {
+      const auto most = *std::max_element(
+          x + i, x + i + kBlock, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+      auto& block = reinterpret_cast<BlockMxfp4*>(row)[i / kBlock];
+      int power = 0;  // 2^power is above the largest magnitude
+      std::frexp(most, &power);
+      block.e = most != 0 ? std::uint8_t(std::clamp(power - 3 + 127, 0, 254)) : 0;
+      indices(kE2m1Doubled, x + i, std::ldexp(1.0, 128 - block.e), block.qs);
+    }
+  }
+  static void indices(const std::int8_t (&table)[16], const float* x, double by, std::uint8_t* q) {
+    const auto nearest = [&](float v) {
+      int best = 0;
+      for (int i = 1; i < 16; ++i)
+        if (std::fabs(v * by - table[i]) < std::fabs(v * by - table[best])) best = i;
+      return best;
+    };
+    for (std::size_t j = 0; j < kBlock / 2; ++j)
+      q[j] = std::uint8_t(nearest(x[j]) | nearest(x[j + kBlock / 2]) << 4);
   }
 
   Format format_;

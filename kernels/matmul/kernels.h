@@ -25,13 +25,14 @@ namespace qb::matmul {
 ///   s4             const uint8[N,(K+1)/2],      const float[N]
 ///   s8g            const int8[N,K],             const f16[N,K/group]
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
-///   q8_0, q4_0     const BlockQ8_0/BlockQ4_0[N,K/32], scales unused
+///   q8_0, q4_0, mxfp4
+///                  const BlockQ8_0[N,K/32] and so on, scales unused
 struct Weights {
   const void* values;
   const void* scales;
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of 32 for the block formats
-  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for q8_0 and q4_0; k otherwise
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
 };
 
 /// One variant of one matmul operation. None of the functions checks its arguments.
@@ -47,8 +48,8 @@ struct Kernel {
   /// Packs outputs [n0,n1) into their place in `packed`.
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
   /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
-  /// int8[N,K] (q4_0: nibble-8) to codes, or the exact values as f32 for f32 and f16 weights
-  /// (abf16: of f32 weights what rounding to bf16 left).
+  /// int8[N,K] (q4_0: nibble-8, of a table: its value) to codes, or the exact values as f32 for f32
+  /// and f16 weights (abf16: of f32 weights what rounding to bf16 left).
   void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
                  std::size_t n0, std::size_t n1, void* codes);
   /// Bytes of workspace for m rows of activations; may be 0.

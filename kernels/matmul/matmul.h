@@ -60,7 +60,9 @@ enum class Arithmetic : std::uint8_t { a32, a8, f16, abf16 };
 /// it 127*128*k might not fit.
 inline constexpr std::size_t kLongestInt8Row = 0x7fffffff / (127 * 128);
 
-/// The operation for these weights under that arithmetic. Throws BadArgument if there is none.
+/// The operation for these weights under that arithmetic; null if there is none.
+const Op<const Kernel>* find_operation(Arithmetic arithmetic, Format format);
+/// The same, which throws BadArgument if there is none.
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format);
 
 /// Weights in their canonical layout whose sizes were checked. Refers to the caller's memory.
@@ -86,6 +88,11 @@ WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16
                     std::size_t n, std::size_t k, std::size_t group);
 WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k);
 WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k);
+WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::size_t k);
+/// Of any format, as the bytes of its canonical layout (kernels.h), aligned as its elements.
+/// `scales` is empty where it has none of its own; `group` is unused but for the group formats.
+WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,
+                std::size_t n, std::size_t k, std::size_t group = 0);
 
 /// Uninitialised memory at the alignment that kernels ask of packed weights and workspaces.
 class AlignedBytes {

@@ -1,7 +1,7 @@
-// Weights in panels of quads on NEON: four outputs whose words stand side by side, so that an instruction
-// which adds up a word's products leaves the sums of four outputs in the lanes of one register (or,
-// if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA and BFMMLA
-// pack; a class S says how long a word is (S::kWord codes along K) and interleaves them.
+// Weights in panels of quads on NEON: four outputs whose words stand side by side, so that an
+// instruction which adds up a word's products leaves the sums of four outputs in the lanes of one
+// register (or, if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA
+// and BFMMLA pack; a class S says how long a word is (S::kWord codes along K) and interleaves them.
 //
 // Panels of 8 outputs. For each group 8 f16 scales, then its blocks of 32; for one scale per output
 // 8 f32 scales, then all blocks. A block: two quads. 4-bit codes have K+0..15 in the low nibbles,
@@ -98,7 +98,7 @@ inline uint8x16x2_t codes_of(const Weights& w, size_t n, size_t b) {
     v.val[0] = vsliq_n_u8(vzip1q_u8(even, odd), vzip2q_u8(even, odd), 4);
   }
   if constexpr (F::Codes::bits == 4 && kSigns<typename F::Codes> != 0x11 * F::flip)
-    v.val[0] = veorq_u8(v.val[0], vdupq_n_u8(kSigns<typename F::Codes> ^ 0x11 * F::flip));
+    v.val[0] = veorq_u8(v.val[0], vdupq_n_u8(static_cast<Byte>(kSigns<typename F::Codes> ^ 0x11 * F::flip)));
   return v;
 }
 
@@ -148,8 +148,7 @@ void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_
       } else {
         const int byte = at[place<S>(within % 16, n % kQuad)];
         const int stored = (within < 16 ? byte : byte >> 4) & 15;
-        code = static_cast<std::int8_t>(
-            F::Codes::value(stored ^ (kSigns<typename F::Codes> & 15)));
+        code = static_cast<std::int8_t>(F::Codes::value(stored ^ (kSigns<typename F::Codes> & 15)));
       }
       static_cast<std::int8_t*>(codes)[n * k + i] = code;
     }
@@ -163,6 +162,13 @@ template <class Codes>
 inline void load_codes(const Byte* p, int8x16_t (&w)[8]) {
   if constexpr (Codes::bits == 8) {
     QB_UNROLL for (int i = 0; i < 8; ++i) w[i] = vreinterpretq_s8_u8(vld1q_u8(p + 16 * i));
+  } else if constexpr (kIsTable<Codes>) {
+    const int8x16_t table = vld1q_s8(Codes::kValues);
+    QB_UNROLL for (int i = 0; i < 4; ++i) {
+      const uint8x16_t v = vld1q_u8(p + 16 * i);
+      w[i] = vqtbl1q_s8(table, vandq_u8(v, vdupq_n_u8(15)));
+      w[i + 4] = vqtbl1q_s8(table, vshrq_n_u8(v, 4));
+    }
   } else {
     QB_UNROLL for (int i = 0; i < 4; ++i) {
       const uint8x16_t v = vld1q_u8(p + 16 * i);
@@ -184,7 +190,9 @@ inline float32x4_t as_float(int32x4_t sum) {
 /// Four outputs' scales.
 template <class K>
 inline float32x4_t load_scales(const Byte* p) {
-  if constexpr (K::per_block)
+  if constexpr (__is_same(typename K::Scale, bf16))
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
+  else if constexpr (K::per_block)
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
   else
     return vreinterpretq_f32_u8(vld1q_u8(p));

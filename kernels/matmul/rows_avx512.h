@@ -51,6 +51,16 @@ inline __m512i codes_of(const Weights& w, size_t n, size_t k, size_t count) {
   }
 }
 
+/// 16 scales of groups.
+template <class Scale>
+inline __m512 group_scales(const void* p) {
+  const __m256i v = _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  if constexpr (__is_same(Scale, bf16))
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));
+  else
+    return _mm512_cvtph_ps(v);
+}
+
 // --- bf16 --------------------------------------------------------------------------------------
 
 /// 32 values to bf16, subnormals to zero.

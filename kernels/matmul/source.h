@@ -20,6 +20,8 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include <cstddef>
+
 #include "formats/blocks.h"
 #include "matmul/kernels.h"
 
@@ -44,6 +46,30 @@ struct Nibbles {
   static constexpr int value(int nibble) { return nibble - 8; }
   static constexpr float kFloats[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
 };
+/// 4 bits, the index of one of 16 int8 values.
+template <const std::int8_t (&values)[16]>
+struct Table {
+#define QB_EACH_VALUE(f)                                                                      \
+  {                                                                                           \
+    f(values[0]), f(values[1]), f(values[2]), f(values[3]), f(values[4]), f(values[5]),       \
+        f(values[6]), f(values[7]), f(values[8]), f(values[9]), f(values[10]), f(values[11]), \
+        f(values[12]), f(values[13]), f(values[14]), f(values[15])                            \
+  }
+  static constexpr int bits = 4;
+  // Copies, since an array of blocks.h that is read by address would be shared weakly.
+  alignas(16) static constexpr std::int8_t kValues[16] = QB_EACH_VALUE(std::int8_t);
+  alignas(64) static constexpr float kFloats[16] = QB_EACH_VALUE(float);
+  /// The values + 128.
+#define QB_RAISED(v) static_cast<std::uint8_t>((v) + 128)
+  alignas(16) static constexpr std::uint8_t kRaised[16] = QB_EACH_VALUE(QB_RAISED);
+#undef QB_RAISED
+#undef QB_EACH_VALUE
+  static constexpr int value(int index) { return kValues[index]; }
+};
+template <class Codes>
+constexpr bool kIsTable = false;
+template <const std::int8_t (&values)[16]>
+constexpr bool kIsTable<Table<values>> = true;
 
 // --- Kinds of scales ---------------------------------------------------------------------------
 
@@ -82,19 +108,30 @@ struct Array : Scales {
   static std::size_t row(std::size_t k) { return (k * Codes::bits + 7) / 8; }
 };
 
+/// The scale of a block.
+template <class Block>
+inline qb::f16 scale_of(const Block& block) {
+  return block.d;
+}
+/// 2^(e-128). As bf16 it is exact: 2^-127 and 2^-128 are subnormal numbers of it.
+inline qb::bf16 scale_of(const BlockMxfp4& block) {
+  const int e = block.e;
+  return qb::bf16(static_cast<std::uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7));
+}
+
 /// Blocks of 32 codes and their scale.
 template <class Codes_, class Block>
 struct Blocks {
   using Codes = Codes_;
-  using Scale = decltype(Block::d);
+  using Scale = decltype(scale_of(*static_cast<const Block*>(nullptr)));
   static constexpr bool per_group = true;
   static constexpr std::size_t group(const Weights&) { return kBlock; }
   static constexpr bool neighbours = false;
   static constexpr int flip = 0;
-  static constexpr std::size_t block = sizeof(Block), codes = sizeof(Scale);
+  static constexpr std::size_t block = sizeof(Block), codes = offsetof(Block, qs);
   static std::size_t row(std::size_t k) { return k / kBlock * block; }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    return static_cast<const Block*>(w.values)[n * (w.k / kBlock) + g].d;
+    return scale_of(static_cast<const Block*>(w.values)[n * (w.k / kBlock) + g]);
   }
 };
 
@@ -108,6 +145,7 @@ using s8g = Array<Bytes, GroupScales>;
 using s4g = Array<Nibbles, GroupScales>;
 using q8_0 = Blocks<Bytes, BlockQ8_0>;
 using q4_0 = Blocks<Nibbles, BlockQ4_0>;
+using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
 }  // namespace source
 
 /// product(source) of every format.
@@ -177,6 +215,18 @@ inline void copy_nibbles(const Weights& w, std::size_t n, std::size_t k, std::si
     __builtin_memcpy(to, bytes, sizeof to);
   }
   for (std::uint32_t& word : to) word ^= 0x11111111u * F::flip;
+}
+
+/// What codes [k, k+count) of output n, of 4 bits and in one block, stand for.
+template <class F>
+inline void copy_values(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                        std::int8_t* to) {
+  std::uint32_t words[4];
+  copy_nibbles<F>(w, n, k / kBlock * kBlock, kBlock, words);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = k % kBlock + i;
+    to[i] = static_cast<std::int8_t>(F::Codes::value(words[at / 8] >> (at % 8 * 4) & 15));
+  }
 }
 
 }  // namespace

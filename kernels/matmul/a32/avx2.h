@@ -38,6 +38,10 @@ struct Avx2 {
   static V load_half(const void* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
   }
+  static V load_bf16(const void* p) {
+    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+  }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
   static V set1(const float* p) {
@@ -126,8 +130,7 @@ struct Decoder<BFloat16> {
   static constexpr size_t kBits = 16;
   template <int i, int half>
   static __m256 get(const Byte* p) {
-    const __m128i q = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 16));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(q), 16));
+    return Avx2::load_bf16(p + (i * 2 + half) * 16);
   }
 };
 
@@ -162,6 +165,23 @@ struct Decoder<Nibbles> {
       return _mm256_sub_ps(_mm256_castsi256_ps(_mm256_xor_si256(code, front)),
                            _mm256_set1_ps(128 + 8));
     }
+  }
+};
+
+template <const std::int8_t (&values)[16]>
+struct Decoder<Table<values>> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    // A load that starts up to three bytes earlier brings the code into the highest byte of its
+    // lane. A shuffle puts its value there, and a shift brings the value down.
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_load_si128(reinterpret_cast<const __m128i*>(Table<values>::kValues)));
+    const __m256i q = load_once(p + half * 32 - (3 - i / 2));
+    const __m256i index =
+        i % 2 ? _mm256_srli_epi32(q, 4) : _mm256_and_si256(q, _mm256_set1_epi32(0xf000000));
+    return _mm256_cvtepi32_ps(_mm256_srai_epi32(_mm256_shuffle_epi8(table, index), 24));
   }
 };
 

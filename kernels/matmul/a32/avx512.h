@@ -45,6 +45,10 @@ struct Avx512 {
   static V load_half(const void* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
   }
+  static V load_bf16(const void* p) {
+    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   /// The first n lanes, at most all.
   static void store_first(float* p, size_t n, V v) {
@@ -140,8 +144,7 @@ struct Decoder<BFloat16> {
   static constexpr size_t kBits = 16;
   template <int i, int half>
   static __m512 get(const Byte* p) {
-    const __m256i q = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + (i * 2 + half) * 32));
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(q), 16));
+    return Avx512::load_bf16(p + (i * 2 + half) * 32);
   }
 };
 
@@ -180,6 +183,20 @@ struct Decoder<Nibbles> {
     __m512i q = load_once(p + half * 64 + i / 2);
     if constexpr (i % 2) q = _mm512_srli_epi32(q, 4);
     return _mm512_permutexvar_ps(q, values);
+  }
+};
+
+template <const std::int8_t (&values)[16]>
+struct Decoder<Table<values>> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  static constexpr size_t kSlack = 3;
+  template <int i, int half>
+  static __m512 get(const Byte* p) {
+    // As of integers: those are a table, too.
+    __m512i q = load_once(p + half * 64 + i / 2);
+    if constexpr (i % 2) q = _mm512_srli_epi32(q, 4);
+    return _mm512_permutexvar_ps(q, _mm512_load_ps(Table<values>::kFloats));
   }
 };
 

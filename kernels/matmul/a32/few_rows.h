@@ -28,6 +28,8 @@ inline __attribute__((always_inline)) typename S::V load_scale(const Byte* p, si
   const Byte* const at = p + half * S::kLanes * sizeof(typename C::Scale);
   if constexpr (C::kPerOutput)
     return S::load_bytes(at);
+  else if constexpr (__is_same(typename C::Scale, bf16))
+    return S::load_bf16(at);
   else
     return S::load_half(at);
 }
@@ -161,8 +163,8 @@ void fused(const Weights& w, const Byte* panel, size_t ahead, const float* x, si
     const Byte* p = panel;
     for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
       clear<S, R, P, U>(acc);
-      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(typename C::Scale), stride, ahead, w.group, x + k * R,
-                               scale, acc);
+      add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(typename C::Scale), stride, ahead, w.group,
+                               x + k * R, scale, acc);
       join<S, R, P, U>(acc);
       load_scales(p);
       Unroll<P * 2>::run([&](auto i) {
@@ -185,8 +187,8 @@ void fused(const Weights& w, const Byte* panel, size_t ahead, const float* x, si
       const Byte* p = panel;
       for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
         load_scales(p);
-        add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(typename C::Scale), stride, ahead, w.group, x + k * R,
-                                 scale, acc);
+        add_codes<S, C, R, P, U>(p + L::kPanel * sizeof(typename C::Scale), stride, ahead, w.group,
+                                 x + k * R, scale, acc);
       }
     } else {
       if constexpr (C::kRounds) load_scales(panel);

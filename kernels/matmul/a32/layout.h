@@ -34,7 +34,7 @@ struct Unroll {
   }
 };
 
-constexpr size_t kStep = 8;         // k's that are decoded together
+constexpr size_t kStep = 8;  // k's that are decoded together
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
 /// Cache lines that so many bytes begin, at the least one.
@@ -115,6 +115,8 @@ inline void read(const Weights& w, size_t n, size_t k, size_t count, typename C:
   if constexpr (__is_same(typename C::Source, RoundedF32)) {
     const float* from = static_cast<const float*>(w.values) + n * w.k + k;
     for (size_t i = 0; i < count; ++i) to[i] = f32_to_bf16(from[i]);
+  } else if constexpr (C::Source::Codes::bits < C::kBits) {
+    copy_values<typename C::Source>(w, n, k, count, to);
   } else {
     copy_codes<typename C::Source>(w, n, k, count, to);
   }
@@ -150,7 +152,9 @@ struct Layout {
 
   static size_t depth(size_t k) { return kPads ? padded(k) : k; }
   static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }
-  static size_t group_bytes(size_t group) { return kPanel * sizeof(typename C::Scale) + code_bytes(group); }
+  static size_t group_bytes(size_t group) {
+    return kPanel * sizeof(typename C::Scale) + code_bytes(group);
+  }
   static size_t panel_bytes(size_t k, size_t group) {
     if (C::kPerGroup) return k / group * group_bytes(group);
     return (C::kPerOutput ? kPanel * sizeof(float) : 0) + code_bytes(k);
@@ -269,8 +273,7 @@ struct Layout {
   static void unpack(const void* packed, size_t n, size_t k, size_t group, size_t n0, size_t n1,
                      void* codes) {
     constexpr bool grouped = C::kPerGroup;
-    constexpr size_t header =
-        grouped || C::kPerOutput ? kPanel * sizeof(typename C::Scale) : 0;
+    constexpr size_t header = grouped || C::kPerOutput ? kPanel * sizeof(typename C::Scale) : 0;
     const size_t bytes = panel_bytes(k, group), run = grouped ? group : k;
     for (size_t i = n0; i < n1 && i < n; ++i) {
       const Byte* p = static_cast<const Byte*>(packed) + i / kPanel * bytes + header;

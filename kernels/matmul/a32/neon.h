@@ -32,6 +32,9 @@ struct Neon {
   static V load(const float* p) { return vld1q_f32(p); }
   static V load_bytes(const void* p) { return vreinterpretq_f32_u8(vld1q_u8(bytes(p))); }
   static V load_half(const void* p) { return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(bytes(p)))); }
+  static V load_bf16(const void* p) {
+    return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes(p))), 16));
+  }
   static void store(float* p, V v) { vst1q_f32(p, v); }
   static V set1(const float* p) { return vld1q_dup_f32(p); }
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
@@ -158,6 +161,25 @@ struct Decoder<Nibbles> {
     q = vandq_u32(q, vdupq_n_u32(15u << bit));
     q = veorq_u32(q, vdupq_n_u32((150u - bit) << 23 | 8u << bit));
     return vsubq_f32(vreinterpretq_f32_u32(q), vdupq_n_f32(float(1 << (23 - bit)) + 8));
+  }
+};
+
+template <const std::int8_t (&values)[16]>
+struct Decoder<Table<values>> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    // A lookup serves every other k of a lane, and the compiler shares it. It gives values + 128,
+    // which become the last bits of a large number, or those before.
+    constexpr int byte = i / 2, bit = byte % 2 * 8;
+    const uint8x16_t q = vld1q_u8(p + half * 16);
+    const uint8x16_t index = i % 2 ? vshrq_n_u8(q, 4) : vandq_u8(q, vdupq_n_u8(15));
+    uint32x4_t v = vreinterpretq_u32_u8(vqtbl1q_u8(vld1q_u8(Table<values>::kRaised), index));
+    if constexpr (byte >= 2) v = vshrq_n_u32(v, 16);
+    v = vandq_u32(v, vdupq_n_u32(255u << bit));
+    v = veorq_u32(v, vdupq_n_u32((150u - bit) << 23));
+    return vsubq_f32(vreinterpretq_f32_u32(v), vdupq_n_f32(float(1 << (23 - bit)) + 128));
   }
 };
 

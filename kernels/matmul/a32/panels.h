@@ -1,5 +1,5 @@
-// Products with f32 sums, as every vector variant does them. The variant's file brings the vectors (a
-// class S) and how codes become floats (Decoder); layout.h says how weights are packed.
+// Products with f32 sums, as every vector variant does them. The variant's file brings the vectors
+// (a class S) and how codes become floats (Decoder); layout.h says how weights are packed.
 //
 // Few rows (up to four, or to a tile where the registers suffice) decode codes in registers
 // (few_rows.h). Storing what is decoded would add to the FMAs that bind more rows: only then is it
@@ -133,7 +133,8 @@ constexpr Kernel kernel_a32() {
 template <class S, class F>
 constexpr Kernel kernel_abf16() {
   using Rounded = Codec<RoundedF32>;
-  using Quantized = Codec<F, true>;
+  // Codes of 8 bits or fewer times a power of two need no rounding.
+  using Quantized = Codec<F, !__is_same(typename F::Scale, bf16)>;
   if constexpr (__is_same(F, source::f16)) {
     return {};
   } else if constexpr (__is_same(F, source::f32)) {

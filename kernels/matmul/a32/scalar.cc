@@ -12,6 +12,7 @@ constexpr std::size_t kRun = 256;  // a multiple of every group size
 constexpr std::size_t kLanes = 8;  // independent sums: what a vector loop and a pipeline both need
 
 inline float to_f32(f16 scale) { return f16_to_f32(scale); }
+inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
 
 template <class F>
 inline int low_code(std::uint8_t byte) {
@@ -162,10 +163,12 @@ constexpr Kernel kernel_abf16() {
 
 }  // namespace
 
-constexpr Kernels QB_SYMBOL(matmul_a32) =
-    every_format([](auto format) { return kernel_a32<decltype(format)>(); });
-constexpr Kernels QB_SYMBOL(matmul_abf16) =
-    every_format([](auto format) { return kernel_abf16<decltype(format)>(); });
+constexpr Kernels QB_SYMBOL(matmul_a32) = every_format([](auto format) {
+  return kernel_a32<decltype(format)>();
+});
+constexpr Kernels QB_SYMBOL(matmul_abf16) = every_format([](auto format) {
+  return kernel_abf16<decltype(format)>();
+});
 constexpr Kernels QB_SYMBOL(matmul_f16) = {
     .f16 = {kLanes, no_bytes, nullptr, nullptr, no_workspace, 1, nullptr, run_f16}};
 

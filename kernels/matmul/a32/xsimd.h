@@ -65,6 +65,8 @@ struct Portable {
 #endif
   }
 
+  static V load_bf16(const void* p) { return bitwise<float>(load_u16(p) << 16); }
+
   /// kLanes bytes, sign-extended, as floats.
   static V load_s8(const void* p) {
 #if defined(__AVX2__)
@@ -129,7 +131,7 @@ struct Decoder<BFloat16> {
   static constexpr size_t kBits = 16;
   template <int i, int half>
   static Portable::V get(const Byte* p) {
-    return bitwise<float>(Portable::load_u16(p + (i * 2 + half) * Portable::kLanes * 2) << 16);
+    return Portable::load_bf16(p + (i * 2 + half) * Portable::kLanes * 2);
   }
 };
 
@@ -154,6 +156,10 @@ struct Decoder<Nibbles> {
     return xsimd::to_float(q >> 28);
   }
 };
+
+/// Packed as the bytes that they stand for: xsimd 8 looks no bytes up.
+template <const std::int8_t (&values)[16]>
+struct Decoder<Table<values>> : Decoder<Bytes> {};
 
 }  // namespace
 }  // namespace qb::matmul

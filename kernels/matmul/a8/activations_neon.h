@@ -15,6 +15,11 @@ namespace {
       vcvt_f32_f16(vreinterpret_f16_u16(vdup_n_u16(static_cast<std::uint16_t>(half)))), 0);
 }
 
+[[maybe_unused]] inline float widened(bf16 half) {
+  return __builtin_bit_cast(float, std::uint32_t{static_cast<std::uint16_t>(half)} << 16);
+}
+[[maybe_unused]] inline float widened(float scale) { return scale; }
+
 [[maybe_unused]] inline float rounded_to_f16(float x) {
   return vgetq_lane_f32(vcvt_f32_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);
 }

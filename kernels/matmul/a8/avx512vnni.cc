@@ -19,10 +19,8 @@
 // (converting is free there), with one for each group of 128 8 of 9.25, 86 %, and one row of q4_0
 // 288 bytes in 10 cycles, a little more than the third cache's speed: all four pipes are full then.
 // It loads one vector of this width a cycle, or two narrower things: one row of 4-bit codes waits
-// for loads unless each vector is loaded once. In results/amd-epyc-ee857098, one thread: one row 65
-// to 87 % of the limit at n = k = 4096 (a prefetch 768 bytes ahead had cost a third; s4.g128 was at
-// 52 % while its streams contended for the same ways of a cache); tiles of s8 and s4 89 to 97 % of
-// the peak, with a scale for each block 64 to 75 %, for each group of 128 75 to 81 %.
+// for loads unless each vector is loaded once. There a prefetch 768 bytes ahead cost one row a
+// third of its speed, and streams that contend for the same ways of a cache nearly half.
 //
 // Activations are quantized 16 blocks at a time, their maxima and sums turned across the registers
 // rather than folded one by one: about 10 cycles a block there, where AVX2's way takes 27.
@@ -102,7 +100,8 @@ void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t 
       _mm512_setr_epi32(0, 16, 1, 20, 2, 17, 3, 21, 4, 18, 5, 22, 6, 19, 7, 23);
   const __m512i high_pairs =
       _mm512_setr_epi32(8, 24, 9, 28, 10, 25, 11, 29, 12, 26, 13, 30, 14, 27, 15, 31);
-  // log2 of 128 or 8, and of 16 times that for a pair's second block, in the order of sums_of().
+  // log2 of what codes are raised by, of integers of 4 bits in a pair's second block sixteenfold,
+  // in the order of sums_of().
   constexpr int even = K::kRaise, odd = 7;
   const __m512i offset = _mm512_setr_epi32(even, even, even, even, odd, odd, odd, odd, even, even,
                                            even, even, odd, odd, odd, odd);
@@ -146,7 +145,7 @@ void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t 
         store_codes(out + (b + i) * kBlock, (count - i) * kBlock, codes);
         sum[i / 2] = add_codes(sum[i / 2], codes);
       }
-      if constexpr (K::kPairedBlocks) scale = _mm512_mul_ps(scale, sixteenths);
+      if constexpr (K::kNibbles) scale = _mm512_mul_ps(scale, sixteenths);
       const __m512i start =
           _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_sllv_epi32(sums_of(sum), offset));
       const auto there = static_cast<std::uint32_t>((std::uint64_t{1} << 2 * count) - 1);
@@ -194,6 +193,11 @@ struct Zmm {
   static Int high_sixteenfold(Int v) {
     return _mm512_and_si512(v, _mm512_set1_epi8(static_cast<char>(0xf0)));
   }
+  /// table[index] of every byte.
+  static Int look_up(const Byte (&table)[16], Int index) {
+    const __m128i values = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(values), index);
+  }
   /// v in a register: gcc would keep sums in memory from one turn of a loop to the next.
   static Int keep(Int v) {
     asm("" : "+v"(v));
@@ -211,6 +215,10 @@ struct Zmm {
   }
   static Float from_half(const void* p) {
     return _mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+  }
+  static Float from_bf16(const void* p) {
+    const Int wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
   }
   static Float to_float(Int v) { return _mm512_cvtepi32_ps(v); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }

@@ -42,6 +42,11 @@ struct Ymm {
   static Int high_sixteenfold(Int v) {
     return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(0xf0)));
   }
+  /// table[index] of every byte.
+  static Int look_up(const Byte (&table)[16], Int index) {
+    const __m128i values = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), index);
+  }
   /// v in a register: gcc would keep sums in memory from one turn of a loop to the next.
   static Int keep(Int v) {
     asm("" : "+x"(v));
@@ -57,6 +62,10 @@ struct Ymm {
   }
   static Float from_half(const void* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+  }
+  static Float from_bf16(const void* p) {
+    const Int wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
   static Float to_float(Int v) { return _mm256_cvtepi32_ps(v); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }

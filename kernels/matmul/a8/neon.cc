@@ -61,6 +61,10 @@ template <class F>
 inline int8x16x2_t load_codes(const std::uint8_t* p) {
   if constexpr (F::Codes::bits == 8) {
     return load_bytes(p);
+  } else if constexpr (kIsTable<typename F::Codes>) {
+    const int8x16_t table = vld1q_s8(F::Codes::kValues);
+    const uint8x16_t v = vld1q_u8(p);
+    return {{vqtbl1q_s8(table, vandq_u8(v, vdupq_n_u8(15))), vqtbl1q_s8(table, vshrq_n_u8(v, 4))}};
   } else if constexpr (F::flip != 0) {  // two's complement
     const int8x16_t v = vreinterpretq_s8_u8(vld1q_u8(p));
     return {{vshrq_n_s8(vshlq_n_s8(v, 4), 4), vshrq_n_s8(v, 4)}};
@@ -74,7 +78,7 @@ inline int8x16x2_t load_codes(const std::uint8_t* p) {
 
 // --- Products ----------------------------------------------------------------------------------
 
-/// sum + the products of a block, spread over four lanes.
+/// sum + the products of a block, spread over four lanes. bits: of what codes stand for.
 template <int bits>
 inline int32x4_t dot(int32x4_t sum, const int8x16x2_t& w, const int8x16x2_t& x) {
   int16x8_t low = vmull_s8(vget_low_s8(w.val[0]), vget_low_s8(x.val[0]));
@@ -103,6 +107,7 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
   }
   for (int c = 0; c < C; ++c) from[c] = codes_at<F>(w, n + std::size_t(c), 0);
 
+  constexpr int bits = kIsTable<typename F::Codes> ? 8 : F::Codes::bits;
   int32x4_t sum[R][C];
   float32x4_t result[R][C];
   for (int r = 0; r < R; ++r)
@@ -116,10 +121,10 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
         const float d = widened(F::scale(w, n + std::size_t(c), b * kBlock / F::group(w)));
         for (int r = 0; r < R; ++r)
           result[r][c] =
-              vfmaq_n_f32(result[r][c], vcvtq_f32_s32(dot<F::Codes::bits>(vdupq_n_s32(0), codes, v[r])),
+              vfmaq_n_f32(result[r][c], vcvtq_f32_s32(dot<bits>(vdupq_n_s32(0), codes, v[r])),
                           d * scales[r][b]);
       } else {
-        for (int r = 0; r < R; ++r) sum[r][c] = dot<F::Codes::bits>(sum[r][c], codes, v[r]);
+        for (int r = 0; r < R; ++r) sum[r][c] = dot<bits>(sum[r][c], codes, v[r]);
       }
     }
   };
@@ -141,8 +146,7 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
       if constexpr (F::per_group)
         out = vaddvq_f32(result[r][c]);
       else
-        out = float(vaddvq_s32(sum[r][c])) *
-              (*scales[r] * F::scale(w, n + std::size_t(c), 0));
+        out = float(vaddvq_s32(sum[r][c])) * (*scales[r] * F::scale(w, n + std::size_t(c), 0));
     }
 }
 
@@ -176,7 +180,8 @@ constexpr Kernel kernel_of() {
           .unpack = nullptr,
           .workspace_bytes = workspace_bytes<F::per_group>,
           .m_step = 1,
-          .prepare = prepare<F::per_group, F::Codes::bits == 4 && F::neighbours>,
+          .prepare = prepare < F::per_group,
+          F::Codes::bits == 4 && F::neighbours >,
           .run = run<F>};
 }
 

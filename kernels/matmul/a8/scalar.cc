@@ -73,6 +73,7 @@ std::size_t workspace_bytes(std::size_t m, std::size_t, std::size_t k, std::size
 std::size_t packed_bytes(std::size_t, std::size_t, std::size_t) { return 0; }
 
 inline float to_f32(f16 scale) { return f16_to_f32(scale); }
+inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
 
 inline std::int32_t dot_bytes(const std::int8_t* w, const std::int8_t* x, std::size_t count) {
   std::int32_t sum = 0;
@@ -154,13 +155,15 @@ constexpr Kernel kernel_of() {
           .unpack = nullptr,
           .workspace_bytes = workspace_bytes<F::per_group>,
           .m_step = 1,
-          .prepare = prepare<F::per_group, F::Codes::bits == 4 && F::neighbours>,
+          .prepare = prepare < F::per_group,
+          F::Codes::bits == 4 && F::neighbours >,
           .run = run<F>};
 }
 
 }  // namespace
 
-constexpr Kernels QB_SYMBOL(matmul_a8) =
-    every_quantized_format([](auto format) { return kernel_of<decltype(format)>(); });
+constexpr Kernels QB_SYMBOL(matmul_a8) = every_quantized_format([](auto format) {
+  return kernel_of<decltype(format)>();
+});
 
 }  // namespace qb::matmul

@@ -146,6 +146,12 @@ template <class Codes>
 inline svint8_t codes_of_block(const Byte* p, size_t i) {
   if constexpr (Codes::bits == 8) return bytes_at(p + i * svcntb());
   const svint8_t v = bytes_at(p + i % 4 * svcntb());
+  if constexpr (kIsTable<Codes>) {
+    const svuint8_t pairs = svreinterpret_u8_s8(v);
+    return svtbl_s8(
+        svld1rq_s8(svptrue_b8(), Codes::kValues),
+        i < 4 ? svand_n_u8_x(svptrue_b8(), pairs, 15) : svlsr_n_u8_x(svptrue_b8(), pairs, 4));
+  }
   return i < 4 ? svlsl_n_s8_x(svptrue_b8(), v, 4) : svand_n_s8_x(svptrue_b8(), v, -16);
 }
 
@@ -155,6 +161,8 @@ inline svfloat32_t scales_at(const Byte* p) {
   const svbool_t all = svptrue_b32();
   if constexpr (!K::per_block) return svld1_f32(all, reinterpret_cast<const float*>(p));
   const svuint32_t halves = svld1uh_u32(all, reinterpret_cast<const std::uint16_t*>(p));
+  if constexpr (__is_same(typename K::Scale, bf16))
+    return svreinterpret_f32_u32(svlsl_n_u32_x(all, halves, 16));
   const svfloat32_t d = svcvt_f32_f16_x(all, svreinterpret_f16_u32(halves));
   return __is_same(typename K::Codes, Nibbles) ? svmul_n_f32_x(all, d, 0.0625f) : d;
 }

@@ -158,8 +158,9 @@ template <class S, class K, int Fours, int Quads>
         const float32x4_t d = load_scales<K>(at[q].scales);
         const auto* s =
             reinterpret_cast<const float*>(x + size_t(f) * four_rows + kQuad * call.x_scales);
-        QB_UNROLL for (int r = 0; r < 4; ++r) v[r] = vmulq_f32(
-            as_float<typename K::Codes>(vreinterpretq_s32_f32(v[r])), vmulq_n_f32(d, s[r * S::kCopies]));
+        QB_UNROLL for (int r = 0; r < 4; ++r) v[r] =
+            vmulq_f32(as_float<typename K::Codes>(vreinterpretq_s32_f32(v[r])),
+                      vmulq_n_f32(d, s[r * S::kCopies]));
       }
     QB_UNROLL for (int r = 0; r < 4; ++r)
         store(call, y + size_t(4 * f + r) * call.n, n + 4 * size_t(q), v[r]);
@@ -195,8 +196,8 @@ template <class S, class K, int R, int Quads>
             QB_UNROLL for (int i = 0; i < S::kRowSums; ++i) sum[i] = vdupq_n_s32(0);
             S::add_row(sum, w, x + size_t(r) * stride);
             const float s = reinterpret_cast<const float*>(scales + size_t(r) * stride)[b];
-            result[r][q] =
-                vfmaq_f32(result[r][q], as_float<typename K::Codes>(S::total(sum)), vmulq_n_f32(d[q], s));
+            result[r][q] = vfmaq_f32(result[r][q], as_float<typename K::Codes>(S::total(sum)),
+                                     vmulq_n_f32(d[q], s));
           }
         }
     }
@@ -215,7 +216,8 @@ template <class S, class K, int R, int Quads>
       const float32x4_t d = load_scales<K>(at[q].scales);
       QB_UNROLL for (int r = 0; r < R; ++r) {
         const float s = *reinterpret_cast<const float*>(scales + size_t(r) * stride);
-        result[r][q] = vmulq_f32(as_float<typename K::Codes>(S::total(sum[r][q])), vmulq_n_f32(d, s));
+        result[r][q] =
+            vmulq_f32(as_float<typename K::Codes>(S::total(sum[r][q])), vmulq_n_f32(d, s));
       }
     }
   }

@@ -8,9 +8,9 @@
 // codes of all lanes out in pairs; activations lie in the order of these pairs, and a pair of
 // them, broadcast, meets every output. Behind the codes of each group, or of all blocks, the
 // panel's scales as f32.
+#include "core/xsimd.h"
 #include "core/scalar_half.h"
 #include "core/unroll.h"
-#include "core/xsimd.h"
 #include "matmul/a8/activations.h"
 #include "matmul/source.h"
 
@@ -45,31 +45,40 @@ struct Panel {
   }
 };
 template <class F>
-using PanelOf = Panel<F::Codes::bits, F::per_group>;
+using PanelOf = Panel<kIsTable<typename F::Codes> ? 8 : F::Codes::bits, F::per_group>;
 
 /// Which code of a block is the i'th, from the lowest bits, of its word j.
 template <class F>
 constexpr std::size_t code_at(std::size_t j, std::size_t i) {
-  constexpr bool halves = F::Codes::bits == 4 && !F::neighbours;  // of the block, in a byte's nibbles
+  constexpr bool halves =
+      PanelOf<F>::bits == 4 && !F::neighbours;  // of the block, in a byte's nibbles
   return halves ? 4 * j + i / 2 + i % 2 * (kBlock / 2) : PanelOf<F>::codes * j + i;
 }
 
-/// The words of block b of output n, nibbles in two's complement.
+/// The words of block b of output n, nibbles in two's complement. Indices of a table are packed as
+/// the bytes that they stand for: xsimd 8 looks no bytes up.
 template <class F>
 inline void words_of(const Weights& w, std::size_t n, std::size_t b,
                      std::uint32_t (&word)[PanelOf<F>::words]) {
-  const std::size_t row = F::row(w.k), at = b * F::block + F::codes;
-  const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row + at;
-  if (row - at >= sizeof word)
-    __builtin_memcpy(word, from, sizeof word);
-  else
-    __builtin_memcpy(word, from, row - at);
-  if constexpr (F::Codes::bits == 4)
-    for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
+  if constexpr (kIsTable<typename F::Codes>) {
+    std::int8_t codes[kBlock];
+    copy_values<F>(w, n, b * kBlock, kBlock, codes);
+    __builtin_memcpy(word, codes, sizeof word);
+  } else {
+    const std::size_t left = F::row(w.k) - (b * F::block + F::codes);
+    const std::uint8_t* const from = codes_at<F>(w, n, b);
+    if (left >= sizeof word)
+      __builtin_memcpy(word, from, sizeof word);
+    else
+      __builtin_memcpy(word, from, left);
+    if constexpr (F::Codes::bits == 4)
+      for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
+  }
 }
 
 inline float to_f32(float scale) { return scale; }
 inline float to_f32(f16 scale) { return f16_to_f32(scale); }
+inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
 
 template <class F>
 std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
@@ -117,9 +126,9 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
                          panel + b * P::block + b / group_blocks * kScales + j * P::row +
                              n % kPanel * sizeof word,
                          sizeof word);
-        for (std::size_t i = 0; i < P::codes; ++i, word >>= F::Codes::bits) {
+        for (std::size_t i = 0; i < P::codes; ++i, word >>= P::bits) {
           const std::size_t at = b * kBlock + code_at<F>(j, i);
-          constexpr int unused = 8 - F::Codes::bits;
+          constexpr int unused = 8 - P::bits;
           if (at < k)
             to[at] = static_cast<std::int8_t>(static_cast<std::int8_t>(word << unused) >> unused);
         }
@@ -330,7 +339,8 @@ constexpr Kernel kernel_of() {
 
 }  // namespace
 
-constexpr Kernels QB_SYMBOL(matmul_a8) =
-    every_quantized_format([](auto format) { return kernel_of<decltype(format)>(); });
+constexpr Kernels QB_SYMBOL(matmul_a8) = every_quantized_format([](auto format) {
+  return kernel_of<decltype(format)>();
+});
 
 }  // namespace qb::matmul

@@ -281,9 +281,7 @@ struct Walk<Codes<F>> {
     /// Through memory, from where they are broadcast for nothing.
     static void scales_of(const Byte* header, float* d) {
       _mm512_storeu_ps(
-          d, C::per_block
-                 ? _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(header)))
-                 : _mm512_loadu_ps(header));
+          d, C::per_block ? group_scales<typename C::Scale>(header) : _mm512_loadu_ps(header));
       stored(d);
     }
     /// The 16 values of each of 16 outputs.
