@@ -128,11 +128,17 @@ class QuantizedWeights {
     for (std::size_t i = 0; i < k_; i += kBlock) {
       const auto most = *std::max_element(
           x + i, x + i + kBlock, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
-      auto& block = reinterpret_cast<BlockMxfp4*>(row)[i / kBlock];
-      int power = 0;  // 2^power is above the largest magnitude
-      std::frexp(most, &power);
-      block.e = most != 0 ? std::uint8_t(std::clamp(power - 3 + 127, 0, 254)) : 0;
-      indices(kE2m1Doubled, x + i, std::ldexp(1.0, 128 - block.e), block.qs);
+      if (format_ == Format::iq4_nl) {
+        auto& block = reinterpret_cast<BlockIq4Nl*>(row)[i / kBlock];
+        block.d = oracle::to_f16(most / kIq4Values[0]);
+        indices(kIq4Values, x + i, most != 0 ? double(kIq4Values[0]) / most : 0, block.qs);
+      } else {
+        auto& block = reinterpret_cast<BlockMxfp4*>(row)[i / kBlock];
+        int power = 0;  // 2^power is above the largest magnitude
+        std::frexp(most, &power);
+        block.e = most != 0 ? std::uint8_t(std::clamp(power - 3 + 127, 0, 254)) : 0;
+        indices(kE2m1Doubled, x + i, std::ldexp(1.0, 128 - block.e), block.qs);
+      }
     }
   }
   static void indices(const std::int8_t (&table)[16], const float* x, double by, std::uint8_t* q) {

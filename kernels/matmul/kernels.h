@@ -25,7 +25,7 @@ namespace qb::matmul {
 ///   s4             const uint8[N,(K+1)/2],      const float[N]
 ///   s8g            const int8[N,K],             const f16[N,K/group]
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
-///   q8_0, q4_0, mxfp4
+///   q8_0, q4_0, mxfp4, iq4_nl
 ///                  const BlockQ8_0[N,K/32] and so on, scales unused
 struct Weights {
   const void* values;

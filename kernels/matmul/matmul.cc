@@ -193,6 +193,10 @@ WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::si
   return checked_view(Format::mxfp4, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::iq4_nl, "blocks", blocks, kNoScales, n, k);
+}
+
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
                              std::string_view variant, int threads)
     : weights_(weights), arithmetic_(arithmetic) {

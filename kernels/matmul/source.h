@@ -146,6 +146,7 @@ using s4g = Array<Nibbles, GroupScales>;
 using q8_0 = Blocks<Bytes, BlockQ8_0>;
 using q4_0 = Blocks<Nibbles, BlockQ4_0>;
 using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
+using iq4_nl = Blocks<Table<kIq4Values>, BlockIq4Nl>;
 }  // namespace source
 
 /// product(source) of every format.

@@ -76,6 +76,12 @@ class TestWeights {
           indices(17 * b + 1, 7, 15);
         }
         break;
+      case Format::iq4_nl:
+        for (std::size_t b = 0; b < n * k / 32; ++b) {
+          put(values_, 9 * b, codes == Codes::zero ? f16(0) : scale());  // no value is 0
+          indices(18 * b + 2, 15, 0);
+        }
+        break;
     }
     for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
       if (info(format).scale_bytes() == sizeof(float))

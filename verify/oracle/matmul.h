@@ -67,6 +67,13 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       return {twice_e2m1(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16),
               std::ldexp(1.0, int(block.e) - 128)};
     }
+    case matmul::Format::iq4_nl: {
+      constexpr int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                1,    13,   25,  38,  53,  69,  89,  113};
+      const BlockIq4Nl& block = static_cast<const BlockIq4Nl*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
+    }
   }
   return {};
 }
