@@ -42,18 +42,8 @@ ExpectedColumn f16_column(std::span<const f16> x, std::size_t m, const matmul::W
 }  // namespace
 
 void add_matmul_a32(const Plan& plan, Suite& suite) {
-  const MatmulFormat a32[] = {
-      {"a32.f32", &matmul::a32_f32, Format::f32, 0, Peak::f32},
-      {"a32.f16", &matmul::a32_f16, Format::f16, 0, Peak::f32},
-      {"a32.s8", &matmul::a32_s8, Format::s8, 0, Peak::f32},
-      {"a32.s8.g32", &matmul::a32_s8g, Format::s8g, 32, Peak::f32},
-      {"a32.s8.g128", &matmul::a32_s8g, Format::s8g, 128, Peak::f32},
-      {"a32.s4", &matmul::a32_s4, Format::s4, 0, Peak::f32},
-      {"a32.s4.g32", &matmul::a32_s4g, Format::s4g, 32, Peak::f32},
-      {"a32.s4.g128", &matmul::a32_s4g, Format::s4g, 128, Peak::f32},
-      {"a32.q8_0", &matmul::a32_q8_0, Format::q8_0, 0, Peak::f32},
-      {"a32.q4_0", &matmul::a32_q4_0, Format::q4_0, 0, Peak::f32},
-  };
+  const auto a32 =
+      matmul_formats(plan, matmul::Arithmetic::a32, "a32", [](CodeKind) { return Peak::f32; });
   const MatmulFormat f16_f16 = {"f16.f16", &matmul::f16_f16, Format::f16, 0, Peak::f32};
   for (const MatmulFormat& f : a32) add_matmul<float>(plan, f, exact_column, suite);
   add_matmul<f16>(plan, f16_f16, f16_column, suite);

@@ -21,17 +21,10 @@ struct Rounded {
 }  // namespace
 
 void add_matmul_abf16(const Plan& plan, Suite& suite) {
-  const MatmulFormat formats[] = {
-      {"abf16.f32", &matmul::abf16_f32, Format::f32, 0, Peak::bf16, oracle::rounded_to_bf16},
-      {"abf16.s8", &matmul::abf16_s8, Format::s8, 0, Peak::bf16},
-      {"abf16.s8.g32", &matmul::abf16_s8g, Format::s8g, 32, Peak::bf16},
-      {"abf16.s8.g128", &matmul::abf16_s8g, Format::s8g, 128, Peak::bf16},
-      {"abf16.s4", &matmul::abf16_s4, Format::s4, 0, Peak::bf16},
-      {"abf16.s4.g32", &matmul::abf16_s4g, Format::s4g, 32, Peak::bf16},
-      {"abf16.s4.g128", &matmul::abf16_s4g, Format::s4g, 128, Peak::bf16},
-      {"abf16.q8_0", &matmul::abf16_q8_0, Format::q8_0, 0, Peak::bf16},
-      {"abf16.q4_0", &matmul::abf16_q4_0, Format::q4_0, 0, Peak::bf16},
-  };
+  auto formats =
+      matmul_formats(plan, matmul::Arithmetic::abf16, "abf16", [](CodeKind) { return Peak::bf16; });
+  for (MatmulFormat& f : formats)
+    if (f.format == matmul::Format::f32) f.packed = oracle::rounded_to_bf16;
   for (const MatmulFormat& f : formats) add_matmul<float>(plan, f, Columns<Rounded>(), suite);
   for (const MatmulFormat& f : formats) add_repack(plan, f, suite);
 }

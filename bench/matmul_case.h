@@ -39,6 +39,31 @@ struct MatmulFormat {
   double (*packed)(double) = nullptr;
 };
 
+/// What the products of an arithmetic are measured by, which may depend on the codes.
+using PeakOf = Peak (*)(CodeKind codes);
+
+/// Every format that `arithmetic` (called `name`) multiplies, those with groups once for each
+/// length that is timed: "a8.s8", "a8.s8.g32", ...
+inline std::vector<MatmulFormat> matmul_formats(const Plan& plan, matmul::Arithmetic arithmetic,
+                                                const std::string& name, PeakOf peak) {
+  std::vector<MatmulFormat> formats;
+  for (const FormatInfo& format : kFormats) {
+    const auto* const op = matmul::find_operation(arithmetic, format.format);
+    if (!op) continue;
+    if (format.scales != ScaleKind::group) {
+      formats.push_back(
+          {name + "." + std::string(format.name), op, format.format, 0, peak(format.codes)});
+      continue;
+    }
+    const std::string ungrouped(format.name.substr(0, format.name.size() - 1));  // without its g
+    for (const std::size_t group : {32, 64, 128})
+      if (group != 64 || plan.every_group)
+        formats.push_back({name + "." + ungrouped + ".g" + std::to_string(group), op, format.format,
+                           group, peak(format.codes)});
+  }
+  return formats;
+}
+
 /// What column n of y must be: value[i] and bound[i] for each of the m rows of x.
 /// exact[i] is the product of the unrounded activations with the dequantized weights, magnitude[i]
 /// the sum of the terms' magnitudes; without these the column is exact to the bit.
@@ -327,7 +352,7 @@ class RepackInstance : public Instance {
 
   Error verify(Verify) override {
     const matmul::WeightView view = weights_->view();
-    const bool floats = view.format == matmul::Format::f32 || view.format == matmul::Format::f16;
+    const bool floats = info(view.format).is_float();
     Bytes codes(w().n * w().k * (floats ? sizeof(float) : 1));
     kernel_->unpack(packed_.data(), w().n, w().k, w().group, 0, w().n, codes.data());
     Error error;
@@ -371,8 +396,8 @@ inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::si
 }
 
 inline bool fits(const MatmulFormat& f, std::size_t k) {
-  const bool blocks = f.format == matmul::Format::q8_0 || f.format == matmul::Format::q4_0;
-  return k % (f.group ? f.group : blocks ? kBlock : 1) == 0;
+  const bool blocks = info(f.format).scales == ScaleKind::block;
+  return k % (f.group ? f.group : blocks ? info(f.format).weights : 1) == 0;
 }
 
 /// matmul/<format>/<variant>/m:<m>/n:<n>/k:<k>[/cold]

@@ -153,11 +153,9 @@ TEST(Exceptions, ConversionAndAbsmaxRaiseNone) {
 TEST(Exceptions, ProductsRaiseNone) {
   using namespace qb::matmul;
   for (const Arithmetic arithmetic : {Arithmetic::a32, Arithmetic::a8, Arithmetic::abf16})
-    for (const Format format : {Format::f32, Format::f16, Format::s8, Format::s4, Format::s8g,
-                                Format::s4g, Format::q8_0, Format::q4_0}) {
-      if (arithmetic == Arithmetic::abf16 && format == Format::f16) continue;
-      if (arithmetic == Arithmetic::a8 && (format == Format::f32 || format == Format::f16))
-        continue;
+    for (const qb::FormatInfo& row : qb::kFormats) {
+      const Format format = row.format;
+      if (!find_operation(arithmetic, format)) continue;
       for (const std::size_t m : {1, 3, 7, 19})
         for (const std::size_t n : {1, 17, 40}) {
           const std::size_t k = 160;

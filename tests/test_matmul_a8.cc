@@ -37,18 +37,23 @@ void check_longest(const Kernel& kernel, Format format, std::size_t) {
   QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A8, format, __VA_ARGS__) \
   QB_TEST_EACH_GROUP(Suite, ExtremesDoNotSaturate, qb::test::check_saturation, format, __VA_ARGS__)
 
-QB_A8_TESTS(MatmulA8S8, qb::matmul::a8_s8, Format::s8, 1)
-QB_A8_TESTS(MatmulA8S4, qb::matmul::a8_s4, Format::s4, 1)
-QB_A8_TESTS(MatmulA8S8g, qb::matmul::a8_s8g, Format::s8g, 32, 64, 128)
-QB_A8_TESTS(MatmulA8S4g, qb::matmul::a8_s4g, Format::s4g, 32, 64, 128)
-QB_A8_TESTS(MatmulA8Q8, qb::matmul::a8_q8_0, Format::q8_0, 32)
-QB_A8_TESTS(MatmulA8Q4, qb::matmul::a8_q4_0, Format::q4_0, 32)
-QB_TEST_EACH_GROUP(MatmulA8S8, LongestRowDoesNotOverflow, check_longest, Format::s8, 1)
-QB_TEST_EACH_GROUP(MatmulA8S4, LongestRowDoesNotOverflow, check_longest, Format::s4, 1)
+// Of every format whose codes are scaled: MatmulA8_q4_0 and so on.
+#define QB_OF_f32(...)
+#define QB_OF_f16(...)
+#define QB_OF_int8(...) __VA_ARGS__
+#define QB_OF_nibble(...) __VA_ARGS__
+#define QB_OF_table(...) __VA_ARGS__
+#define QB_FORMAT(name, codes, scales, ...) \
+  QB_OF_##codes(                            \
+      QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, QB_GROUPS_OF_##scales))
+#include "formats/formats.inc"
+#undef QB_FORMAT
+QB_TEST_EACH_GROUP(MatmulA8_s8, LongestRowDoesNotOverflow, check_longest, Format::s8, 1)
+QB_TEST_EACH_GROUP(MatmulA8_s4, LongestRowDoesNotOverflow, check_longest, Format::s4, 1)
 
 // By hand: absmax 127 makes the scale 1, so a tie and what lies around it can be read off.
 
-QB_VARIANT_TEST(MatmulA8S8, RowsRoundTiesToEven) {
+QB_VARIANT_TEST(MatmulA8_s8, RowsRoundTiesToEven) {
   std::vector<std::int8_t> w(4 * 4);
   for (std::size_t i = 0; i < 4; ++i) w[i * 5] = 1;  // the identity
   const std::vector<float> scales(4, 1.0f), x = {127.0f, 2.5f, -3.5f, 0.49999997f};
@@ -57,7 +62,7 @@ QB_VARIANT_TEST(MatmulA8S8, RowsRoundTiesToEven) {
             (std::vector<float>{127, 2, -4, 0}));
 }
 
-QB_VARIANT_TEST(MatmulA8Q8, BlocksRoundTiesAway) {
+QB_VARIANT_TEST(MatmulA8_q8_0, BlocksRoundTiesAway) {
   std::vector<qb::BlockQ8_0> w(6, {qb::f16(0x3c00), {}});
   for (std::size_t i = 0; i < 6; ++i) w[i].qs[i] = 1;
   std::vector<float> x = {127.0f, 2.5f, -2.5f, 0.49999997f, -0.5f, 125.49999f};
@@ -68,8 +73,7 @@ QB_VARIANT_TEST(MatmulA8Q8, BlocksRoundTiesAway) {
 }
 
 TEST(MatmulA8Checked, EveryFormatOnTheBestVariantAndThreads) {
-  qb::test::check_entry<A8>(Arithmetic::a8, {Format::s8, Format::s4, Format::s8g, Format::s4g,
-                                             Format::q8_0, Format::q4_0});
+  qb::test::check_entry<A8>(Arithmetic::a8);
 }
 
 TEST(MatmulA8Checked, RefusesRowsWhoseSumsMightOverflow) {
@@ -99,13 +103,13 @@ TEST(MatmulA8Checked, RefusesRowsWhoseSumsMightOverflow) {
 /// As quantize refuses them: blocks of 32 have an f16 scale, rows an f32 one.
 TEST(MatmulA8Checked, RefusesBlocksWhoseScaleOverflowsF16) {
   constexpr float kLeast = 127 * 65520.0f;  // whose scale is infinite
-  for (const Format format :
-       {Format::s8, Format::s4, Format::s8g, Format::s4g, Format::q8_0, Format::q4_0}) {
-    const TestWeights w(format, 3, 64, 32, 4);
+  for (const qb::FormatInfo& row : qb::kFormats) {
+    if (row.is_float()) continue;
+    const TestWeights w(row.format, 3, 64, 32, 4);
     PackedWeights packed(w.view(), Arithmetic::a8);
     std::vector<float> x(128, 1.0f), y(6, -1.0f);
     x[100] = -kLeast;
-    if (format == Format::s8 || format == Format::s4) {
+    if (row.scales == qb::ScaleKind::output) {
       packed.run(x, 2, y);
     } else {
       EXPECT_EQ(refusal([&] { packed.run(x, 2, y); }),

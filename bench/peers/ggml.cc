@@ -276,6 +276,10 @@ std::string add_ggml(std::vector<Peer>& peers) {
               "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
   add_mul_mat(peers, "matmul_a8_q4_0", GGML_TYPE_Q4_0,
               "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_mxfp4", GGML_TYPE_MXFP4,
+              "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_iq4_nl", GGML_TYPE_IQ4_NL,
+              "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();
 }
 

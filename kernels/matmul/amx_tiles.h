@@ -23,7 +23,7 @@
 #pragma once
 
 #include "core/stream.h"
-#include "matmul/row_codes.h"
+#include "matmul/rows_avx512.h"
 
 namespace qb::matmul {
 namespace {

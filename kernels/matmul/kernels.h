@@ -25,13 +25,14 @@ namespace qb::matmul {
 ///   s4             const uint8[N,(K+1)/2],      const float[N]
 ///   s8g            const int8[N,K],             const f16[N,K/group]
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
-///   q8_0, q4_0     const BlockQ8_0/BlockQ4_0[N,K/32], scales unused
+///   q8_0, q4_0, mxfp4, iq4_nl
+///                  const BlockQ8_0[N,K/32] and so on, scales unused
 struct Weights {
   const void* values;
   const void* scales;
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of 32 for the block formats
-  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for q8_0 and q4_0; k otherwise
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
 };
 
 /// One variant of one matmul operation. None of the functions checks its arguments.
@@ -47,8 +48,8 @@ struct Kernel {
   /// Packs outputs [n0,n1) into their place in `packed`.
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
   /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
-  /// int8[N,K] (q4_0: nibble-8) to codes, or the exact values as f32 for f32 and f16 weights
-  /// (abf16: of f32 weights what rounding to bf16 left).
+  /// int8[N,K] (q4_0: nibble-8, of a table: its value) to codes, or the exact values as f32 for f32
+  /// and f16 weights (abf16: of f32 weights what rounding to bf16 left).
   void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
                  std::size_t n0, std::size_t n1, void* codes);
   /// Bytes of workspace for m rows of activations; may be 0.
@@ -64,38 +65,28 @@ struct Kernel {
               std::size_t m, std::size_t n0, std::size_t n1, void* y);
 };
 
-// op = matmul_<activations>_<weights>. a32: f32 activations, sums in f32. a8: activations quantized
-// on the fly in prepare (s8/s4: per row, f32 scale, section 3's f32 arithmetic; s8g, s4g, q8_0,
-// q4_0: per 32 as q8_0), integer dot products exact in int32. abf16: activations and dequantized
-// weights each rounded once to bf16, sums in f32.
-using matmul_a32_f32_fn = const Kernel;
-using matmul_a32_f16_fn = const Kernel;
-using matmul_a32_s8_fn = const Kernel;
-using matmul_a32_s4_fn = const Kernel;
-using matmul_a32_s8g_fn = const Kernel;
-using matmul_a32_s4g_fn = const Kernel;
-using matmul_a32_q8_0_fn = const Kernel;
-using matmul_a32_q4_0_fn = const Kernel;
-using matmul_a8_s8_fn = const Kernel;
-using matmul_a8_s4_fn = const Kernel;
-using matmul_a8_s8g_fn = const Kernel;
-using matmul_a8_s4g_fn = const Kernel;
-using matmul_a8_q8_0_fn = const Kernel;
-using matmul_a8_q4_0_fn = const Kernel;
-using matmul_abf16_f32_fn = const Kernel;
-using matmul_abf16_s8_fn = const Kernel;
-using matmul_abf16_s4_fn = const Kernel;
-using matmul_abf16_s8g_fn = const Kernel;
-using matmul_abf16_s4g_fn = const Kernel;
-using matmul_abf16_q8_0_fn = const Kernel;
-using matmul_abf16_q4_0_fn = const Kernel;
-/// The notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order).
-using matmul_f16_f16_fn = const Kernel;
+/// A variant's kernels of one arithmetic, one for each format of formats/formats.inc; none (run is
+/// null) where there is no such product.
+struct Kernels {
+#define QB_FORMAT(name, ...) Kernel name{};
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+
+// The arithmetics. A product is the operation matmul_<arithmetic>_<format>.
+//   a32    f32 activations, sums in f32
+//   a8     activations quantized on the fly in prepare (formats with a scale per output: per row,
+//          f32 scale, section 3's f32 arithmetic; other formats: per 32 as q8_0), integer dot
+//          products exact in int32
+//   abf16  activations and dequantized weights each rounded once to bf16, sums in f32
+//   f16    the notebook's product: x f16[m,k], w f16[n,k], y f16[m,n] = f16(sum in f32, in k order)
+using matmul_a32_fn = const Kernels;
+using matmul_a8_fn = const Kernels;
+using matmul_abf16_fn = const Kernels;
+using matmul_f16_fn = const Kernels;
 
 #define QB_VARIANT QB_DECLARE_VARIANT
-#include "matmul/variants_a32.inc"
-#include "matmul/variants_a8.inc"
-#include "matmul/variants_abf16.inc"
+#include "matmul/variants.inc"
 #undef QB_VARIANT
 
 }  // namespace qb::matmul

@@ -30,20 +30,9 @@ void check_group(std::string_view op, std::size_t group, std::size_t k) {
   check::divides(op, "group", group, "k", k);
 }
 
-template <class V, class S>
-WeightView view(Format format, std::span<const V> values, std::span<const S> scales, std::size_t n,
-                std::size_t k, std::size_t group) {
-  return {format,
-          {values.data(), scales.data(), n, k, group},
-          std::as_bytes(values),
-          std::as_bytes(scales)};
-}
-
 constexpr std::span<const float> kNoScales;
 
-constexpr bool one_scale_per_output(Format format) {
-  return format == Format::s8 || format == Format::s4;
-}
+bool one_scale_per_output(Format format) { return info(format).scales == ScaleKind::output; }
 
 /// Elements of `rows` (called `name`) of `k`. Refused unless every variant can count the bytes of
 /// what it makes of them: none pads rows or k by more than kPadding, or takes more than kBytes for
@@ -59,107 +48,153 @@ std::size_t elements(std::string_view op, std::string_view name, std::size_t row
   return count;
 }
 
+/// A view of weights whose sizes are what their format asks for. `name`: of the values.
+template <class V, class S>
+WeightView checked_view(Format format, std::string_view name, std::span<const V> values,
+                        std::span<const S> scales, std::size_t n, std::size_t k,
+                        std::size_t group = 0) {
+  const FormatInfo& f = info(format);
+  const std::string op = "matmul::view_" + std::string(f.name);
+  if (f.scales == ScaleKind::group) check_group(op, group, k);
+  if (f.scales == ScaleKind::block) check::divides(op, "block", f.weights, "k", k);
+  elements(op, "n", n, k);
+  const std::size_t scale_size = sizeof(S) == 1 ? f.scale_bytes() : 1;  // spans of bytes
+  check::size_is(op, name, values.size(), n * (f.row_bytes(k) / sizeof(V)));
+  check::size_is(op, "scales", scales.size(), n * f.scales_of_row(k, group) * scale_size);
+  return {format,
+          {values.data(), scales.data(), n, k, f.group_of(k, group)},
+          std::as_bytes(values),
+          std::as_bytes(scales)};
+}
+
+/// A product of an arithmetic, and where its kernel is among the kernels of a variant.
+struct Product {
+  Format format;
+  const Op<const Kernel>* op;
+  Kernel Kernels::*kernel;
+};
+
+#define QB_PRODUCT(arithmetic, name) {Format::name, &arithmetic##_##name, &Kernels::name},
+constexpr Product matmul_a32_products[] = {
+#define QB_FORMAT(name, ...) QB_PRODUCT(a32, name)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_a8_products[] = {
+#define QB_FORMAT(name, codes, ...) QB_A8_OF_##codes(QB_PRODUCT(a8, name))
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_abf16_products[] = {
+#define QB_FORMAT(name, codes, ...) QB_ABF16_OF_##codes(QB_PRODUCT(abf16, name))
+#include "formats/formats.inc"
+#undef QB_FORMAT
+};
+constexpr Product matmul_f16_products[] = {QB_PRODUCT(f16, f16)};
+#undef QB_PRODUCT
+
+std::span<const Product> products_of(Arithmetic arithmetic) {
+  switch (arithmetic) {
+    case Arithmetic::a32:
+      return matmul_a32_products;
+    case Arithmetic::a8:
+      return matmul_a8_products;
+    case Arithmetic::f16:
+      return matmul_f16_products;
+    case Arithmetic::abf16:
+      return matmul_abf16_products;
+  }
+  return {};
+}
+
+/// A row for each of the products that a variant's Kernels have; `row` points to those.
+void add_rows(Variant row, std::span<const Product> products, std::vector<Variant>& rows) {
+  const auto* const kernels = static_cast<const Kernels*>(row.impl);
+  for (const Product& product : products) {
+    const Kernel* const kernel = kernels ? &(kernels->*product.kernel) : nullptr;
+    if (kernel && !kernel->run) continue;
+    row.op = product.op->name;
+    row.impl = kernel;
+    rows.push_back(row);
+  }
+}
+
 }  // namespace
 
 std::span<const Variant> room() {
-  static const Variant rows[] = {
-#define QB_VARIANT QB_TABLE_ROW
-#include "matmul/variants_a32.inc"
-#include "matmul/variants_a8.inc"
-#include "matmul/variants_abf16.inc"
+  static const std::vector<Variant> rows = [] {
+    std::vector<Variant> made;
+#define QB_VARIANT(arch, family, variant, level)                                          \
+  add_rows({{}, #variant, Arch::arch, isa::level, QB_ADDRESS_##arch(family##_##variant)}, \
+           family##_products, made);
+#include "matmul/variants.inc"
 #undef QB_VARIANT
-  };
+    return made;
+  }();
   return rows;
 }
 
+const Op<const Kernel>* find_operation(Arithmetic arithmetic, Format format) {
+  for (const Product& product : products_of(arithmetic))
+    if (product.format == format) return product.op;
+  return nullptr;
+}
+
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
-  constexpr const Op<const Kernel>* a32[] = {&a32_f32, &a32_f16, &a32_s8,   &a32_s4,
-                                             &a32_s8g, &a32_s4g, &a32_q8_0, &a32_q4_0};
-  constexpr const Op<const Kernel>* a8[] = {nullptr, nullptr, &a8_s8,   &a8_s4,
-                                            &a8_s8g, &a8_s4g, &a8_q8_0, &a8_q4_0};
-  constexpr const Op<const Kernel>* abf16[] = {&abf16_f32, nullptr,    &abf16_s8,   &abf16_s4,
-                                               &abf16_s8g, &abf16_s4g, &abf16_q8_0, &abf16_q4_0};
-  const Op<const Kernel>* found = nullptr;
-  switch (arithmetic) {
-    case Arithmetic::a32:
-      found = a32[std::size_t(format)];
-      break;
-    case Arithmetic::a8:
-      found = a8[std::size_t(format)];
-      break;
-    case Arithmetic::f16:
-      found = format == Format::f16 ? &f16_f16 : nullptr;
-      break;
-    case Arithmetic::abf16:
-      found = abf16[std::size_t(format)];
-      break;
-  }
-  if (!found) {
-    constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
-    check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
-                                           " product for " + std::string(info(format).name) +
-                                           " weights");
-  }
-  return *found;
+  if (const auto* const found = find_operation(arithmetic, format)) return *found;
+  constexpr std::string_view names[] = {"a32", "a8", "f16", "abf16"};
+  check::refuse("matmul::operation", "no " + std::string(names[std::size_t(arithmetic)]) +
+                                         " product for " + std::string(info(format).name) +
+                                         " weights");
+}
+
+WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,
+                std::size_t n, std::size_t k, std::size_t group) {
+  return checked_view(format, "values", values, scales, n, k, group);
 }
 
 WeightView view_f32(std::span<const float> values, std::size_t n, std::size_t k) {
-  check::size_is("matmul::view_f32", "values", values.size(),
-                 elements("matmul::view_f32", "n", n, k));
-  return view(Format::f32, values, kNoScales, n, k, k);
+  return checked_view(Format::f32, "values", values, kNoScales, n, k);
 }
 
 WeightView view_f16(std::span<const qb::f16> values, std::size_t n, std::size_t k) {
-  check::size_is("matmul::view_f16", "values", values.size(),
-                 elements("matmul::view_f16", "n", n, k));
-  return view(Format::f16, values, kNoScales, n, k, k);
+  return checked_view(Format::f16, "values", values, kNoScales, n, k);
 }
 
 WeightView view_s8(std::span<const std::int8_t> codes, std::span<const float> scales, std::size_t n,
                    std::size_t k) {
-  check::size_is("matmul::view_s8", "codes", codes.size(), elements("matmul::view_s8", "n", n, k));
-  check::size_is("matmul::view_s8", "scales", scales.size(), n);
-  return view(Format::s8, codes, scales, n, k, k);
+  return checked_view(Format::s8, "codes", codes, scales, n, k);
 }
 
 WeightView view_s4(std::span<const std::uint8_t> codes, std::span<const float> scales,
                    std::size_t n, std::size_t k) {
-  elements("matmul::view_s4", "n", n, k);
-  check::size_is("matmul::view_s4", "codes", codes.size(), n * (k / 2 + k % 2));
-  check::size_is("matmul::view_s4", "scales", scales.size(), n);
-  return view(Format::s4, codes, scales, n, k, k);
+  return checked_view(Format::s4, "codes", codes, scales, n, k);
 }
 
 WeightView view_s8g(std::span<const std::int8_t> codes, std::span<const qb::f16> scales,
                     std::size_t n, std::size_t k, std::size_t group) {
-  check_group("matmul::view_s8g", group, k);
-  check::size_is("matmul::view_s8g", "codes", codes.size(),
-                 elements("matmul::view_s8g", "n", n, k));
-  check::size_is("matmul::view_s8g", "scales", scales.size(), n * (k / group));
-  return view(Format::s8g, codes, scales, n, k, group);
+  return checked_view(Format::s8g, "codes", codes, scales, n, k, group);
 }
 
 WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16> scales,
                     std::size_t n, std::size_t k, std::size_t group) {
-  check_group("matmul::view_s4g", group, k);
-  elements("matmul::view_s4g", "n", n, k);
-  check::size_is("matmul::view_s4g", "codes", codes.size(), n * (k / 2));
-  check::size_is("matmul::view_s4g", "scales", scales.size(), n * (k / group));
-  return view(Format::s4g, codes, scales, n, k, group);
+  return checked_view(Format::s4g, "codes", codes, scales, n, k, group);
 }
 
 WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k) {
-  check::divides("matmul::view_q8_0", "block", kBlock, "k", k);
-  elements("matmul::view_q8_0", "n", n, k);
-  check::size_is("matmul::view_q8_0", "blocks", blocks.size(), n * (k / kBlock));
-  return view(Format::q8_0, blocks, kNoScales, n, k, kBlock);
+  return checked_view(Format::q8_0, "blocks", blocks, kNoScales, n, k);
 }
 
 WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k) {
-  check::divides("matmul::view_q4_0", "block", kBlock, "k", k);
-  elements("matmul::view_q4_0", "n", n, k);
-  check::size_is("matmul::view_q4_0", "blocks", blocks.size(), n * (k / kBlock));
-  return view(Format::q4_0, blocks, kNoScales, n, k, kBlock);
+  return checked_view(Format::q4_0, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::mxfp4, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::iq4_nl, "blocks", blocks, kNoScales, n, k);
 }
 
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,

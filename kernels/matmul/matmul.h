@@ -22,28 +22,33 @@ namespace qb::matmul {
 
 std::span<const Variant> room();
 
-inline constexpr Op<const Kernel> a32_f32{"matmul_a32_f32", room};
-inline constexpr Op<const Kernel> a32_f16{"matmul_a32_f16", room};
-inline constexpr Op<const Kernel> a32_s8{"matmul_a32_s8", room};
-inline constexpr Op<const Kernel> a32_s4{"matmul_a32_s4", room};
-inline constexpr Op<const Kernel> a32_s8g{"matmul_a32_s8g", room};
-inline constexpr Op<const Kernel> a32_s4g{"matmul_a32_s4g", room};
-inline constexpr Op<const Kernel> a32_q8_0{"matmul_a32_q8_0", room};
-inline constexpr Op<const Kernel> a32_q4_0{"matmul_a32_q4_0", room};
-inline constexpr Op<const Kernel> a8_s8{"matmul_a8_s8", room};
-inline constexpr Op<const Kernel> a8_s4{"matmul_a8_s4", room};
-inline constexpr Op<const Kernel> a8_s8g{"matmul_a8_s8g", room};
-inline constexpr Op<const Kernel> a8_s4g{"matmul_a8_s4g", room};
-inline constexpr Op<const Kernel> a8_q8_0{"matmul_a8_q8_0", room};
-inline constexpr Op<const Kernel> a8_q4_0{"matmul_a8_q4_0", room};
-inline constexpr Op<const Kernel> abf16_f32{"matmul_abf16_f32", room};
-inline constexpr Op<const Kernel> abf16_s8{"matmul_abf16_s8", room};
-inline constexpr Op<const Kernel> abf16_s4{"matmul_abf16_s4", room};
-inline constexpr Op<const Kernel> abf16_s8g{"matmul_abf16_s8g", room};
-inline constexpr Op<const Kernel> abf16_s4g{"matmul_abf16_s4g", room};
-inline constexpr Op<const Kernel> abf16_q8_0{"matmul_abf16_q8_0", room};
-inline constexpr Op<const Kernel> abf16_q4_0{"matmul_abf16_q4_0", room};
-inline constexpr Op<const Kernel> f16_f16{"matmul_f16_f16", room};
+/// Passes its argument on if there is a product of such codes.
+#define QB_A8_OF_f32(...)
+#define QB_A8_OF_f16(...)
+#define QB_A8_OF_int8(...) __VA_ARGS__
+#define QB_A8_OF_nibble(...) __VA_ARGS__
+#define QB_A8_OF_table(...) __VA_ARGS__
+#define QB_ABF16_OF_f32(...) __VA_ARGS__
+#define QB_ABF16_OF_f16(...)
+#define QB_ABF16_OF_int8(...) __VA_ARGS__
+#define QB_ABF16_OF_nibble(...) __VA_ARGS__
+#define QB_ABF16_OF_table(...) __VA_ARGS__
+
+// The products there are: matmul::a8_q4_0 and so on. abf16 takes f32 and quantized weights, a8
+// quantized ones.
+#define QB_OPERATION(product) \
+  inline constexpr Op<const Kernel> product { "matmul_" #product, room }
+#define QB_FORMAT(name, ...) QB_OPERATION(a32_##name);
+#include "formats/formats.inc"
+#undef QB_FORMAT
+#define QB_FORMAT(name, codes, ...) QB_A8_OF_##codes(QB_OPERATION(a8_##name);)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+#define QB_FORMAT(name, codes, ...) QB_ABF16_OF_##codes(QB_OPERATION(abf16_##name);)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+QB_OPERATION(f16_f16);
+#undef QB_OPERATION
 
 using qb::Format;
 
@@ -55,7 +60,9 @@ enum class Arithmetic : std::uint8_t { a32, a8, f16, abf16 };
 /// it 127*128*k might not fit.
 inline constexpr std::size_t kLongestInt8Row = 0x7fffffff / (127 * 128);
 
-/// The operation for these weights under that arithmetic. Throws BadArgument if there is none.
+/// The operation for these weights under that arithmetic; null if there is none.
+const Op<const Kernel>* find_operation(Arithmetic arithmetic, Format format);
+/// The same, which throws BadArgument if there is none.
 const Op<const Kernel>& operation(Arithmetic arithmetic, Format format);
 
 /// Weights in their canonical layout whose sizes were checked. Refers to the caller's memory.
@@ -81,6 +88,12 @@ WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16
                     std::size_t n, std::size_t k, std::size_t group);
 WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k);
 WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k);
+WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::size_t k);
+WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::size_t k);
+/// Of any format, as the bytes of its canonical layout (kernels.h), aligned as its elements.
+/// `scales` is empty where it has none of its own; `group` is unused but for the group formats.
+WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,
+                std::size_t n, std::size_t k, std::size_t group = 0);
 
 /// Uninitialised memory at the alignment that kernels ask of packed weights and workspaces.
 class AlignedBytes {

@@ -222,6 +222,24 @@ def test_records_hold_their_kernels_functions():
     assert objects.kernels(symbols, records, "neon") == {"matmul": {"run", "pack"}}
 
 
+def test_a_record_of_products_is_split_by_format():
+    functions = {"run": Function("run")}
+    formats = objects.formats_of_products()
+    size, record = 72 * len(formats), "_ZN2qb6matmul14matmul_a8_neonE"
+    symbols = (
+        "0000000000000100 0000000000000010 t run\n"
+        f"0000000000000000 {size:016x} D {record}\n"
+    )
+    at = 72 * formats.index("q4_0") + 64
+    relocations = (
+        "RELOCATION RECORDS FOR [.data.rel.ro.local]:\nOFFSET TYPE VALUE\n"
+        f"{at:016x} R_X86_64_64              .text+0x100\n"
+    )
+    records = objects.parse_records(symbols, relocations, functions)
+    assert records == {f"{record}:q4_0": {"run"}}
+    assert objects.kernels(symbols, records, "neon") == {"matmul_a8_q4_0": {"run"}}
+
+
 def test_summary_names_the_busiest_units():
     def usage(index, resource, cycles):
         return {"InstructionIndex": index, "ResourceIndex": resource, "ResourceUsage": cycles}

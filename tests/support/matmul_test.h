@@ -23,8 +23,10 @@ void check_long_rounding(const matmul::Kernel& kernel, matmul::Format format, st
 
 /// Every variant's product through the checked entry, on several threads.
 template <class A>
-void check_entry(matmul::Arithmetic arithmetic, std::initializer_list<matmul::Format> formats) {
-  for (const matmul::Format format : formats)
+void check_entry(matmul::Arithmetic arithmetic) {
+  for (const FormatInfo& row : kFormats) {
+    const matmul::Format format = row.format;
+    if (!matmul::find_operation(arithmetic, format)) continue;
     for (const int threads : {1, 2, 3}) {
       const std::size_t m = 9, n = 45, k = 128;
       const TestWeights w(format, n, k, 64, 4);
@@ -38,6 +40,7 @@ void check_entry(matmul::Arithmetic arithmetic, std::initializer_list<matmul::Fo
       packed.run(x, m, y, threads);
       expect_within_bound<A>(w.view(), x, m, y);
     }
+  }
 }
 
 /// What a checked entry says when it refuses.
@@ -70,6 +73,12 @@ std::string refusal(const auto& call) {
   QB_TEST_EACH_GROUP(Suite, UnpackGivesBack, qb::test::check_repacking<A>, format, __VA_ARGS__) \
   QB_TEST_EACH_GROUP(Suite, NothingButRounding, qb::test::check_long_rounding<A>, format,       \
                      __VA_ARGS__)
+
+// The lengths of groups that a format is tested with, by its kind of scales; 1: k may be anything.
+#define QB_GROUPS_OF_none 1
+#define QB_GROUPS_OF_output 1
+#define QB_GROUPS_OF_group 32, 64, 128
+#define QB_GROUPS_OF_block 32
 
 /// The same and what only quantized weights can be held to.
 #define QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A, format, ...)                              \

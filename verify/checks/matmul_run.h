@@ -83,7 +83,7 @@ inline void expect_unpack_gives_back(const matmul::Kernel& kernel, const matmul:
   GuardedScratch packed(bytes, side);
   kernel.pack(w, 0, w.n, packed.data());
   packed.expect_untouched_end();
-  const bool floats = view.format == matmul::Format::f32 || view.format == matmul::Format::f16;
+  const bool floats = info(view.format).is_float();
   Guarded<std::byte> codes(w.n * w.k * (floats ? 4 : 1), side);
   const std::size_t middle = std::min(w.n, kernel.n_step);
   kernel.unpack(packed.data(), w.n, w.k, w.group, middle, w.n, codes.data());

@@ -70,6 +70,18 @@ class TestWeights {
                 std::byte((code(i, 7, -8) + 8) | (code(i + 16, 7, -8) + 8) << 4);
         }
         break;
+      case Format::mxfp4:
+        for (std::size_t b = 0; b < n * k / 32; ++b) {
+          values_[17 * b] = exponent();
+          indices(17 * b + 1, 7, 15);
+        }
+        break;
+      case Format::iq4_nl:
+        for (std::size_t b = 0; b < n * k / 32; ++b) {
+          put(values_, 9 * b, codes == Codes::zero ? f16(0) : scale());  // no value is 0
+          indices(18 * b + 2, 15, 0);
+        }
+        break;
     }
     for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
       if (info(format).scale_bytes() == sizeof(float))
@@ -104,6 +116,25 @@ class TestWeights {
         break;
     }
     return least + int(words_() % unsigned(most - least + 1));
+  }
+
+  /// 32 indices of a table, whose values are largest and smallest at those two and 0 at 0.
+  void indices(std::size_t at, int largest, int smallest) {
+    const auto index = [&](std::size_t i) {
+      return codes_ == Codes::any ? int(words_() % 16) : code(i, largest, smallest);
+    };
+    for (std::size_t i = 0; i < 16; ++i) values_[at + i] = std::byte(index(i) | index(i + 16) << 4);
+  }
+
+  /// mxfp4's: mostly near 2^-9; now and then subnormal or large.
+  std::byte exponent() {
+    switch (hard_ ? words_() % 16 : 2) {
+      case 0:
+        return std::byte(words_() % 4);
+      case 1:
+        return std::byte(132);
+    }
+    return std::byte(114 + words_() % 10);
   }
 
   f16 scale() {

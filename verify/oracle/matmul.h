@@ -14,10 +14,17 @@
 namespace qb::oracle {
 
 /// Code of weight (n, k), and what it is multiplied by. For f32 and f16 weights the code is the
-/// value itself and the scale 1.
+/// value itself and the scale 1; for the formats with a table the code is the table's value.
 struct CodeAndScale {
   double code, scale;
 };
+
+/// Twice the number that four bits are: a sign, two bits of exponent, one of mantissa.
+inline double twice_e2m1(int bits) {
+  const int exponent = bits / 2 % 4, mantissa = bits % 2;
+  const double magnitude = exponent == 0 ? mantissa : std::ldexp(2 + mantissa, exponent - 1);
+  return bits < 8 ? magnitude : -magnitude;
+}
 
 inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n, std::size_t k) {
   const matmul::Weights& w = view.w;
@@ -53,6 +60,19 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const BlockQ4_0& block = static_cast<const BlockQ4_0*>(w.values)[at / 32];
       const std::size_t j = at % 32;
       return {double(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16) - 8, value(block.d)};
+    }
+    case matmul::Format::mxfp4: {
+      const BlockMxfp4& block = static_cast<const BlockMxfp4*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      return {twice_e2m1(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16),
+              std::ldexp(1.0, int(block.e) - 128)};
+    }
+    case matmul::Format::iq4_nl: {
+      constexpr int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                                1,    13,   25,  38,  53,  69,  89,  113};
+      const BlockIq4Nl& block = static_cast<const BlockIq4Nl*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
     }
   }
   return {};

@@ -131,6 +131,22 @@ def parse_disassembly(text: str) -> dict[str, Function]:
     return functions
 
 
+def formats_of_products() -> list[str]:
+    """The weight formats, in the order in which a record of products has their kernels."""
+    rows = Path(__file__).parents[3] / "kernels" / "formats" / "formats.inc"
+    return re.findall(r"^QB_FORMAT\((\w+),", rows.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def parts_of_record(address: int, size: int, symbol: str) -> list[tuple[int, int, str]]:
+    """Where a record's kernels stand: address, size, name. A variant's products are one record of a
+    kernel for each format; each is named as the symbol, a colon and the format."""
+    if not re.match(r"matmul_(a32|a8|abf16|f16)_", exported_name(symbol)):
+        return [(address, size, symbol)]
+    formats = formats_of_products()
+    each = size // len(formats)
+    return [(address + i * each, each, f"{symbol}:{name}") for i, name in enumerate(formats)]
+
+
 def parse_records(
     symbols: str, relocations: str, functions: Mapping[str, Function]
 ) -> dict[str, set[str]]:
@@ -146,7 +162,7 @@ def parse_records(
         if kind in "Tt" and name in functions:
             starts[address] = name
         elif kind in "DdRr":
-            spans.append((address, size, name))
+            spans += parts_of_record(address, size, name)
     records: dict[str, set[str]] = {}
     inside = False
     for line in relocations.splitlines():
@@ -183,8 +199,14 @@ def kernels(symbols: str, records: Mapping[str, set[str]], variant: str) -> dict
         if len(parts) != 4 or parts[2] not in "TDR":
             continue
         kernel = exported_name(parts[3]).removesuffix("_" + variant)
-        if kernel:
-            found[kernel] = records.get(parts[3], set()) if parts[2] in "DR" else {parts[3]}
+        if not kernel:
+            continue
+        for _, _, record in parts_of_record(0, 0, parts[3]) if parts[2] in "DR" else ():
+            product = kernel + record.removeprefix(parts[3]).replace(":", "_")
+            if product == kernel or record in records:
+                found[product] = records.get(record, set())
+        if parts[2] == "T":
+            found[kernel] = {parts[3]}
     return found
 
 

@@ -1,0 +1,222 @@
+// What AVX2 adds up of a block of 32: codes of every kind times activations, as avx2.cc describes,
+// and where its panels keep codes and scales.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include "matmul/a8/activations_x86.h"
+
+namespace qb::matmul {
+namespace {
+
+constexpr std::size_t kVector = 8;   // outputs in a vector
+constexpr std::size_t kAhead = 256;  // bytes that GEMV prefetches ahead
+
+inline __m256i broadcast(const void* p) {
+  std::int32_t word;
+  __builtin_memcpy(&word, p, sizeof word);
+  return _mm256_set1_epi32(word);
+}
+
+/// Keeps the compiler from reassociating the sum that v is part of: gcc turns a chain of additions
+/// into a tree and then spills its leaves.
+inline void pin(__m256i& v) { asm("" : "+x"(v)); }
+
+/// Keeps the compiler from holding what it wrote at p: there are no registers to hold it in.
+inline void forget(std::uint8_t*& p) { asm("" : "+r"(p)); }
+
+// --- Formats -----------------------------------------------------------------------------------
+
+/// Where a panel keeps what. Bytes.
+template <int bits>
+struct Panel {
+  static constexpr std::size_t half = std::size_t{bits} * kBlock * kVector / 8;  ///< 8 outputs
+  static constexpr std::size_t block = 2 * half;
+
+  /// Blocks that share scales, all of them included, and where the scales lie in them.
+  static constexpr std::size_t scales(std::size_t group_blocks) { return group_blocks * block; }
+  static constexpr std::size_t group(std::size_t group_blocks) {
+    return scales(group_blocks) + kPanel * sizeof(f16);
+  }
+};
+
+template <class Codes_, class Scale_>
+struct Layout {
+  using Codes = Codes_;
+  using Scale = Scale_;
+  static constexpr int bits = Codes::bits;
+  static constexpr bool per_block = sizeof(Scale) == 2;  ///< or else one per output
+  using P = Panel<bits>;
+  static constexpr unsigned kFlip = bits == 8 ? 0x0080 : 0;
+  static constexpr std::size_t kDword = kVector * 4, kHalf = P::half;
+  static constexpr bool kPairedBlocks = false;
+  static constexpr std::size_t bytes(std::size_t k, std::size_t group_len) {
+    return per_block ? k / group_len * P::group(group_len / kBlock)
+                     : P::scales(blocks_of(k)) + kPanel * sizeof(float);
+  }
+  static constexpr std::size_t block(std::size_t b, std::size_t group_blocks) {
+    return b * P::block + (per_block ? b / group_blocks * (kPanel * sizeof(f16)) : 0);
+  }
+  static constexpr std::size_t scales(std::size_t g, std::size_t group_blocks) {
+    return g * P::group(group_blocks) + P::scales(group_blocks);
+  }
+};
+template <class F>
+using LayoutOf = Layout<typename F::Codes, typename F::Scale>;
+
+/// Activations as products of codes of that kind take them, and what sums start at.
+template <class Codes>
+struct Activations;
+
+/// Bytes. The +8 of weights is taken off the int32 sum of a row, and off the pair of int16 sums of
+/// a block, half from each.
+template <>
+struct Activations<Nibbles> : ByteCodes {
+  static constexpr bool kInPairs = false, kPairedBlocks = false;
+  static std::int32_t of_row(std::int32_t sum) { return -8 * sum; }
+  static std::int32_t of_block(std::int32_t sum) {
+    const auto half = static_cast<std::uint16_t>(-4 * sum);
+    return static_cast<std::int32_t>(half | std::uint32_t{half} << 16);
+  }
+};
+
+/// Words, of each block first those that meet whole words of weights, then those that meet the
+/// words' high bytes. The +128 of the low bytes is taken off the sum.
+template <>
+struct Activations<Bytes> {
+  static constexpr std::size_t kCodeBytes = 2;
+  static __m256i put(std::uint8_t* to, __m256i codes) {
+    const __m256i even_high = _mm256_slli_epi16(codes, 8);
+    const __m256i even = _mm256_srai_epi16(even_high, 8);
+    auto* const out = reinterpret_cast<__m256i*>(to);
+    _mm256_storeu_si256(out, even);
+    _mm256_storeu_si256(out + 1, _mm256_sub_epi16(_mm256_srai_epi16(codes, 8), even_high));
+    return _mm256_madd_epi16(even, _mm256_set1_epi16(1));
+  }
+  static constexpr bool kInPairs = false, kPairedBlocks = false;
+  static std::int32_t of_row(std::int32_t sum) { return -128 * sum; }
+  static std::int32_t of_block(std::int32_t sum) { return -128 * sum; }
+};
+
+template <const std::int8_t (&values)[16]>
+struct Activations<Table<values>> : Activations<Bytes> {};
+
+// --- Products ----------------------------------------------------------------------------------
+
+/// What a tile takes weights from: as they are packed, the same and leaves nibbles behind as bytes
+/// for the tiles that follow, or those bytes.
+enum class From { panel, panel_for_others, bytes };
+
+/// Integer sums of one block of 32: R rows at x, `stride` apart, times C vectors of 8 outputs.
+/// Vector c is the c%2'th half of the block at w[c/2].
+template <class Codes, int R, int C>
+struct Dot;
+
+template <int R, int C>
+struct Dot<Nibbles, R, C> {
+  /// Int16 sums, two lanes an output; fresh: started here, otherwise added to what is there.
+  template <bool fresh, From from = From::panel>
+  static void add(const std::uint8_t* const* w, const std::uint8_t* x, std::size_t stride,
+                  __m256i (&sum)[R][C], std::uint8_t* bytes = nullptr) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    QB_UNROLL for (int j = 0; j < 4; ++j) {
+      __m256i half[2][C];
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        if constexpr (from == From::bytes) {
+          QB_UNROLL for (int i = 0; i < 2; ++i) half[i][c] =
+              load(bytes + (2 * j + i) * (C * sizeof(__m256i)) + c * sizeof(__m256i));
+        } else {
+          const __m256i v = load(w[c / 2] + c % 2 * Panel<4>::half + 32 * j);
+          half[0][c] = _mm256_and_si256(v, nibble);
+          half[1][c] = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
+        }
+        if constexpr (from == From::panel_for_others)
+          QB_UNROLL for (int i = 0; i < 2; ++i) _mm256_store_si256(
+              reinterpret_cast<__m256i*>(bytes + (2 * j + i) * (C * sizeof(__m256i))) + c,
+              half[i][c]);
+      }
+      QB_UNROLL for (int i = 0; i < 2; ++i) QB_UNROLL for (int r = 0; r < R; ++r) {
+        const __m256i x0 = broadcast(x + r * stride + 16 * i + 4 * j);
+        QB_UNROLL for (int c = 0; c < C; ++c) {
+          const __m256i product = _mm256_maddubs_epi16(half[i][c], x0);
+          sum[r][c] = fresh && i + j == 0 ? product : _mm256_add_epi16(sum[r][c], product);
+          pin(sum[r][c]);
+        }
+      }
+    }
+  }
+  static __m256i widened(__m256i sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
+};
+
+template <int R, int C>
+struct Dot<Bytes, R, C> {
+  /// Adds to int32 sums.
+  template <bool, From = From::panel>
+  static void add(const std::uint8_t* const* w, const std::uint8_t* x, std::size_t stride,
+                  __m256i (&sum)[R][C], std::uint8_t* = nullptr) {
+    QB_UNROLL for (int j = 0; j < 8; ++j) {
+      __m256i v[C];
+      QB_UNROLL for (int high = 0; high < 2; ++high) {
+        QB_UNROLL for (int c = 0; c < C; ++c) v[c] =
+            high ? _mm256_srai_epi16(v[c], 8) : load(w[c / 2] + c % 2 * Panel<8>::half + 32 * j);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256i x0 = broadcast(x + r * stride + (high ? kBlock : 0) + 4 * j);
+          QB_UNROLL for (int c = 0; c < C; ++c) {
+            sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(v[c], x0));
+            pin(sum[r][c]);
+          }
+        }
+      }
+    }
+  }
+  static __m256i widened(__m256i sum) { return sum; }
+};
+
+/// Indices of a table are looked up as nibbles are masked; then their values are bytes.
+template <const std::int8_t (&values)[16], int R, int C>
+struct Dot<Table<values>, R, C> {
+  /// Bytes as Dot<Bytes> has them: the even ones +128.
+  static __m256i looked_up(__m256i index) {
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_load_si128(reinterpret_cast<const __m128i*>(Table<values>::kValues)));
+    return _mm256_xor_si256(_mm256_shuffle_epi8(table, index), _mm256_set1_epi16(0x80));
+  }
+  /// Adds to int32 sums.
+  template <bool, From from = From::panel>
+  static void add(const std::uint8_t* const* w, const std::uint8_t* x, std::size_t stride,
+                  __m256i (&sum)[R][C], std::uint8_t* bytes = nullptr) {
+    const __m256i nibble = _mm256_set1_epi8(15);
+    QB_UNROLL for (int j = 0; j < 4; ++j) {
+      __m256i half[2][C];
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        if constexpr (from == From::bytes) {
+          QB_UNROLL for (int i = 0; i < 2; ++i) half[i][c] =
+              load(bytes + (2 * j + i) * (C * sizeof(__m256i)) + c * sizeof(__m256i));
+        } else {
+          const __m256i v = load(w[c / 2] + c % 2 * Panel<4>::half + 32 * j);
+          half[0][c] = looked_up(_mm256_and_si256(v, nibble));
+          half[1][c] = looked_up(_mm256_and_si256(_mm256_srli_epi16(v, 4), nibble));
+        }
+        if constexpr (from == From::panel_for_others)
+          QB_UNROLL for (int i = 0; i < 2; ++i) _mm256_store_si256(
+              reinterpret_cast<__m256i*>(bytes + (2 * j + i) * (C * sizeof(__m256i))) + c,
+              half[i][c]);
+      }
+      QB_UNROLL for (int i = 0; i < 2; ++i) QB_UNROLL for (int high = 0; high < 2; ++high) {
+        if (high)
+          QB_UNROLL for (int c = 0; c < C; ++c) half[i][c] = _mm256_srai_epi16(half[i][c], 8);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256i x0 = broadcast(x + r * stride + (high ? kBlock : 0) + 16 * i + 4 * j);
+          QB_UNROLL for (int c = 0; c < C; ++c) {
+            sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(half[i][c], x0));
+            pin(sum[r][c]);
+          }
+        }
+      }
+    }
+  }
+  static __m256i widened(__m256i sum) { return sum; }
+};
+
+}  // namespace
+}  // namespace qb::matmul

@@ -1,0 +1,211 @@
+// The panels of x86's a8 kernels: 16 outputs, four of K to a dword, so that four activations,
+// broadcast, meet eight or sixteen outputs and no sum is ever taken across lanes.
+//
+// A class L says how a panel is laid out:
+//
+//   kFlip                  what neighbouring 8-bit codes are xor'ed with, the even one's byte low
+//   kDword                 bytes from dword to dword of K, for the same outputs
+//   kHalf                  bytes from outputs 0..7 of a block to outputs 8..15
+//   block(b, group_blocks) where block b's codes are
+//   scales(g, group_blocks) where group g's scales are, or with one scale per output all scales
+//   bytes(k, group)        of a panel
+//   kPairedBlocks          4-bit codes: whether two blocks lie together, at the first one's place
+//
+// 4-bit codes are stored as 0 to 15. In pairs the first block is the low nibbles and the second the
+// high ones; a row's last block without a second one has zeros for it. Otherwise K+0..15 of a block
+// are the low nibbles, K+16..31 the high ones.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include <immintrin.h>
+
+#include "core/unroll.h"
+#include "matmul/a8/activations.h"
+#include "matmul/source.h"
+
+#if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
+#error "compile with the flags of cmake/Isa.cmake for avx2 at the least"
+#endif
+
+namespace qb::matmul {
+namespace {
+
+constexpr std::size_t kPanel = 16;  // outputs
+constexpr std::size_t kEight = 8;   // outputs that are packed at a time
+
+constexpr std::size_t least(std::size_t a, std::size_t b) { return a < b ? a : b; }
+
+inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+
+/// Length of a row of codes that L keeps in whole blocks or pairs of them.
+template <class L>
+constexpr std::size_t padded(std::size_t k) {
+  return L::kPairedBlocks ? (k + 2 * kBlock - 1) / (2 * kBlock) * (2 * kBlock) : k;
+}
+
+// --- Packing -----------------------------------------------------------------------------------
+
+/// Eight outputs' 32 bytes: dword j of every output becomes vector j.
+template <class L>
+inline void put_dwords(__m256i (&a)[8], std::uint8_t* to) {
+  __m256i b[8];
+  for (int i = 0; i < 8; i += 2) {
+    b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      a[i + 2 * j] = _mm256_unpacklo_epi64(b[i + j], b[i + j + 2]);
+      a[i + 2 * j + 1] = _mm256_unpackhi_epi64(b[i + j], b[i + j + 2]);
+    }
+  for (std::size_t j = 0; j < 4; ++j) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + j * L::kDword),
+                        _mm256_permute2x128_si256(a[j], a[j + 4], 0x20));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (j + 4) * L::kDword),
+                        _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
+  }
+}
+
+/// Eight outputs' 32 codes of a byte each.
+template <class L>
+inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
+  __m256i a[8];
+  for (int i = 0; i < 8; ++i)
+    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kFlip)));
+  put_dwords<L>(a, to);
+}
+
+/// Eight outputs' pairs of 32 codes of a nibble each.
+template <class F, class L>
+inline void pack_pairs(const std::uint8_t* const (&first)[kEight],
+                       const std::uint8_t* const (&second)[kEight], std::uint8_t* to) {
+  const __m128i nibble = _mm_set1_epi8(15);
+  __m256i a[8];
+  for (int i = 0; i < 8; ++i) {
+    const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(first[i]));
+    const __m128i w = _mm_loadu_si128(reinterpret_cast<const __m128i*>(second[i]));
+    const __m128i low =
+        _mm_or_si128(_mm_and_si128(v, nibble), _mm_slli_epi16(_mm_and_si128(w, nibble), 4));
+    const __m128i high =
+        _mm_or_si128(_mm_and_si128(_mm_srli_epi16(v, 4), nibble), _mm_andnot_si128(nibble, w));
+    if constexpr (F::neighbours)
+      a[i] = _mm256_xor_si256(
+          _mm256_set_m128i(_mm_unpackhi_epi8(low, high), _mm_unpacklo_epi8(low, high)),
+          _mm256_set1_epi8(static_cast<char>(0x11 * F::flip)));
+    else
+      a[i] = _mm256_set_m128i(high, low);
+  }
+  put_dwords<L>(a, to);
+}
+
+/// Eight outputs' 32 codes of a nibble each, likewise; neighbours: reordered to low and high halves
+/// of K and stored +8.
+template <class F, class L>
+inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m128i*) {
+  __m256i a[4], b[4];
+  for (int i = 0; i < 4; ++i) {
+    a[i] = _mm256_loadu2_m128i(reinterpret_cast<const __m128i*>(from[i + 4]),
+                               reinterpret_cast<const __m128i*>(from[i]));
+    if constexpr (F::neighbours) {
+      const __m256i nibble = _mm256_set1_epi8(15);
+      const __m256i even = _mm256_and_si256(a[i], nibble);
+      const __m256i odd = _mm256_and_si256(_mm256_srli_epi16(a[i], 4), nibble);
+      const __m256i low = _mm256_unpacklo_epi8(even, odd), high = _mm256_unpackhi_epi8(even, odd);
+      a[i] = _mm256_xor_si256(_mm256_or_si256(low, _mm256_slli_epi16(high, 4)),
+                              _mm256_set1_epi8(static_cast<char>(0x11 * F::flip)));
+    }
+  }
+  for (int i = 0; i < 4; i += 2) {
+    b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
+    b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
+  }
+  for (std::size_t j = 0; j < 2; ++j) {
+    auto* const out = reinterpret_cast<__m256i*>(to + 2 * j * L::kDword);
+    auto* const next = reinterpret_cast<__m256i*>(to + (2 * j + 1) * L::kDword);
+    _mm256_storeu_si256(out, _mm256_unpacklo_epi64(b[j], b[j + 2]));
+    _mm256_storeu_si256(next, _mm256_unpackhi_epi64(b[j], b[j + 2]));
+  }
+}
+
+template <class L>
+std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
+  return (n + kPanel - 1) / kPanel * L::bytes(k, group);
+}
+
+template <class F, class L>
+void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
+  constexpr std::size_t code_bytes = kBlock * F::Codes::bits / 8;
+  // Outputs and codes that aren't there are zeros, of 4 bits stored as such.
+  alignas(32) std::uint8_t missing[2][kEight][kBlock];
+  __builtin_memset(missing, F::Codes::bits == 4 ? 0x11 * (8 ^ F::flip) : 0, sizeof missing);
+  const std::size_t bytes = L::bytes(w.k, w.group);
+  const std::size_t row = F::row(w.k), blocks = blocks_of(padded<L>(w.k));
+  const std::size_t group_blocks = F::per_group ? w.group / kBlock : blocks;
+  for (std::size_t n = n0; n < n1; n += kPanel) {
+    auto* const panel = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
+    const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row;
+    const std::size_t outputs = least(n1 - n, kPanel);
+    for (std::size_t b = 0; b < blocks; b += L::kPairedBlocks ? 2 : 1) {
+      for (std::size_t half = 0; half < 2; ++half) {
+        const std::uint8_t* source[L::kPairedBlocks ? 2 : 1][kEight];
+        for (std::size_t i = 0; i < (L::kPairedBlocks ? 2 : 1); ++i) {
+          const std::size_t at = (b + i) * F::block + F::codes;
+          const std::size_t count = least(row - least(at, row), code_bytes);
+          const bool all = outputs == kPanel && count == code_bytes;
+          for (std::size_t c = 0; c < kEight; ++c) {
+            const std::size_t column = half * kEight + c;
+            if (all || (column < outputs && count == code_bytes)) {
+              source[i][c] = from + column * row + at;
+            } else {
+              source[i][c] = missing[i][c];
+              if (column < outputs && count)
+                __builtin_memcpy(missing[i][c], from + column * row + at, count);
+            }
+          }
+        }
+        std::uint8_t* const to = panel + L::block(b, group_blocks) + half * L::kHalf;
+        if constexpr (L::kPairedBlocks)
+          pack_pairs<F, L>(source[0], source[1], to);
+        else if constexpr (F::Codes::bits == 8)
+          pack_half<L>(source[0], to, static_cast<__m256i*>(nullptr));
+        else
+          pack_half<F, L>(source[0], to, static_cast<__m128i*>(nullptr));
+      }
+    }
+    for (std::size_t g = 0; g < (F::per_group ? blocks / group_blocks : 1); ++g) {
+      typename F::Scale scales[kPanel] = {};
+      if (!F::per_group || g < w.k / w.group)
+        for (std::size_t c = 0; c < outputs; ++c) scales[c] = F::scale(w, n + c, g);
+      __builtin_memcpy(panel + L::scales(g, group_blocks), scales, sizeof scales);
+    }
+  }
+}
+
+template <class F, class L>
+void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, std::size_t n0,
+            std::size_t n1, void* codes) {
+  const std::size_t bytes = L::bytes(k, group);
+  const std::size_t group_blocks = F::per_group ? group / kBlock : blocks_of(padded<L>(k));
+  for (std::size_t n = n0; n < n1; ++n) {
+    const auto* panel = static_cast<const std::uint8_t*>(packed) + n / kPanel * bytes;
+    const std::size_t column = n % kPanel;
+    for (std::size_t i = 0; i < k; ++i) {
+      const std::size_t within = i % kBlock;
+      const std::uint8_t* at = panel + L::block(i / kBlock, group_blocks) +
+                               column / kEight * L::kHalf + column % kEight * 4 + within % 4;
+      std::int8_t code;
+      if constexpr (F::Codes::bits == 8) {
+        code = static_cast<std::int8_t>(at[within / 4 * L::kDword] ^ (L::kFlip >> i % 2 * 8));
+      } else {
+        const int byte = at[within % (L::kPairedBlocks ? kBlock : 16) / 4 * L::kDword];
+        const bool high = L::kPairedBlocks ? i / kBlock % 2 : within >= 16;
+        code = static_cast<std::int8_t>(F::Codes::value(high ? byte >> 4 : byte & 15));
+      }
+      static_cast<std::int8_t*>(codes)[n * k + i] = code;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace qb::matmul

@@ -1,0 +1,155 @@
+// The panels of the products by vpdpbusd, for vectors of any length. A class V says what a vector
+// is and does; avxvnni.cc has one of 8 outputs, avx512vnni.cc one of 16.
+//
+// vpdpbusd adds four products of unsigned and signed bytes to an int32, and does not saturate. The
+// weights are the unsigned ones: stored +8 or +128 (what comes of it modulo 2^32 is right again
+// once the sum fits). What that adds too much is 8 or 128 times the sum of the activations,
+// whatever the output: sums start at minus that, which costs a broadcast and not even an addition.
+//
+// Panel of 16 outputs. A dword of K is 64 bytes, so that no load crosses a line. For a scale per
+// output all blocks, then 16 f32 scales. For a scale per group, pairs of groups: a line with twice
+// 16 f16 scales, then the blocks of both (of the last group alone if their number is odd).
+//
+// 4-bit codes lie in pairs of blocks, one the low nibbles and the other the high ones: two sums
+// with scales of their own. If V prefers it the high nibbles are not shifted then: masked they are
+// 16 times their codes, and prepare() takes that off the scale of the second block's activations (a
+// power of two: exactly). With the halves of one block in a byte a shift and an addition brought
+// their sums together, and one row took 1.10 times as long in the second cache and 1.07 times in
+// the third, measured on a Zen 4 at the time. Up to three rows load the weights once for both
+// blocks; more have no registers for two sums each, and load once more for the second block.
+//
+// Few rows take the weights as they stream by, several panels at once, each a stream of its own
+// through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
+// K that stays in the second cache and is prefetched to there while the first tile of the piece
+// before runs. The first tile of a piece also writes its unpacked 4-bit codes to scratch, as bytes;
+// the later tiles read those. Sums that wait in memory, so that tiles with scales could be
+// larger, had cost a tenth and more.
+//
+// Order. Zen 4 picks a pipe when it takes an instruction in: what any of the four can do (the masks
+// of nibbles) goes to the two that multiply as readily as to the others, and then costs time: 8
+// masks before 8 vpdpbusd 12.5 cycles, one by one 9.7, two by two 8.3. So nibbles are masked in
+// pairs, right before the pair's products, and gcc is told to leave that order (cmake/Isa.cmake).
+// Other CPUs were not timed.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include "matmul/a8/activations_x86.h"
+
+namespace qb::matmul {
+namespace {
+
+using std::size_t;
+using Byte = std::uint8_t;
+
+constexpr size_t kLine = 64;
+constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
+constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
+
+/// To the first cache, or with locality 2 to the second.
+template <int locality = 3>
+inline void prefetch(const Byte* p) {
+  __builtin_prefetch(p, 0, locality);
+}
+
+template <class Codes_, class Scale_>
+struct Kind : ByteCodes {
+  using Codes = Codes_;
+  using Scale = Scale_;
+  static constexpr int bits = Codes::bits;
+  static constexpr bool per_block = sizeof(Scale) == 2;  ///< or else one per output
+  static constexpr bool kNibbles = __is_same(Codes, Nibbles);
+  static constexpr int kRaise = kNibbles ? 3 : 7;  ///< codes are multiplied 2^kRaise larger
+  static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
+  static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
+  /// Bytes that few rows prefetch ahead in each stream.
+  static constexpr size_t kAhead = bits == 4 && per_block ? 320 : 128;
+
+  // As panels_x86.h asks.
+  static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
+  static constexpr size_t kDword = kLine, kHalf = kLine / 2;
+  static constexpr bool kPairedBlocks = bits == 4;
+  static constexpr size_t block(size_t b, size_t group_blocks) {
+    return b / kTogether * kTogether * kBytes +
+           (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
+  }
+  static constexpr size_t scales(size_t g, size_t group_blocks) {
+    return per_block ? g / 2 * (2 * group_blocks * kBytes + kLine) + g % 2 * (kLine / 2)
+                     : group_blocks * kBytes;
+  }
+  static constexpr size_t bytes(size_t k, size_t group) {
+    return blocks_of(padded<Kind>(k)) * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
+  }
+
+  // What prepare() keeps of the sum of a row's or a block's codes.
+  static constexpr bool kInPairs = true;
+  static std::int32_t of_row(std::int32_t sum) {
+    return static_cast<std::int32_t>(0u - (1u << kRaise) * static_cast<unsigned>(sum));
+  }
+  static std::int32_t of_block(std::int32_t sum) { return of_row(sum); }
+};
+
+/// What the products of one call have in common.
+struct Call {
+  size_t blocks;        ///< of K
+  size_t group_blocks;  ///< that share a scale
+  RowLayout x;
+  size_t n;  ///< y's row length
+  size_t n1;
+};
+
+/// Outputs n.. of a row of y, as far as they are there.
+template <class V>
+inline void store(const Call& call, float* y, size_t n, typename V::Float v) {
+  if (n + V::kLanes <= call.n1)
+    V::store(y + n, v);
+  else if (n < call.n1)
+    V::store(y + n, v, call.n1 - n);
+}
+
+/// Vector c of a panel's dword, or of its scales in units of `size` bytes.
+template <class V>
+constexpr size_t part(int c, size_t size) {
+  return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
+}
+/// Panels that hold C vectors.
+template <class V>
+constexpr int panels_of(int C) {
+  return C / int(kPanel / V::kLanes);
+}
+/// Which of them holds vector c.
+template <class V>
+constexpr int panel_of(int c) {
+  return c / int(kPanel / V::kLanes);
+}
+
+/// Which blocks to take from where they lie: all there is, or one of a pair.
+enum class Take { all, first, second };
+template <Take take_>
+struct Taken {
+  static constexpr Take take = take_;
+};
+
+/// Codes of a pair's first block or its second one, as the unsigned bytes that V multiplies.
+/// Integers of the second sixteenfold, which saves the shift, if V prefers it and its sum stands
+/// apart.
+template <class V, class Codes, bool apart>
+inline typename V::Int block_of_pair(typename V::Int v, bool second) {
+  if constexpr (kIsTable<Codes>)
+    return V::look_up(Codes::kRaised, second ? V::high(v) : V::low(v));
+  else
+    return !second ? V::low(v) : apart && V::kSixteenfold ? V::high_sixteenfold(v) : V::high(v);
+}
+
+/// A vector of scales of groups.
+template <class V, class K>
+inline typename V::Float group_scales(const Byte* p) {
+  if constexpr (__is_same(typename K::Scale, bf16))
+    return V::from_bf16(p);
+  else
+    return V::from_half(p);
+}
+
+}  // namespace
+}  // namespace qb::matmul

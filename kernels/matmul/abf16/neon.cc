@@ -1,0 +1,8 @@
+// Products of bf16 activations and weights, held as the f32 they stand for.
+#include "matmul/a32/neon.h"
+
+namespace qb::matmul {
+
+constexpr Kernels matmul_abf16_neon = kernels_abf16<Neon>();
+
+}  // namespace qb::matmul

@@ -1,0 +1,234 @@
+// Canonical weights as kernels read them, for the files of every instruction set in this room.
+//
+// A product knows kinds only: of codes (Float32 to Table) and of scales (the type of one, and
+// whether an output has one or each group). A class in namespace `source` says for one format which
+// kinds it has and where codes and scales lie, in blocks of 32 weights:
+//
+//   Codes                 the kind of codes
+//   Scale                 the type of a scale; None
+//   per_group, group(w)   whether each group along K has a scale, or else each output; its length
+//   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
+//                         block; the earlier one in the low nibble
+//   flip                  4 bits: what a stored nibble is xor'ed with to become Codes' 0 to 15
+//   block, codes          bytes of 32 weights, and of them what lies before the codes
+//   row(k)                bytes of an output
+//   scale(w, n, g)        of group g of output n; g is 0 where an output has one scale
+//
+// Vector loads of every instruction set are derived from these; what is below them reads one code,
+// or 32, in plain C++. No other file of this room knows a format.
+//
+// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+#pragma once
+
+#include <cstddef>
+
+#include "formats/blocks.h"
+#include "matmul/kernels.h"
+
+namespace qb::matmul {
+namespace {
+
+// --- Kinds of codes ----------------------------------------------------------------------------
+
+struct Float32 {
+  static constexpr int bits = 32;
+};
+struct Float16 {
+  static constexpr int bits = 16;
+};
+/// Signed bytes.
+struct Bytes {
+  static constexpr int bits = 8;
+};
+/// 4 bits, 0 to 15, for the integers from -8 to 7.
+struct Nibbles {
+  static constexpr int bits = 4;
+  static constexpr int value(int nibble) { return nibble - 8; }
+  static constexpr float kFloats[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
+};
+/// 4 bits, the index of one of 16 int8 values.
+template <const std::int8_t (&values)[16]>
+struct Table {
+#define QB_EACH_VALUE(f)                                                                      \
+  {                                                                                           \
+    f(values[0]), f(values[1]), f(values[2]), f(values[3]), f(values[4]), f(values[5]),       \
+        f(values[6]), f(values[7]), f(values[8]), f(values[9]), f(values[10]), f(values[11]), \
+        f(values[12]), f(values[13]), f(values[14]), f(values[15])                            \
+  }
+  static constexpr int bits = 4;
+  // Copies, since an array of blocks.h that is read by address would be shared weakly.
+  alignas(16) static constexpr std::int8_t kValues[16] = QB_EACH_VALUE(std::int8_t);
+  alignas(64) static constexpr float kFloats[16] = QB_EACH_VALUE(float);
+  /// The values + 128.
+#define QB_RAISED(v) static_cast<std::uint8_t>((v) + 128)
+  alignas(16) static constexpr std::uint8_t kRaised[16] = QB_EACH_VALUE(QB_RAISED);
+#undef QB_RAISED
+#undef QB_EACH_VALUE
+  static constexpr int value(int index) { return kValues[index]; }
+};
+template <class Codes>
+constexpr bool kIsTable = false;
+template <const std::int8_t (&values)[16]>
+constexpr bool kIsTable<Table<values>> = true;
+
+// --- Kinds of scales ---------------------------------------------------------------------------
+
+struct None {};
+
+/// Scales in an array of their own.
+struct NoScales {
+  using Scale = None;
+  static constexpr bool per_group = false;
+};
+struct OutputScales {
+  using Scale = float;
+  static constexpr bool per_group = false;
+  static Scale scale(const Weights& w, std::size_t n, std::size_t) {
+    return static_cast<const Scale*>(w.scales)[n];
+  }
+};
+struct GroupScales {
+  using Scale = qb::f16;
+  static constexpr bool per_group = true;
+  static std::size_t group(const Weights& w) { return w.group; }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    return static_cast<const Scale*>(w.scales)[n * (w.k / w.group) + g];
+  }
+};
+
+// --- Formats -----------------------------------------------------------------------------------
+
+/// Codes alone, one behind the other.
+template <class Codes_, class Scales>
+struct Array : Scales {
+  using Codes = Codes_;
+  static constexpr bool neighbours = true;
+  static constexpr int flip = 8;  ///< nibbles are two's complement
+  static constexpr std::size_t block = kBlock * Codes::bits / 8, codes = 0;
+  static std::size_t row(std::size_t k) { return (k * Codes::bits + 7) / 8; }
+};
+
+/// The scale of a block.
+template <class Block>
+inline qb::f16 scale_of(const Block& block) {
+  return block.d;
+}
+/// 2^(e-128). As bf16 it is exact: 2^-127 and 2^-128 are subnormal numbers of it.
+inline qb::bf16 scale_of(const BlockMxfp4& block) {
+  const int e = block.e;
+  return qb::bf16(static_cast<std::uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7));
+}
+
+/// Blocks of 32 codes and their scale.
+template <class Codes_, class Block>
+struct Blocks {
+  using Codes = Codes_;
+  using Scale = decltype(scale_of(*static_cast<const Block*>(nullptr)));
+  static constexpr bool per_group = true;
+  static constexpr std::size_t group(const Weights&) { return kBlock; }
+  static constexpr bool neighbours = false;
+  static constexpr int flip = 0;
+  static constexpr std::size_t block = sizeof(Block), codes = offsetof(Block, qs);
+  static std::size_t row(std::size_t k) { return k / kBlock * block; }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    return scale_of(static_cast<const Block*>(w.values)[n * (w.k / kBlock) + g]);
+  }
+};
+
+/// By the names that the formats have in formats/formats.inc.
+namespace source {
+using f32 = Array<Float32, NoScales>;
+using f16 = Array<Float16, NoScales>;
+using s8 = Array<Bytes, OutputScales>;
+using s4 = Array<Nibbles, OutputScales>;
+using s8g = Array<Bytes, GroupScales>;
+using s4g = Array<Nibbles, GroupScales>;
+using q8_0 = Blocks<Bytes, BlockQ8_0>;
+using q4_0 = Blocks<Nibbles, BlockQ4_0>;
+using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
+using iq4_nl = Blocks<Table<kIq4Values>, BlockIq4Nl>;
+}  // namespace source
+
+/// product(source) of every format.
+template <class Product>
+constexpr Kernels every_format(Product product) {
+  return {
+#define QB_FORMAT(name, ...) product(source::name{}),
+#include "formats/formats.inc"
+#undef QB_FORMAT
+  };
+}
+/// The same of those whose codes are scaled; no kernels of the others.
+template <class Product>
+constexpr Kernels every_quantized_format(Product product) {
+  return every_format([product](auto format) {
+    if constexpr (decltype(format)::Codes::bits < 16)
+      return product(format);
+    else
+      return Kernel{};
+  });
+}
+
+// --- Reading -----------------------------------------------------------------------------------
+
+/// The codes of block b of output n, as bytes.
+template <class F>
+inline const std::uint8_t* codes_at(const Weights& w, std::size_t n, std::size_t b) {
+  return static_cast<const std::uint8_t*>(w.values) + n * F::row(w.k) + b * F::block + F::codes;
+}
+
+/// Codes [k, k+count) of output n, of 8 bits or more; in the block formats of one block.
+template <class F, class Code>
+inline void copy_codes(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                       Code* to) {
+  static_assert(sizeof(Code) * 8 == F::Codes::bits);
+  const std::uint8_t* const from = codes_at<F>(w, n, k / kBlock) + k % kBlock * sizeof(Code);
+  __builtin_memcpy(to, from, count * sizeof(Code));
+}
+
+/// The low nibbles of eight bytes, pushed together.
+inline std::uint32_t low_nibbles(std::uint64_t x) {
+  x &= 0x0f0f0f0f0f0f0f0f;
+  x = (x | x >> 4) & 0x00ff00ff00ff00ff;
+  x = (x | x >> 8) & 0x0000ffff0000ffff;
+  return static_cast<std::uint32_t>(x | x >> 16);
+}
+
+/// 32 codes of 4 bits from k, a multiple of 32, as 0 to 15, eight to a word, lowest k in the lowest
+/// bits. `count` are there; behind them stands what is stored as 0.
+template <class F>
+inline void copy_nibbles(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                         std::uint32_t (&to)[4]) {
+  const std::uint8_t* const from = codes_at<F>(w, n, k / kBlock);
+  if constexpr (!F::neighbours) {
+    std::uint64_t bytes[2];
+    __builtin_memcpy(bytes, from, sizeof bytes);
+    to[0] = low_nibbles(bytes[0]);
+    to[1] = low_nibbles(bytes[1]);
+    to[2] = low_nibbles(bytes[0] >> 4);
+    to[3] = low_nibbles(bytes[1] >> 4);
+  } else if (count >= 32) {
+    __builtin_memcpy(to, from, sizeof to);
+  } else {
+    std::uint8_t bytes[16] = {};
+    for (std::size_t i = 0; i < (count + 1) / 2; ++i) bytes[i] = from[i];
+    if (count % 2) bytes[count / 2] &= 15;
+    __builtin_memcpy(to, bytes, sizeof to);
+  }
+  for (std::uint32_t& word : to) word ^= 0x11111111u * F::flip;
+}
+
+/// What codes [k, k+count) of output n, of 4 bits and in one block, stand for.
+template <class F>
+inline void copy_values(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
+                        std::int8_t* to) {
+  std::uint32_t words[4];
+  copy_nibbles<F>(w, n, k / kBlock * kBlock, kBlock, words);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t at = k % kBlock + i;
+    to[i] = static_cast<std::int8_t>(F::Codes::value(words[at / 8] >> (at % 8 * 4) & 15));
+  }
+}
+
+}  // namespace
+}  // namespace qb::matmul
