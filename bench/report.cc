@@ -158,6 +158,7 @@ void ResultsFile::write(bool complete) {
   describe(context);
   context["complete"] = complete;
   context["caches_measured"] = caches_text(runner_.caches());
+  context["memory_from_bytes"] = runner_.memory_from();
   context["limits"] = runner_.limits().describe();
   context["operations"] = runner_.operations();
   Json rows = kept_;
@@ -264,10 +265,7 @@ void Reporter::print_line(const Row& row) {
 
 std::string Reporter::size_class(const Case& c) const {
   if (c.work.ops > 0) return c.shape;
-  const auto& caches = runner_.caches();
-  for (std::size_t i = 0; i < caches.size(); ++i)
-    if (c.work.working_set <= caches[i].bytes) return "L" + std::to_string(i + 1);
-  return "memory";
+  return served_by(c.work.working_set, runner_.caches(), runner_.memory_from());
 }
 
 void Reporter::print_table() const {
