@@ -67,53 +67,60 @@ std::vector<Bandwidth::Candidate> Bandwidth::all_candidates(const Pattern& patte
   return list;
 }
 
+void Bandwidth::provide(std::size_t working_set, int threads) {
+  const std::size_t bytes = working_set / std::size_t(threads) * 5 / 4 + 4 * kSlack;
+  if (arenas_.size() >= std::size_t(threads) && arenas_.front().size() >= bytes) return;
+  arenas_.clear();
+  for (int t = 0; t < threads; ++t) arenas_.emplace_back(bytes);
+}
+
+void Bandwidth::time(Timed& timed, const Pattern& pattern, std::size_t working_set, int threads) {
+  const std::size_t vector = timed.candidate.vector;
+  const std::size_t per_step = std::size_t(pattern.reads + pattern.writes) * vector;
+  const std::size_t granule = per_step * kStepGranule;
+  const std::size_t share = working_set / std::size_t(threads);
+  const std::size_t steps = std::max(share / granule, std::size_t{1}) * kStepGranule;
+  const std::size_t source = steps * std::size_t(pattern.reads) * vector;
+  // Not at the same place of a page: a load would wait for the store to a place 4 KiB away.
+  const std::size_t destination = (source + kSlack) / 4096 * 4096 + 1024;
+  const auto batch = [&](std::size_t repeats) {
+    const double seconds = batch_seconds(threads, [&](int t) {
+      std::byte* const arena = arenas_[std::size_t(t)].data();
+      timed.candidate.run(arena, arena + destination, steps, repeats);
+    });
+    const double bytes = double(steps * per_step) * threads * double(repeats);
+    timed.rate = std::max(timed.rate, bytes / seconds);
+    return seconds;
+  };
+  const double once = batch(1);
+  if (once < kBatch) batch(std::size_t(kBatch / std::max(once, 1e-8)) + 1);
+}
+
 double Bandwidth::measure(const Pattern& pattern, std::size_t working_set, int threads,
                           bool search) {
-  struct Timed {
-    Candidate candidate;
-    double bytes = 0, rate = 0;
-  };
+  provide(working_set, threads);
   std::vector<Candidate>& best = best_[{pattern.index, std::bit_width(working_set), threads}];
-  const std::size_t share = working_set / std::size_t(threads);
-  if (arenas_.size() < std::size_t(threads) || arenas_.front().size() < share + 4 * kSlack) {
-    arenas_.clear();
-    for (int t = 0; t < threads; ++t) arenas_.emplace_back(share + share / 4 + 4 * kSlack);
-  }
-
   std::vector<Timed> list;
   for (const Candidate& c : best.empty() || search ? all_candidates(pattern, working_set) : best)
     list.push_back({c});
-  const auto time = [&](Timed& timed) {
-    const std::size_t vector = timed.candidate.vector;
-    const std::size_t per_step = std::size_t(pattern.reads + pattern.writes) * vector;
-    const std::size_t steps =
-        std::max(share / per_step / kStepGranule, std::size_t{1}) * kStepGranule;
-    const std::size_t source = steps * std::size_t(pattern.reads) * vector;
-    // Not at the same place of a page: a load would wait for the store to a place 4 KiB away.
-    const std::size_t destination = (source + kSlack) / 4096 * 4096 + 1024;
-    timed.bytes = double(steps * per_step) * threads;
-    const auto batch = [&](std::size_t repeats) {
-      const double seconds = batch_seconds(threads, [&](int t) {
-        std::byte* const arena = arenas_[std::size_t(t)].data();
-        timed.candidate.run(arena, arena + destination, steps, repeats);
-      });
-      timed.rate = std::max(timed.rate, timed.bytes * double(repeats) / seconds);
-      return seconds;
-    };
-    const double once = batch(1);
-    if (once < kBatch) batch(std::size_t(kBatch / std::max(once, 1e-8)) + 1);
-  };
   const auto faster = [](const Timed& a, const Timed& b) { return a.rate > b.rate; };
-
-  for (Timed& timed : list) time(timed);
+  for (Timed& timed : list) time(timed, pattern, working_set, threads);
   std::sort(list.begin(), list.end(), faster);
   if (list.size() > kKept) list.resize(kKept);
   for (int round = 0; round < 4; ++round)
-    for (Timed& timed : list) time(timed);
+    for (Timed& timed : list) time(timed, pattern, working_set, threads);
   std::sort(list.begin(), list.end(), faster);
   best.clear();
   for (const Timed& timed : list) best.push_back(timed.candidate);
   return list.front().rate;
+}
+
+double Bandwidth::glance(const Pattern& pattern, std::size_t working_set) {
+  provide(working_set, 1);
+  const LimitKernels& kernels = *loop_sets().front();
+  Timed timed{{kernels.loops[pattern.index].cached[0], kernels.step_bytes}};
+  for (int pass = 0; pass < 3; ++pass) time(timed, pattern, working_set, 1);
+  return timed.rate;
 }
 
 }  // namespace qb::bench

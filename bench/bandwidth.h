@@ -28,8 +28,9 @@ class Bandwidth {
   /// later on only the best few.
   double measure(const Pattern& pattern, std::size_t working_set, int threads, bool search);
 
-  /// Frees the arrays, which are as large as the largest set so far.
-  void release() { arenas_.clear(); }
+  /// The same on one thread by a loop that is good on every CPU, read three times: for sets so
+  /// large that trying all loops takes seconds.
+  double glance(const Pattern& pattern, std::size_t working_set);
 
  private:
   struct Candidate {
@@ -38,6 +39,15 @@ class Bandwidth {
   };
   using Key = std::tuple<std::size_t, int, int>;  ///< pattern, size class, threads
 
+  struct Timed {
+    Candidate candidate;
+    double rate = 0;
+  };
+
+  /// Makes room for a working set, of which each thread has the same share.
+  void provide(std::size_t working_set, int threads);
+  /// Improves timed.rate by one or two batches; the arrays must be there.
+  void time(Timed& timed, const Pattern& pattern, std::size_t working_set, int threads);
   std::vector<Candidate> all_candidates(const Pattern& pattern, std::size_t working_set) const;
 
   std::map<Key, std::vector<Candidate>> best_;

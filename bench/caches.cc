@@ -1,19 +1,39 @@
 #include "caches.h"
 
+#include <unistd.h>
+
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <fstream>
 #include <numeric>
 #include <random>
 
+#include "bandwidth.h"
 #include "data.h"
+#include "stopwatch.h"
 
 namespace qb::bench {
 namespace {
 
-double now() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+/// The largest data cache of the first CPU as the kernel tells it; 0 if it does not.
+std::size_t reported_cache() {
+  std::size_t largest = 0;
+  for (int i = 0; i < 8; ++i) {
+    std::ifstream file("/sys/devices/system/cpu/cpu0/cache/index" + std::to_string(i) + "/size");
+    std::size_t size = 0;
+    char unit = 0;
+    if (!(file >> size)) break;
+    file >> unit;
+    largest = std::max(largest, size << (unit == 'K' ? 10 : unit == 'M' ? 20 : 0));
+  }
+  return largest;
+}
+
+/// A quarter of the memory that nobody uses.
+std::size_t memory_to_spare() {
+  const long pages = sysconf(_SC_AVPHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  return pages > 0 && size > 0 ? std::size_t(pages) / 4 * std::size_t(size) : 0;
 }
 
 }  // namespace
@@ -79,6 +99,41 @@ std::vector<CacheLevel> measure_caches() {
     curve.push_back({bytes, best});
   }
   return cache_levels(curve);
+}
+
+std::size_t memory_from(std::span<const ReadPoint> curve) {
+  if (curve.size() < 2) return 0;
+  std::size_t first = curve.size() - 1;
+  while (first > 0 && curve[first - 1].rate < curve.back().rate * 1.15) --first;
+  return first + 1 < curve.size() ? curve[first].bytes : 0;
+}
+
+std::vector<std::size_t> sets_to_read(std::size_t measured, std::size_t reported,
+                                      std::size_t most) {
+  const std::size_t least = 2 * measured, far = 4 * std::max(measured, reported);
+  std::vector<std::size_t> sets;
+  for (std::size_t set = least; set < far; set *= 2) sets.push_back(set);
+  sets.push_back(far);
+  if (far > most) sets.clear();
+  return sets;
+}
+
+std::size_t measure_memory_from(const std::vector<CacheLevel>& caches) {
+  const std::vector<std::size_t> sets =
+      sets_to_read(caches.back().bytes, reported_cache(), memory_to_spare());
+  Bandwidth bandwidth;
+  const Bandwidth::Pattern reading = bandwidth.nearest({1, 0});
+  std::vector<ReadPoint> curve;
+  for (const std::size_t set : sets) curve.push_back({set, bandwidth.glance(reading, set)});
+  return memory_from(curve);
+}
+
+std::string served_by(std::size_t working_set, std::span<const CacheLevel> caches,
+                      std::size_t memory_from) {
+  for (std::size_t i = 0; i < caches.size(); ++i)
+    if (working_set <= caches[i].bytes) return "L" + std::to_string(i + 1);
+  if (memory_from > 0 && working_set >= memory_from) return "memory";
+  return "L" + std::to_string(std::max<std::size_t>(caches.size(), 3)) + "/memory";
 }
 
 }  // namespace qb::bench

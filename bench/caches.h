@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace qb::bench {
@@ -26,5 +27,28 @@ std::vector<CacheLevel> cache_levels(std::span<const LatencyPoint> curve);
 /// this process is given of them, which in a virtual machine can be far less than sysfs tells.
 /// Never empty.
 std::vector<CacheLevel> measure_caches();
+
+/// Bytes a second that are read of a working set.
+struct ReadPoint {
+  std::size_t bytes;
+  double rate;
+};
+
+/// The smallest of the growing working sets from which on all are read as fast as the last one,
+/// within 15 %; 0 if that is the last one alone, since nothing confirms it.
+std::size_t memory_from(std::span<const ReadPoint> curve);
+
+/// The working sets to read, smallest first: from twice the measured caches, by doubling, to four
+/// times the larger of measured and reported ones. Empty if `most` bytes are not enough for that.
+std::vector<std::size_t> sets_to_read(std::size_t measured, std::size_t reported, std::size_t most);
+
+/// The working set from which on this process certainly reads memory, by the bandwidth of sets up
+/// to several times the largest cache that the system reports; 0 if memory is too small to tell.
+std::size_t measure_memory_from(const std::vector<CacheLevel>& caches);
+
+/// What serves a working set: "L1", "L2", ..., "memory", or between the last measured cache and
+/// memory_from "L3/memory".
+std::string served_by(std::size_t working_set, std::span<const CacheLevel> caches,
+                      std::size_t memory_from);
 
 }  // namespace qb::bench

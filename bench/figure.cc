@@ -29,9 +29,24 @@ bool tie(const Figure& a, const Figure& b) {
   return less > 0 && (more - less) / less < a.spread + b.spread;
 }
 
+Ranking rank(std::span<const Figure> rows) {
+  Ranking ranking{rows.size(), {}};
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (rows[i].median > 0 &&
+        (ranking.best == rows.size() || rows[i].median < rows[ranking.best].median))
+      ranking.best = i;
+  if (ranking.best == rows.size()) return ranking;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    if (i != ranking.best && rows[i].median > 0 && tie(rows[i], rows[ranking.best]))
+      ranking.tying.push_back(i);
+  std::sort(ranking.tying.begin(), ranking.tying.end(),
+            [&](std::size_t a, std::size_t b) { return rows[a].median < rows[b].median; });
+  return ranking;
+}
+
 bool over_limit(std::span<const double> flags) {
   const auto over = std::count_if(flags.begin(), flags.end(), [](double f) { return f > 0; });
-  return 2 * std::size_t(over) > flags.size();
+  return over > 0 && 2 * std::size_t(over) >= flags.size();
 }
 
 }  // namespace qb::bench

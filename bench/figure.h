@@ -1,6 +1,7 @@
 // What a row's repetitions say, and which variant is best: the rules of docs/results-rules.md.
 #pragma once
 
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -22,7 +23,16 @@ Figure figure_of(const std::vector<double>& repetitions);
 /// less than the sum of their spreads.
 bool tie(const Figure& a, const Figure& b);
 
-/// Whether a row is over its limit: more than half of its repetitions were, each after the limit
+/// The best of several rows and those that tie with it.
+struct Ranking {
+  std::size_t best = 0;            ///< the smallest median
+  std::vector<std::size_t> tying;  ///< with the best, fastest first
+};
+
+/// Rows without a figure (median 0) are passed over; best is rows.size() if there is none other.
+Ranking rank(std::span<const Figure> rows);
+
+/// Whether a row is over its limit: at least half of its repetitions were, each after the limit
 /// and the row were measured once more.
 bool over_limit(std::span<const double> flags);
 

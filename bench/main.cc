@@ -55,16 +55,17 @@ int run(int argc, char** argv) {
   if (options.pin)
     pin_threads(*options.pin, *std::max_element(options.threads.begin(), options.threads.end()));
 
-  // Defaults come before the user's flags, which then win. The median of three short repetitions
-  // shrugs off interruptions.
+  // Defaults come before the user's flags, which then win. The median of short repetitions shrugs
+  // off interruptions.
   const bool smoke = options.profile == Profile::smoke;
   const bool full = options.profile == Profile::full;
-  std::vector<std::string> args = {
-      options.benchmark_args[0],
-      smoke  ? "--benchmark_min_time=0.0001"
-      : full ? "--benchmark_min_time=0.1"
-             : "--benchmark_min_time=0.005",
-      smoke ? "--benchmark_repetitions=1" : "--benchmark_repetitions=3"};
+  std::vector<std::string> args = {options.benchmark_args[0],
+                                   smoke  ? "--benchmark_min_time=0.0001"
+                                   : full ? "--benchmark_min_time=0.1"
+                                          : "--benchmark_min_time=0.005",
+                                   smoke  ? "--benchmark_repetitions=1"
+                                   : full ? "--benchmark_repetitions=3"
+                                          : "--benchmark_repetitions=7"};
   args.insert(args.end(), options.benchmark_args.begin() + 1, options.benchmark_args.end());
   std::vector<char*> pointers;
   for (std::string& arg : args) {
@@ -78,7 +79,8 @@ int run(int argc, char** argv) {
   const bool timing = !smoke && !emulated();
   const std::vector<CacheLevel> caches =
       timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
-  const Plan plan = make_plan(options, caches);
+  const std::size_t memory_from = timing ? measure_memory_from(caches) : 0;
+  const Plan plan = make_plan(options, caches, memory_from);
   Suite suite;
   add_convert(plan, suite);
   add_absmax(plan, suite);
@@ -87,7 +89,13 @@ int run(int argc, char** argv) {
   add_matmul_a8(plan, suite);
   add_matmul_abf16(plan, suite);
   if (!options.peers) std::erase_if(suite, [](const Case& c) { return peers::as_peer(c.variant); });
-  Runner runner(options, suite, caches);
+  // Named rows are all run; of a quick run over everything the redundant ones are not.
+  const bool everything =
+      options.filter.empty() || options.filter == "." || options.filter == "all";
+  if (options.profile == Profile::quick && everything && options.sizes.empty() &&
+      options.matmul.empty())
+    leave_out_redundant(suite);
+  Runner runner(options, suite, caches, memory_from);
   std::unique_ptr<ResultsFile> file;
   if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);
   std::set<std::string> done;

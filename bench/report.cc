@@ -15,8 +15,10 @@
 #include <stdexcept>
 
 #include "benchmark_compat.h"
+#include "figure.h"
 #include "machine.h"
 #include "peers/peers.h"
+#include "spread.h"
 
 namespace qb::bench {
 namespace {
@@ -65,13 +67,6 @@ std::string caches_text(const std::vector<CacheLevel>& caches) {
 std::string after(const std::string& label, const std::string& mark) {
   const std::size_t at = label.find(mark);
   return at == label.npos ? "" : label.substr(at + mark.size());
-}
-
-double median(std::vector<double> values) {
-  if (values.empty()) return 0;
-  std::sort(values.begin(), values.end());
-  const std::size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
 }  // namespace
@@ -158,6 +153,7 @@ void ResultsFile::write(bool complete) {
   describe(context);
   context["complete"] = complete;
   context["caches_measured"] = caches_text(runner_.caches());
+  context["memory_from_bytes"] = runner_.memory_from();
   context["limits"] = runner_.limits().describe();
   context["operations"] = runner_.operations();
   Json rows = kept_;
@@ -192,7 +188,8 @@ bool Reporter::ReportContext(const Context& context) {
   return true;
 }
 
-void Reporter::ReportRuns(const std::vector<Run>& runs) {
+void Reporter::ReportRuns(const std::vector<Run>& reported) {
+  const std::vector<Run> runs = with_spread(reported);
   if (file_) file_->ReportRuns(runs);
   if (display_) display_->ReportRuns(runs);
   // The library reports a row's repetitions in one call and their aggregates in another.
@@ -264,10 +261,7 @@ void Reporter::print_line(const Row& row) {
 
 std::string Reporter::size_class(const Case& c) const {
   if (c.work.ops > 0) return c.shape;
-  const auto& caches = runner_.caches();
-  for (std::size_t i = 0; i < caches.size(); ++i)
-    if (c.work.working_set <= caches[i].bytes) return "L" + std::to_string(i + 1);
-  return "memory";
+  return served_by(c.work.working_set, runner_.caches(), runner_.memory_from());
 }
 
 void Reporter::print_table() const {

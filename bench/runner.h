@@ -22,7 +22,9 @@ namespace qb::bench {
 
 class Runner {
  public:
-  Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches);
+  /// memory_from: as measure_memory_from() found it.
+  Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches,
+         std::size_t memory_from);
   Runner(const Runner&) = delete;
 
   /// Registers the cases whose variant runs here, but for those named in `done`.
@@ -31,6 +33,7 @@ class Runner {
   const Case* find(const std::string& name) const;
   const Options& options() const { return options_; }
   const std::vector<CacheLevel>& caches() const { return caches_; }
+  std::size_t memory_from() const { return memory_from_; }
   const Limits& limits() const { return limits_; }
   /// The operation's symbol behind each op/format of a row's name: {"absmax/f32", "absmax_f32"}.
   std::map<std::string, std::string> operations() const;
@@ -54,6 +57,9 @@ class Runner {
   /// Times the row in turns with its best peer, if it has one and that was not done yet.
   void compare(const Case& c);
   void count(const Case& c, double seconds, benchmark::State& state);
+  /// Whether a repetition of `seconds` per call is faster than the limit by more than measuring can
+  /// explain: after the limit was measured anew with every loop, and again after both were.
+  bool exceeds_limit(const Case& c, double seconds);
   /// Seconds of one call of the scalar variant on the same work, measured once; 0 if unknown.
   double scalar_seconds(const Case& c);
   std::string reproduce(const Case& c) const;
@@ -63,6 +69,7 @@ class Runner {
   Options options_;
   Suite suite_;
   std::vector<CacheLevel> caches_;
+  std::size_t memory_from_;
   Limits limits_;
   ProblemCache problems_;
   Current current_;
@@ -73,7 +80,9 @@ class Runner {
   std::unordered_map<std::string, double> scalar_seconds_;
 };
 
-/// The arrays and shapes of a profile, given the measured caches; --shape overrides them.
-Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches);
+/// The arrays and shapes of a profile, given what was measured of caches and memory; --shape
+/// overrides them.
+Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches,
+               std::size_t memory_from);
 
 }  // namespace qb::bench

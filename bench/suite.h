@@ -163,6 +163,12 @@ struct Plan {
 
 using Suite = std::vector<Case>;
 
+/// Takes out the rows that tell least, for a run that has little time: compilers' and portable
+/// vector code for weaker instruction sets than the strongest here, and for groups of 128, which
+/// cost them what groups of 32 do; and repacking by variants that are not dispatched to. Scalar
+/// code, hand-written variants and peers stay.
+void leave_out_redundant(Suite& suite);
+
 // One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last
 // variant by variant, so that neighbours share a problem.
 void add_convert(const Plan& plan, Suite& suite);

@@ -52,5 +52,44 @@ TEST(CacheLevels, AFlatCurveIsOneLevel) {
   EXPECT_EQ(cache_levels(staircase({{131072 * Ki, 1.5}})).size(), 1u);
 }
 
+constexpr std::size_t Mi = 1024 * Ki;
+
+// As measured on a Xeon whose third cache is reported with 260 MiB.
+TEST(MemoryFrom, IsWhereReadingGetsNoSlower) {
+  EXPECT_EQ(memory_from(std::vector<ReadPoint>{{32 * Mi, 28.1e9},
+                                               {64 * Mi, 27.3e9},
+                                               {128 * Mi, 19.9e9},
+                                               {256 * Mi, 15.4e9},
+                                               {512 * Mi, 16.2e9},
+                                               {1040 * Mi, 15.5e9}}),
+            256 * Mi);
+}
+
+TEST(MemoryFrom, IsUnknownWhereNothingConfirmsTheLast) {
+  EXPECT_EQ(memory_from(std::vector<ReadPoint>{{64 * Mi, 28e9}, {128 * Mi, 15e9}}), 0u);
+  EXPECT_EQ(memory_from(std::vector<ReadPoint>{{64 * Mi, 28e9}}), 0u);
+  EXPECT_EQ(memory_from({}), 0u);
+}
+
+TEST(SetsToRead, GoSeveralTimesBeyondMeasuredAndReported) {
+  EXPECT_EQ(sets_to_read(20 * Mi, 260 * Mi, 6000 * Mi),
+            (std::vector<std::size_t>{40 * Mi, 80 * Mi, 160 * Mi, 320 * Mi, 640 * Mi, 1040 * Mi}));
+  EXPECT_EQ(sets_to_read(32 * Mi, 0, 6000 * Mi), (std::vector<std::size_t>{64 * Mi, 128 * Mi}));
+}
+
+TEST(SetsToRead, AreNoneWhereMemoryIsTooSmall) {
+  EXPECT_TRUE(sets_to_read(20 * Mi, 260 * Mi, 1000 * Mi).empty());
+}
+
+TEST(ServedBy, NamesWhatIsNotCertain) {
+  const std::vector<CacheLevel> caches = {{48 * Ki, 1}, {2 * Mi, 4}, {20 * Mi, 20}};
+  EXPECT_EQ(served_by(48 * Ki, caches, 256 * Mi), "L1");
+  EXPECT_EQ(served_by(20 * Mi, caches, 256 * Mi), "L3");
+  EXPECT_EQ(served_by(64 * Mi, caches, 256 * Mi), "L3/memory");
+  EXPECT_EQ(served_by(256 * Mi, caches, 256 * Mi), "memory");
+  EXPECT_EQ(served_by(256 * Mi, caches, 0), "L3/memory");
+  EXPECT_EQ(served_by(256 * Mi, std::span(caches).first(2), 0), "L3/memory");
+}
+
 }  // namespace
 }  // namespace qb::bench
