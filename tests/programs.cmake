@@ -8,6 +8,7 @@ target_link_libraries(test_benchmark_compat PRIVATE quantbench_suite)
 target_include_directories(test_isa_flags PRIVATE ${CMAKE_CURRENT_BINARY_DIR})
 target_compile_definitions(test_isa_flags PRIVATE QB_CI_SCRIPT="${PROJECT_SOURCE_DIR}/.ci/run")
 target_link_libraries(test_gate PRIVATE quantbench_suite)
+target_link_libraries(test_threads PRIVATE quantbench_suite)
 target_link_libraries(test_notebook PRIVATE qb_notebook)
 
 # program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]
