@@ -8,7 +8,6 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <memory>
 #include <stdexcept>
 #include <string>
 
@@ -29,12 +28,6 @@ std::string error_of(const Run& run) {
   } else {
     return run.error_occurred ? run.error_message : std::string{};
   }
-}
-
-/// The reporter that --benchmark_format asks for. Releases up to 1.9.5 return a pointer, later ones
-/// a std::unique_ptr.
-inline std::unique_ptr<benchmark::BenchmarkReporter> make_display_reporter() {
-  return std::unique_ptr<benchmark::BenchmarkReporter>(benchmark::CreateDefaultDisplayReporter());
 }
 
 /// One command-line flag as this version reads it. --benchmark_min_time is a bare number of seconds

@@ -1,9 +1,8 @@
 #include "machine.h"
 
-#include <omp.h>
-#include <sched.h>
+#include <unistd.h>
 
-#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -12,6 +11,7 @@
 
 #include "build_info.h"
 #include "core/isa.h"
+#include "threads.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -38,15 +38,6 @@ std::string cpuinfo(const std::string& key) {
     return value == line.npos ? "" : line.substr(value);
   }
   return {};
-}
-
-std::string affinity() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return "unknown";
-  std::string list;
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu)
-    if (CPU_ISSET(cpu, &set)) list += (list.empty() ? "" : ",") + std::to_string(cpu);
-  return list;
 }
 
 /// "L1d 32K, L2 512K, L3 32768K" as the kernel tells it.
@@ -118,29 +109,29 @@ std::map<std::string, std::string> machine_context() {
   c["governor"] = governor.empty() ? "not exposed" : governor;
   c["huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");
   c["affinity"] = affinity();
+  const double quota = cpu_quota();
+  c["cpu_quota"] = quota > 0 ? std::to_string(quota) : "none";
   c["caches_sysfs"] = sysfs_caches();
   c["virtualised"] = hypervisor() ? "yes" : "no";
   c["emulated"] = emulated() ? "yes: timings mean nothing" : "no";
   return c;
 }
 
-void pin_threads(int first_cpu, int threads) {
-  std::string problem;
-#pragma omp parallel num_threads(threads)
-  {
-    const int cpu = first_cpu + omp_get_thread_num();
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    if (cpu >= 0 && cpu < CPU_SETSIZE) CPU_SET(cpu, &set);
-    if (cpu < 0 || cpu >= CPU_SETSIZE || sched_setaffinity(0, sizeof set, &set) != 0) {
-      const int error = errno;
-#pragma omp critical
-      problem = "can't pin to CPU " + std::to_string(cpu) + ": " +
-                (cpu < 0 || cpu >= CPU_SETSIZE ? "no such number" : std::strerror(error)) +
-                " (allowed: " + affinity() + ")";
-    }
-  }
-  if (!problem.empty()) throw std::invalid_argument(problem);
+void require_memory(std::size_t bytes) {
+  // "MemAvailable:   12345678 kB"
+  std::ifstream file("/proc/meminfo");
+  double available = 0, own_pages = 0;
+  for (std::string line; std::getline(file, line);)
+    if (line.compare(0, 13, "MemAvailable:") == 0) available = 1024 * std::atof(line.c_str() + 13);
+  std::ifstream statm("/proc/self/statm");
+  statm >> own_pages >> own_pages;  // the second: what is resident
+  if (available <= 0 || !statm) return;
+  const double most = available + own_pages * double(sysconf(_SC_PAGESIZE));
+  if (double(bytes) <= most) return;
+  char message[96];
+  std::snprintf(message, sizeof message, "out of memory: %.1f GiB are needed, %.1f can be had",
+                double(bytes) / (1 << 30), most / (1 << 30));
+  throw std::runtime_error(message);
 }
 
 void clear_upper_halves([[maybe_unused]] int threads) {

@@ -2,6 +2,7 @@
 // No host name: results are meant to be passed on.
 #pragma once
 
+#include <cstddef>
 #include <map>
 #include <string>
 
@@ -13,9 +14,9 @@ std::map<std::string, std::string> machine_context();
 /// True under qemu's user-mode emulation, where timings mean nothing. QB_EMULATED=1 says so too.
 bool emulated();
 
-/// Pins the calling thread, and OpenMP thread t of the team to cpu + t.
-/// Throws std::invalid_argument if the operating system refuses.
-void pin_threads(int first_cpu, int threads);
+/// Throws std::runtime_error if `bytes` are more than the process can have at all: than what it has
+/// and the machine has left. Linux would hand them out, and kill the process when they are touched.
+void require_memory(std::size_t bytes);
 
 /// Zeroes the upper halves of the vector registers of so many OpenMP threads, the calling one among
 /// them, as every function may expect them: FBGEMM and ggml leave something there, and SSE code

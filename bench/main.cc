@@ -2,23 +2,40 @@
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <iostream>
+#include <memory>
+#include <optional>
 #include <regex>
 #include <set>
+#include <string>
+#include <vector>
 
 #include "benchmark_compat.h"
 #include "caches.h"
+#include "core/printable.h"
+#include "early_end.h"
+#include "list.h"
 #include "machine.h"
 #include "options.h"
 #include "peers/peers.h"
-#include "report.h"
+#include "reporter.h"
+#include "results.h"
+#include "results_file.h"
 #include "runner.h"
+#include "safe_file.h"
+#include "signals.h"
+#include "threads.h"
 
 namespace {
 
 using namespace qb::bench;
+using qb::printable;
 
 /// Rows that --benchmark_filter selects, by the library's rule: a leading '-' negates.
 std::size_t count_selected(const Suite& suite, std::string filter,
@@ -44,29 +61,17 @@ void give_peers_huge_pages(char** argv) {
   execv("/proc/self/exe", argv);  // where that can't be, this process goes on
 }
 
-int run(int argc, char** argv) {
-  Options options = parse_options(argc, argv);
-  if (options.self_peer) peers::compare_with_ourselves();
-  qb::isa::enabled();  // a wrong QB_ISA is an error before anything else
-  if (options.list) {
-    print_list();
-    return 0;
-  }
-  if (options.pin)
-    pin_threads(*options.pin, *std::max_element(options.threads.begin(), options.threads.end()));
+/// Sees to it that the threads asked for are had, and pins them.
+void prepare_threads(const Options& options, bool timing) {
+  const int most = *std::max_element(options.threads.begin(), options.threads.end());
+  require_team(most);
+  if (options.pin) pin_threads(*options.pin, most);
+  if (timing) require_cpus(most);
+}
 
-  // Defaults come before the user's flags, which then win. The median of short repetitions shrugs
-  // off interruptions.
-  const bool smoke = options.profile == Profile::smoke;
-  const bool full = options.profile == Profile::full;
-  std::vector<std::string> args = {options.benchmark_args[0],
-                                   smoke  ? "--benchmark_min_time=0.0001"
-                                   : full ? "--benchmark_min_time=0.1"
-                                          : "--benchmark_min_time=0.005",
-                                   smoke  ? "--benchmark_repetitions=1"
-                                   : full ? "--benchmark_repetitions=3"
-                                          : "--benchmark_repetitions=7"};
-  args.insert(args.end(), options.benchmark_args.begin() + 1, options.benchmark_args.end());
+/// False if a flag is none that this version of the library knows; it has said so then.
+bool initialize_library(const Options& options) {
+  std::vector<std::string> args = options.benchmark_args;
   std::vector<char*> pointers;
   for (std::string& arg : args) {
     arg = compat::flag(arg);
@@ -74,12 +79,11 @@ int run(int argc, char** argv) {
   }
   int count = int(pointers.size());
   benchmark::Initialize(&count, pointers.data());
-  if (benchmark::ReportUnrecognizedArguments(count, pointers.data())) return 2;
+  return !benchmark::ReportUnrecognizedArguments(count, pointers.data());
+}
 
-  const bool timing = !smoke && !emulated();
-  const std::vector<CacheLevel> caches =
-      timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
-  const std::size_t memory_from = timing ? measure_memory_from(caches) : 0;
+Suite make_suite(const Options& options, const std::vector<CacheLevel>& caches,
+                 std::size_t memory_from) {
   const Plan plan = make_plan(options, caches, memory_from);
   Suite suite;
   add_convert(plan, suite);
@@ -95,50 +99,88 @@ int run(int argc, char** argv) {
   if (options.profile == Profile::quick && everything && options.sizes.empty() &&
       options.matmul.empty())
     leave_out_redundant(suite);
+  return suite;
+}
+
+/// Times what was registered. EarlyEnd is for libraries that end the program themselves.
+int time_rows(Reporter& reporter) {
+  const EarlyEnd early_end([&](const std::string& why) { reporter.end_early(why); });
+  stop_on_signals();
+  try {
+    benchmark::RunSpecifiedBenchmarks(&reporter);
+  } catch (const Stopped& stopped) {
+    return stopped.exit_status;
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "quantbench: %s\n", printable(e.what()).c_str());
+    return kIncomplete;
+  }
+  benchmark::Shutdown();
+  return reporter.exit_status();
+}
+
+int run(int argc, char** argv) {
+  const Options options = parse_options(argc, argv);
+  if (options.self_peer) peers::compare_with_ourselves();
+  qb::isa::enabled();  // a wrong QB_ISA is an error before anything else
+  if (!options.list.empty()) {
+    print_list(options.list == "all");
+    return kSuccess;
+  }
+  const bool timing = options.profile != Profile::smoke && !emulated();
+  prepare_threads(options, timing);
+  if (!initialize_library(options)) return kRefused;
+  std::optional<SafeFile> target;
+  if (!options.out.empty()) target.emplace(options.out);
+
+  const std::vector<CacheLevel> caches =
+      timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
+  const std::size_t memory_from = timing ? measure_memory_from(caches) : 0;
+  const Suite suite = make_suite(options, caches, memory_from);
   Runner runner(options, suite, caches, memory_from);
-  std::unique_ptr<ResultsFile> file;
-  if (!options.out.empty()) file = std::make_unique<ResultsFile>(options.out, runner);
+  Results results(runner);
+  std::optional<ResultsFile> file;
+  if (target) file.emplace(*target, results, options);
   std::set<std::string> done;
-  if (options.resume) done = file->resume();
+  if (options.resume) done = results.resume(options.out);
   std::size_t selected;
   try {
     selected = count_selected(suite, options.filter, done);
   } catch (const std::regex_error&) {
-    std::fprintf(stderr, "--benchmark_filter: '%s' is no regular expression\n",
-                 options.filter.c_str());
-    return 2;
+    throw std::invalid_argument("--benchmark_filter: '" + options.filter +
+                                "' is no regular expression");
   }
   if (selected == 0 && !done.empty()) {
-    std::printf("nothing left to run: '%s' has every row\n", options.out.c_str());
-    return 0;
+    std::printf("nothing left to run: '%s' has every row\n", printable(options.out).c_str());
+    return kSuccess;
   }
-  if (selected == 0) {
-    std::fprintf(stderr,
-                 "nothing to run: no row here matches --benchmark_filter='%s' and --shape\n",
-                 options.filter.c_str());
-    return 2;
-  }
+  if (selected == 0)
+    throw std::invalid_argument("nothing to run: no row here matches --benchmark_filter='" +
+                                options.filter + "' and --shape");
   runner.register_all(done);
-  stop_on_signals();
-  std::unique_ptr<benchmark::BenchmarkReporter> display;
-  if (!options.display.empty() && options.display != "console")
-    display = compat::make_display_reporter();
-  Reporter reporter(runner, selected, file.get(), std::move(display));
-  benchmark::RunSpecifiedBenchmarks(&reporter);
-  benchmark::Shutdown();
-  return reporter.failures() ? 1 : 0;
+  Reporter reporter(runner, selected, results, file ? &*file : nullptr);
+  return time_rows(reporter);
+}
+
+/// A result that did not reach its reader is none: full disks show here.
+int checked_output(int status) {
+  std::cout.flush();
+  const bool written = std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout.good();
+  if (written || status == kIncomplete) return status;
+  std::fprintf(stderr, "quantbench: can't write to standard output: %s\n", std::strerror(errno));
+  return status == kSuccess ? int(kIncomplete) : status;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   give_peers_huge_pages(argv);
+  ignore_file_signals();
   try {
-    return run(argc, argv);
+    return checked_output(run(argc, argv));
   } catch (const UsageError& e) {
-    return e.exit_code;
+    return checked_output(e.exit_code);
   } catch (const std::exception& e) {
-    std::fprintf(stderr, "quantbench: %s\n", e.what());
-    return 2;
+    std::fprintf(stderr, "quantbench: %s\n", printable(e.what()).c_str());
+    return kRefused;
   }
 }

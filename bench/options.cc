@@ -1,15 +1,36 @@
 #include "options.h"
 
 #include <CLI/CLI.hpp>
-#include <fstream>
-#include <iostream>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <map>
 #include <regex>
-#include <stdexcept>
+#include <sstream>
+
+#include "core/printable.h"
+#include "text.h"
 
 namespace qb::bench {
 namespace {
+
+constexpr const char* kFooter =
+    "Examples:\n"
+    "  quantbench                                         what `make bench` runs, on the terminal\n"
+    "  quantbench --benchmark_out=results/mine.json       and the rows in a file\n"
+    "  quantbench --profile=full --resume --benchmark_out=full.json\n"
+    "  quantbench --benchmark_filter=absmax/f32 --shape=n:65536 --benchmark_repetitions=9\n"
+    "  quantbench --benchmark_filter=matmul/a8.q4_0 --shape=m:1,n:4096,k:4096 --threads=1,2\n"
+    "  quantbench --list=all                              why a variant does not run here\n"
+    "Exit status:\n"
+    "  0 all is well   1 a kernel's result is wrong   2 a bad argument, variable or file\n"
+    "  3 a row could not run, or results could not be written   128+n ended by signal n\n"
+    "Environment:\n"
+    "  QB_ISA=avx2         caps the instruction set\n"
+    "  QB_TUNING=FILE      dispatches as quantbench-choose measured\n"
+    "  BENCHMARK_FILTER=x  and so on: the flags of Google Benchmark, unless given here\n";
 
 /// "m:1,n:4096,k:4096[,cold]" or "n:65536"; '/' separates as well, so that a row's name can be
 /// pasted.
@@ -46,98 +67,221 @@ void parse_shape(const std::string& text, Options& options) {
   }
 }
 
-}  // namespace
+/// Leaves the first of equal values: a row that comes twice makes a file that no tool can read.
+template <class T>
+void remove_repeated(std::vector<T>& values) {
+  std::vector<T> once;
+  for (const T& value : values)
+    if (std::find(once.begin(), once.end(), value) == once.end()) once.push_back(value);
+  values = std::move(once);
+}
 
-Options parse_options(int argc, char** argv) {
-  Options o;
+/// Seconds; Google Benchmark itself takes NaN and runs for ever.
+const CLI::Validator kSeconds(
+    [](std::string& text) -> std::string {
+      constexpr double most = 86400;
+      if (text.size() > 1 && text.back() == 's') text.pop_back();
+      char* end = nullptr;
+      const double seconds = std::strtod(text.c_str(), &end);
+      const bool number = std::regex_match(text, std::regex("[0-9.]+([eE][-+]?[0-9]+)?"));
+      if (!number || *end || !(seconds >= 0 && seconds <= most))
+        return "'" + text + "': expected seconds from 0 to 86400";
+      return {};
+    },
+    "SECONDS");
+
+const CLI::Validator kKeysAndValues(
+    [](std::string& text) -> std::string {
+      if (std::regex_match(text, std::regex("[^=,]+=[^=,]*(,[^=,]+=[^=,]*)*"))) return {};
+      return "'" + text + "': expected KEY=VALUE,...";
+    },
+    "KEY=VALUE,...");
+
+/// What is only handed on to Google Benchmark.
+struct HandedOn {
+  bool list_tests = false, counters_tabular = false, dry_run = false;
+  std::string color, perf_counters, context, time_unit, verbosity;
+};
+
+/// Texts that become something else once all is parsed.
+struct Texts {
   std::vector<std::string> shapes;
-  std::string profile, verify;
-  int threads_allowed = 4096;
-  CLI::App app(
-      "quantbench: verifies, then times the kernels under quantized inference.\n"
-      "All --benchmark_* flags of Google Benchmark work (--benchmark_filter, --benchmark_out, "
-      "...).",
-      "quantbench");
-  app.add_option("--profile", profile,
-                 "how much to run: quick, full, or smoke (a check, no timing claim)")
-      ->check(CLI::IsMember({"quick", "full", "smoke"}));
-  app.add_option(
-         "--verify", verify,
-         "check before timing: full (every output), quick (matmul: a sample), off; default: "
-         "full with --profile=full, otherwise quick")
+  std::string profile = "quick", verify, format = "console", out_format = "json";
+  HandedOn handed_on;
+};
+
+void add_own(CLI::App& app, Options& o, Texts& texts) {
+  constexpr int most_threads = 4096;
+  app.add_option("--profile", texts.profile,
+                 "how much to run: quick (minutes), full (an hour), or smoke (a check, no timing "
+                 "claim)")
+      ->check(CLI::IsMember({"quick", "full", "smoke"}))
+      ->capture_default_str();
+  app.add_option("--verify", texts.verify,
+                 "check before timing: full (every output), quick (matmul: a sample), off; "
+                 "default: full with --profile=full, otherwise quick")
       ->check(CLI::IsMember({"full", "quick", "off"}));
-  app.add_flag("--list", o.list, "list every operation and variant, and whether it runs here");
+  app.add_flag("--list{here}", o.list,
+               "list the operations and variants that run here; --list=all: every one, and why it "
+               "does not run")
+      ->check(CLI::IsMember({"here", "all"}));
   app.add_option("--threads", o.threads, "thread counts, as in --threads=1,2")
       ->delimiter(',')
-      ->check(CLI::Range(1, threads_allowed));
-  app.add_option("--pin", o.pin, "pin to this CPU (thread t to CPU + t)")
+      ->check(CLI::Range(1, most_threads))
+      ->capture_default_str();
+  app.add_option("--pin", o.pin, "pin to this CPU (thread t to CPU + t); default: not pinned")
       ->check(CLI::Range(0, std::numeric_limits<int>::max()));
   app.add_option("--seed", o.seed, "seed of the inputs")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option("--shape", shapes, "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated");
+  app.add_option("--shape", texts.shapes,
+                 "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated; default: the profile's");
   app.add_flag("!--no-peers", o.peers,
                "leave out other projects' kernels, where they are built in");
   app.add_flag("--self-peer", o.self_peer)->group("");  // hidden: scripts/prove-peers.sh
   app.add_flag("--resume", o.resume,
                "continue an interrupted run: keep the rows that --benchmark_out's file has");
-  app.allow_extras();
+}
+
+/// Of the flags that this program obeys itself.
+void add_benchmark(CLI::App& app, Options& o, Texts& texts) {
+  constexpr int most_repetitions = 999999;
+  const auto formats = CLI::IsMember({"console", "json", "csv"});
+  app.add_option("--benchmark_filter", o.filter,
+                 "rows to run: a regular expression; a leading '-' negates; default: all")
+      ->envname("BENCHMARK_FILTER");
+  app.add_option("--benchmark_min_time", o.min_time,
+                 "of a repetition, at the least; default: 0.005 (quick), 0.1 (full)")
+      ->transform(kSeconds)
+      ->envname("BENCHMARK_MIN_TIME");
+  app.add_option("--benchmark_min_warmup_time", o.min_warmup_time, "before a row is timed")
+      ->transform(kSeconds)
+      ->envname("BENCHMARK_MIN_WARMUP_TIME")
+      ->capture_default_str();
+  app.add_option("--benchmark_repetitions", o.repetitions,
+                 "of each row; default: 7 (quick), 3 (full), 1 (smoke)")
+      ->check(CLI::Range(1, most_repetitions))
+      ->envname("BENCHMARK_REPETITIONS");
+  app.add_flag("--benchmark_enable_random_interleaving", o.random_interleaving,
+               "shuffle the repetitions of all rows")
+      ->envname("BENCHMARK_ENABLE_RANDOM_INTERLEAVING");
+  app.add_option("--benchmark_out", o.out, "file for the results; default: none")
+      ->envname("BENCHMARK_OUT");
+  app.add_option("--benchmark_out_format", texts.out_format, "of that file")
+      ->check(formats)
+      ->envname("BENCHMARK_OUT_FORMAT")
+      ->capture_default_str();
+  app.add_option("--benchmark_format", texts.format, "of standard output")
+      ->check(formats)
+      ->envname("BENCHMARK_FORMAT")
+      ->capture_default_str();
+  app.add_flag("--benchmark_report_aggregates_only", o.aggregates_only,
+               "leave single repetitions out of file and output")
+      ->envname("BENCHMARK_REPORT_AGGREGATES_ONLY");
+  app.add_flag("--benchmark_display_aggregates_only", o.display_aggregates_only,
+               "leave them out of the output")
+      ->envname("BENCHMARK_DISPLAY_AGGREGATES_ONLY");
+}
+
+void add_handed_on(CLI::App& app, HandedOn& h) {
+  app.add_flag("--benchmark_list_tests", h.list_tests, "print the names of the rows")
+      ->envname("BENCHMARK_LIST_TESTS");
+  app.add_flag("--benchmark_counters_tabular", h.counters_tabular, "has no effect here")
+      ->envname("BENCHMARK_COUNTERS_TABULAR");
+  app.add_flag("--benchmark_dry_run", h.dry_run, "one iteration (Google Benchmark 1.9)")
+      ->envname("BENCHMARK_DRY_RUN");
+  app.add_option("--benchmark_color", h.color, "has no effect here")->envname("BENCHMARK_COLOR");
+  app.add_option("--benchmark_perf_counters", h.perf_counters, "libpfm's names of counters")
+      ->envname("BENCHMARK_PERF_COUNTERS");
+  app.add_option("--benchmark_context", h.context, "to be recorded with the results")
+      ->check(kKeysAndValues)
+      ->envname("BENCHMARK_CONTEXT");
+  app.add_option("--benchmark_time_unit", h.time_unit, "of the times in file and output")
+      ->check(CLI::IsMember({"ns", "us", "ms", "s"}))
+      ->envname("BENCHMARK_TIME_UNIT");
+  app.add_option("--v", h.verbosity, "how much Google Benchmark logs")->check(CLI::Range(0, 9));
+}
+
+Format format_of(const std::string& name) {
+  return name == "json" ? Format::json : name == "csv" ? Format::csv : Format::console;
+}
+
+/// What Google Benchmark is told. Every flag that the environment can set is said, so that the
+/// library never sees another value than this program.
+std::vector<std::string> benchmark_args(const Options& o, const HandedOn& h) {
+  std::vector<std::string> args = {"quantbench"};
+  auto say = [&](const std::string& flag, const std::string& value) {
+    args.push_back("--benchmark_" + flag + "=" + value);
+  };
+  say("filter", o.filter);
+  say("min_time", format("%.9g", o.min_time));
+  say("min_warmup_time", format("%.9g", o.min_warmup_time));
+  say("repetitions", std::to_string(o.repetitions));
+  say("enable_random_interleaving", o.random_interleaving ? "true" : "false");
+  say("list_tests", h.list_tests ? "true" : "false");
+  // Files, formats and what is left out of them are this program's own.
+  say("out", "");
+  say("out_format", "json");
+  say("format", "console");
+  say("report_aggregates_only", "false");
+  say("display_aggregates_only", "false");
+  if (h.dry_run) say("dry_run", "true");
+  if (!h.perf_counters.empty()) say("perf_counters", h.perf_counters);
+  if (!h.context.empty()) say("context", printable(h.context));
+  if (!h.time_unit.empty()) say("time_unit", h.time_unit);
+  if (!h.verbosity.empty()) args.push_back("--v=" + h.verbosity);
+  return args;
+}
+
+/// What follows from the profile and from flags together.
+void complete(Options& o, const Texts& texts) {
+  if (texts.profile == "full") o.profile = Profile::full;
+  if (texts.profile == "smoke") o.profile = Profile::smoke;
+  const bool smoke = o.profile == Profile::smoke, full = o.profile == Profile::full;
+  if (texts.verify.empty() ? full : texts.verify == "full") o.verify = Verify::full;
+  if (texts.verify == "off") o.verify = Verify::off;
+  // The median of short repetitions shrugs off interruptions.
+  if (o.min_time < 0) o.min_time = smoke ? 0.0001 : full ? 0.1 : 0.005;
+  if (o.repetitions == 0) o.repetitions = smoke ? 1 : full ? 3 : 7;
+  o.out_format = format_of(texts.out_format);
+  o.display = format_of(texts.format);
+  remove_repeated(o.threads);
+  remove_repeated(o.sizes);
+  remove_repeated(o.matmul);
+  if (o.resume && (o.out.empty() || o.out_format != Format::json))
+    throw CLI::ValidationError("--resume",
+                               "needs --benchmark_out=FILE (JSON): the file to continue");
+  if (o.resume && o.aggregates_only)
+    throw CLI::ValidationError("--resume",
+                               "needs every repetition in the file, not only aggregates");
+  o.benchmark_args = benchmark_args(o, texts.handed_on);
+}
+
+}  // namespace
+
+Options parse_options(int argc, char** argv) {
+  Options o;
+  Texts texts;
+  CLI::App app("quantbench: verifies, then times the kernels under quantized inference.",
+               "quantbench");
+  app.footer(kFooter);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return "quantbench: " + printable(e.what()) + " (--help lists the flags)\n";
+  });
+  add_own(app, o, texts);
+  app.option_defaults()->group("Google Benchmark's flags");
+  add_benchmark(app, o, texts);
+  add_handed_on(app, texts.handed_on);
   try {
     app.parse(argc, argv);
-    for (const std::string& shape : shapes) parse_shape(shape, o);
-    for (const std::string& extra : app.remaining())
-      if (extra.rfind("--benchmark_", 0) != 0 && extra.rfind("--v=", 0) != 0)
-        throw CLI::ExtrasError({extra});
+    for (const std::string& shape : texts.shapes) parse_shape(shape, o);
+    complete(o, texts);
   } catch (const CLI::ParseError& e) {
-    throw UsageError{app.exit(e) == 0 ? 0 : 2};
-  }
-  if (profile == "full") o.profile = Profile::full;
-  if (profile == "smoke") o.profile = Profile::smoke;
-  if (verify.empty()) verify = o.profile == Profile::full ? "full" : "quick";
-  o.verify = verify == "full" ? Verify::full : verify == "off" ? Verify::off : Verify::quick;
-
-  // Google Benchmark's flags, but for a JSON --benchmark_out: that file we write ourselves, beside
-  // and renamed, so that an interrupted run keeps its rows.
-  o.benchmark_args = {argv[0]};
-  std::string out_format = "json", out;
-  for (const std::string& extra : app.remaining()) {
-    auto value_of = [&](const std::string& flag) -> std::optional<std::string> {
-      if (extra.rfind(flag + "=", 0) != 0) return std::nullopt;
-      return extra.substr(flag.size() + 1);
-    };
-    if (const auto v = value_of("--benchmark_out")) {
-      out = *v;
-      continue;
-    }
-    if (const auto v = value_of("--benchmark_out_format")) {
-      out_format = *v;
-      continue;
-    }
-    if (const auto v = value_of("--benchmark_filter")) o.filter = *v;
-    if (const auto v = value_of("--benchmark_repetitions");
-        v && !std::regex_match(*v, std::regex("[1-9][0-9]{0,5}")))
-      throw std::invalid_argument("--benchmark_repetitions=" + *v + ": expected 1 to 999999");
-    if (const auto v = value_of("--benchmark_format")) o.display = *v;
-    o.benchmark_args.push_back(extra);
-  }
-  auto check_format = [](const std::string& flag, const std::string& format) {
-    if (format != "json" && format != "csv" && format != "console")
-      throw std::invalid_argument(flag + "=" + format + ": expected json, csv or console");
-  };
-  check_format("--benchmark_out_format", out_format);
-  if (!o.display.empty()) check_format("--benchmark_format", o.display);
-  if (out_format == "json") {
-    o.out = out;
-  } else if (!out.empty()) {
-    // The library would leave with 1, which here means a failed verification.
-    if (!std::ofstream(out, std::ios::app))
-      throw std::invalid_argument("can't write '" + out + "'");
-    o.benchmark_args.push_back("--benchmark_out=" + out);
-    o.benchmark_args.push_back("--benchmark_out_format=" + out_format);
-  }
-  if (o.resume && o.out.empty()) {
-    std::cerr << "--resume needs --benchmark_out=FILE (JSON): the file to continue\n";
-    throw UsageError{2};
+    std::ostringstream out, err;
+    const bool asked_for_help = app.exit(e, out, err) == 0;
+    std::fputs(out.str().c_str(), stdout);
+    std::fputs(err.str().c_str(), stderr);
+    throw UsageError{asked_for_help ? kSuccess : kRefused};
   }
   return o;
 }

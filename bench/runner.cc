@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 
+#include "core/printable.h"
 #include "machine.h"
 #include "peers/peers.h"
+#include "threads.h"
 
 namespace qb::bench {
 namespace {
@@ -123,6 +125,7 @@ void Runner::prepare(const Case& c) {
     current_.owner = &c;
     return;
   }
+  require_memory(c.work.working_set);
   current_.instance = c.make(setup(c));
   current_.owner = &c;
   const double begin = now();
@@ -155,27 +158,48 @@ double Runner::scalar_seconds(const Case& c) {
   return scalar_seconds_[key] = best;
 }
 
+const Runner::Failure* Runner::failure(const std::string& name) const {
+  const auto found = failures_.find(name);
+  return found == failures_.end() ? nullptr : &found->second;
+}
+
+void Runner::fail(const Case& c, Failure failure, benchmark::State& state) {
+  failure.message = printable(failure.message);
+  state.SkipWithError(failure.message.c_str());
+  failures_[c.name()] = std::move(failure);
+}
+
 void Runner::run(const Case& c, benchmark::State& state) {
+  at_hand_ = &c;
+  // The library asks for the other repetitions of a failed row all the same.
+  if (const Failure* before = failure(c.name())) return fail(c, *before, state);
+  std::string why;
   try {
-    prepare(c);
+    return run_verified(c, state);
+  } catch (const std::bad_alloc&) {
+    why = "out of memory";
   } catch (const std::exception& e) {
-    current_ = {};
-    if (!peers::as_peer(c.variant)) throw;
-    state.SkipWithError(e.what());  // another project's refusal is that row's alone
-    return;
+    why = e.what();
   }
-  if (!current_.nonconforming.empty()) {
-    const std::string message =
-        "failed conformance: " + current_.nonconforming + "; reproduce: " + reproduce(c);
-    state.SkipWithError(message.c_str());
-    return;
-  }
+  current_ = {};
+  problems_ = {};
+  rivals_.release();
+  fail(c, {why, false}, state);
+}
+
+void Runner::run_verified(const Case& c, benchmark::State& state) {
+  if (const int size = team_size(c.threads); size != c.threads)
+    return fail(c, {"OpenMP gives a team of " + std::to_string(size), false}, state);
+  prepare(c);
+  if (!current_.nonconforming.empty())
+    return fail(
+        c, {"failed conformance: " + current_.nonconforming + "; reproduce: " + reproduce(c), true},
+        state);
   if (!acceptable(c, current_.error)) {
     const std::string message = std::to_string(current_.error.mismatches) +
                                 " mismatches: " + current_.error.first +
                                 "; reproduce: " + reproduce(c);
-    state.SkipWithError(message.c_str());
-    return;
+    return fail(c, {message, true}, state);
   }
   if (!emulated() && options_.profile != Profile::smoke) {
     compare(c);
@@ -230,7 +254,7 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     if (error.of_bound && !by_nmse) counters["of_bound"] = *error.of_bound;
   }
   std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");
-  if (const peers::Peer* peer = peers::as_peer(c.variant)) label += "; " + peer->note;
+  if (const peers::Peer* peer = peers::as_peer(c.variant)) label += "; " + printable(peer->note);
   if (emulated()) {
     state.SetLabel(label + " emulated: no timing claim");
     return;

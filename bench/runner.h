@@ -31,6 +31,15 @@ class Runner {
   void register_all(const std::set<std::string>& done);
   /// The case behind a row's name; null if it is none of ours.
   const Case* find(const std::string& name) const;
+  /// The case that is being run; null before the first.
+  const Case* at_hand() const { return at_hand_; }
+  /// Why a row has no result.
+  struct Failure {
+    std::string message;
+    bool wrong;  ///< the kernel's result is; otherwise the row could not run
+  };
+  /// Null for a row that did not fail.
+  const Failure* failure(const std::string& name) const;
   const Options& options() const { return options_; }
   const std::vector<CacheLevel>& caches() const { return caches_; }
   std::size_t memory_from() const { return memory_from_; }
@@ -51,7 +60,10 @@ class Runner {
     std::string nonconforming;  ///< what the conformance pass found; then there is no instance
   };
 
+  /// run_verified, with every reason why it can't becoming an error of this row alone.
   void run(const Case& c, benchmark::State& state);
+  void run_verified(const Case& c, benchmark::State& state);
+  void fail(const Case& c, Failure failure, benchmark::State& state);
   /// Builds and verifies the instance of `c` unless it is at hand already.
   void prepare(const Case& c);
   /// Times the row in turns with its best peer, if it has one and that was not done yet.
@@ -73,6 +85,8 @@ class Runner {
   Limits limits_;
   ProblemCache problems_;
   Current current_;
+  const Case* at_hand_ = nullptr;
+  std::map<std::string, Failure> failures_;
   Rivals rivals_;
   ConformancePasses passes_;
   std::unordered_map<std::string, const Case*> by_name_;

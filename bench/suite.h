@@ -156,6 +156,7 @@ struct Plan {
   struct Shape {
     std::size_t m, n, k;
     bool cold = false;
+    bool operator==(const Shape&) const = default;
   };
   std::vector<Shape> matmul;
   std::vector<int> threads;

@@ -1,13 +1,24 @@
 // The notebook, on the kernels of this suite: prints what it prints, to the digit.
 #include <CLI/CLI.hpp>
 #include <iostream>
+#include <sstream>
 #include <stdexcept>
 
+#include "core/printable.h"
 #include "notebook.h"
 
 namespace {
 
 constexpr int kBadArgument = 2;
+constexpr int kCannotWrite = 3;
+
+/// Full disks show when the last of the text is written.
+int checked_output(int status) {
+  std::cout.flush();
+  if (std::cout) return status;
+  std::cerr << "quantization_demo: can't write to standard output\n";
+  return kCannotWrite;
+}
 
 void list(const qb::notebook::Kernels& kernels) {
   for (const qb::Variant* v : kernels.all()) std::cout << v->op << '/' << v->name << '\n';
@@ -29,7 +40,10 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : kBadArgument;
+    std::ostringstream message;
+    const bool asked_for_help = app.exit(e, std::cout, message) == 0;
+    std::cerr << qb::printable_lines(message.str());
+    return asked_for_help ? checked_output(0) : kBadArgument;
   }
 
   try {
@@ -40,10 +54,14 @@ int main(int argc, char** argv) {
     else
       std::cout << qb::notebook::transcript(kernels);
   } catch (const std::invalid_argument& e) {
-    std::cerr << "quantization_demo: " << e.what() << "\nvariants that run the notebook here:";
+    std::cerr << "quantization_demo: " << qb::printable(e.what())
+              << "\nvariants that run the notebook here:";
     for (const std::string& name : qb::notebook::common_variants()) std::cerr << ' ' << name;
     std::cerr << '\n';
     return kBadArgument;
+  } catch (const std::exception& e) {
+    std::cerr << "quantization_demo: " << qb::printable(e.what()) << '\n';
+    return kBadArgument;
   }
-  return 0;
+  return checked_output(0);
 }

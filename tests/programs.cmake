@@ -10,6 +10,7 @@ target_compile_definitions(test_isa_flags PRIVATE QB_CI_SCRIPT="${PROJECT_SOURCE
 target_link_libraries(test_gate PRIVATE quantbench_suite)
 target_link_libraries(test_figure PRIVATE quantbench_suite)
 target_link_libraries(test_suite PRIVATE quantbench_suite)
+target_link_libraries(test_threads PRIVATE quantbench_suite)
 target_link_libraries(test_notebook PRIVATE qb_notebook)
 
 # program_test(<name> <target> [RC <n>] [STDOUT <file>] [ARGS <...>] [MATCH <regex...>]

@@ -3,7 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
 #include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -86,6 +89,33 @@ TEST(Tuning, UnknownNamesAreRefused) {
   expect_refused(json, "no absmax_f64/scalar");
   json["variants"] = {{"absmax_f32", "abacus"}};
   expect_refused(json, "no absmax_f32/abacus");
+}
+
+/// In a child: points QB_TUNING at `path` and exits with 0 if the default order stays.
+[[noreturn]] void expect_default_with(const std::string& path) {
+  setenv("QB_TUNING", path.c_str(), 1);
+  std::exit(qb::absmax::f32.best().name == default_variant() ? 0 : 1);
+}
+
+TEST(Tuning, WhatIsNoSmallFileIsRefused) {
+  const std::string path = testing::TempDir() + "tuning_odd_" + std::to_string(getpid());
+  const auto expect_refused = [&](const std::string& why) {
+    EXPECT_EXIT(expect_default_with(path), testing::ExitedWithCode(0), "is refused.*: " + why);
+    std::filesystem::remove(path);
+  };
+  ASSERT_EQ(mkfifo(path.c_str(), 0600), 0);  // nobody ever writes to it
+  expect_refused("it is no regular file");
+  std::filesystem::create_directory(path);
+  expect_refused("it is no regular file");
+  std::ofstream(path) << good().dump();
+  std::filesystem::resize_file(path, 100 << 20);
+  expect_refused("it is larger than 1 MiB");
+}
+
+TEST(Tuning, TextOfTheFileDoesNotSteerTheTerminal) {
+  auto json = good();
+  json["cpu"]["name"] = "\x1b[2J\u202ekcah";
+  expect_refused(json, "CPU '\\\\x1b.2J\\\\u202ekcah'");
 }
 
 TEST(Tuning, MissingFileIsRefused) {

@@ -2,16 +2,20 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 
 #include "core/isa.h"
+#include "core/printable.h"
+#include "core/read_file.h"
 #include "core/variant.h"
 
 namespace qb::tuning {
 namespace {
+
+/// quantbench-choose writes some 4 KiB.
+constexpr std::size_t kMostBytes = std::size_t{1} << 20;
 
 struct Tuning {
   std::map<std::string, std::string, std::less<>> variants;
@@ -25,9 +29,7 @@ void require_same(const char* what, const std::string& theirs, const std::string
 }
 
 std::map<std::string, std::string, std::less<>> read(const char* path) {
-  std::ifstream file(path);
-  if (!file) throw std::runtime_error("it can't be opened");
-  const auto json = nlohmann::json::parse(file);
+  const auto json = nlohmann::json::parse(read_regular_file(path, kMostBytes));
   if (json.at("quantbench_tuning") != 1) throw std::runtime_error("its version is not 1");
   require_same("CPU", json.at("cpu").at("name"), isa::cpu_name());
   require_same("instruction sets", json.at("cpu").at("isa_detected"), isa::detected().to_string());
@@ -54,8 +56,8 @@ const Tuning& tuning() {
     try {
       t.variants = read(path);
     } catch (const std::exception& e) {
-      t.refusal =
-          std::string("QB_TUNING: '") + path + "' is refused, the default order stays: " + e.what();
+      t.refusal = printable(std::string("QB_TUNING: '") + path +
+                            "' is refused, the default order stays: " + e.what());
       std::fprintf(stderr, "quantbench: %s\n", t.refusal.c_str());
     }
     return t;

@@ -1,0 +1,82 @@
+#include "list.h"
+
+#include <cstdio>
+#include <map>
+#include <set>
+#include <string>
+
+#include "core/printable.h"
+#include "core/tuning.h"
+#include "core/variant.h"
+#include "peers/peers.h"
+
+namespace qb::bench {
+namespace {
+
+/// The dispatcher's rule: what QB_TUNING prefers, otherwise the last row that runs.
+std::map<std::string_view, const Variant*> dispatched_to() {
+  std::map<std::string_view, const Variant*> dispatched;
+  for (const Variant* v : all_variants())
+    if (v->refusal().empty() &&
+        !(dispatched.count(v->op) && dispatched[v->op]->name == tuning::preferred(v->op)))
+      dispatched[v->op] = v;
+  return dispatched;
+}
+
+void print_variants(bool all) {
+  const auto dispatched = dispatched_to();
+  std::printf("%-24s %-14s %-34s %s\n", "operation", "variant", "needs", "here");
+  for (const Variant* v : all_variants()) {
+    const std::string why = v->refusal();
+    if (!all && !why.empty()) continue;
+    const std::string needs =
+        v->needs.empty() ? std::string(arch_name(v->arch)) : v->needs.to_string();
+    const std::string here = !why.empty()                ? "no: " + printable(why)
+                             : dispatched.at(v->op) == v ? "runs, dispatched to"
+                                                         : "runs";
+    std::printf("%-24s %-14s %-34s %s\n", std::string(v->op).c_str(), std::string(v->name).c_str(),
+                needs.c_str(), here.c_str());
+  }
+}
+
+/// "  amx: the CPU lacks amx_tile", one line per reason.
+void print_reasons() {
+  std::map<std::string, std::set<std::string>> names;
+  std::size_t count = 0;
+  for (const Variant* v : all_variants())
+    if (const std::string why = v->refusal(); !why.empty()) {
+      names[why].emplace(v->name);
+      ++count;
+    }
+  if (count == 0) return;
+  std::printf("\n%zu more do not run here; --list=all shows them:\n", count);
+  for (const auto& [why, variants] : names) {
+    std::string list;
+    for (const std::string& name : variants) list += (list.empty() ? "" : ", ") + name;
+    std::printf("  %s: %s\n", list.c_str(), printable(why).c_str());
+  }
+}
+
+void print_peers() {
+  for (const peers::Peer& peer : peers::all())
+    std::printf("%-24s %-24s %s\n", std::string(peer.op).c_str(), std::string(peer.name).c_str(),
+                printable(peer.note).c_str());
+  std::printf("\n%-24s %s\n", "peer library", "here");
+  for (const peers::Library& library : peers::libraries())
+    std::printf("%-24s %s\n", library.name.c_str(),
+                library.version.empty()
+                    ? ("not in this build: make bench-peers, or " + library.how +
+                       " and configure with -DQUANTBENCH_PEERS=ON")
+                          .c_str()
+                    : printable(library.version).c_str());
+}
+
+}  // namespace
+
+void print_list(bool all) {
+  print_variants(all);
+  if (!all) print_reasons();
+  print_peers();
+}
+
+}  // namespace qb::bench
