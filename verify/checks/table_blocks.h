@@ -48,15 +48,13 @@ Block unit() {
     return with_scale<Block>(0x3c00);
 }
 
-/// The magnitudes of a format's values, ascending.
+/// What the codes stand for under the scale 1, by code.
 template <class Block>
-std::vector<float> magnitudes() {
+std::vector<float> values_by_code() {
   Block block = unit<Block>();
   for (std::size_t j = 0; j < kBlock / 2; ++j) block.qs[j] = std::uint8_t(j);
   std::vector<float> list;
-  for (std::size_t j = 0; j < kBlock / 2; ++j) list.push_back(std::fabs(oracle::decoded(block, j)));
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
+  for (std::size_t j = 0; j < kBlock / 2; ++j) list.push_back(oracle::decoded(block, j));
   return list;
 }
 
@@ -114,18 +112,19 @@ std::vector<float> hard_table_values() {
   const auto block = [&](auto value_at) {
     for (std::size_t j = 0; j < kBlock; ++j) x.push_back(value_at(j));
   };
-  const std::vector<float> values = magnitudes<Block>();
-  const std::size_t n = values.size();
+  const std::vector<float> values = values_by_code<Block>();
+  float top = 0;
+  for (const float v : values)
+    if (std::fabs(v) > std::fabs(top)) top = v;
   for (const float scale : {1.0f, -1.0f, 0x1p-12f, 0x1p10f, 3.0f, 0.7f})
-    for (std::size_t first = 0; first < n; ++first)
+    for (std::size_t first = 0; first < values.size() - 1; ++first)
       for (const float toward : {0.0f, -kInf, kInf})
-        for (const float top : {values[n - 1], values[n - 1] * 1.25f, values[0]})
+        for (const float larger : {1.0f, 1.25f})
           block([&](std::size_t j) {
-            if (j == first) return top * scale;
-            const std::size_t k = (first + j) % (n - 1);
+            if (j == first) return top * larger * scale;
+            const std::size_t k = (first + j) % (values.size() - 1);
             const float middle = (values[k] + values[k + 1]) / 2;
-            const float v = toward == 0.0f ? middle : std::nextafter(middle, toward);
-            return (j & 1 ? -v : v) * scale;
+            return (toward == 0.0f ? middle : std::nextafter(middle, toward)) * scale;
           });
   block([](std::size_t j) { return j & 1 ? -0.0f : 0.0f; });
   block([](std::size_t) { return -0.0f; });
