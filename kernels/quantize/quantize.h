@@ -3,11 +3,11 @@
 // clang-format off
 //   format                 input  stored beside the codes            arithmetic
 //   s8, s4 tensor, channel f32    f32 scale = absmax/qmax            x*inv, rne; back q*scale
-//   s8, s4 group of 32 ... f32    the same scale, rounded to f16     the same codes; back q*f32(scale)
+//   s8, s4 group of 32 ... f32    the scale, rounded to f16          the same codes; q*f32(scale)
 //   s8, s4 of the notebook f16    f16 inv = qmax/absmax              every step rounded to f16
 //   q8_0                   f32    f16 d in each 34-byte block        ggml's; back f32(d)*q
 //   q4_0                   f32    f16 d in each 18-byte block        ggml's; back f32(d)*(nibble-8)
-//   by a table of values   f32    a scale in each block (mxfp4, ...)   ggml's; back scale*table[nibble]
+//   mxfp4, iq4_nl          f32    a scale in each block              ggml's; scale*table[nibble]
 // clang-format on
 //
 // s8 codes are row-major int8 like the weights they stand for. s4 codes lie two a byte, two's
