@@ -7,6 +7,14 @@ namespace {
 
 constexpr double kLeastSpread = 0.01;  // a clock that turbo moves: nothing is known better
 
+/// Of sorted values, between two of them in proportion, as NumPy and Python's statistics do it.
+double quantile(const std::vector<double>& sorted, double share) {
+  const double at = share * double(sorted.size() - 1);
+  const auto below = std::size_t(at);
+  const std::size_t above = std::min(below + 1, sorted.size() - 1);
+  return sorted[below] + (at - double(below)) * (sorted[above] - sorted[below]);
+}
+
 }  // namespace
 
 double median(std::vector<double> values) {
@@ -18,10 +26,12 @@ double median(std::vector<double> values) {
 
 Figure figure_of(const std::vector<double>& repetitions) {
   if (repetitions.empty()) return {};
-  const auto [least, most] = std::minmax_element(repetitions.begin(), repetitions.end());
-  const double middle = median(repetitions);
+  std::vector<double> sorted = repetitions;
+  std::sort(sorted.begin(), sorted.end());
+  const double middle = median(sorted);
   if (middle <= 0) return {};
-  return {middle, std::max((*most - *least) / 2 / middle, kLeastSpread)};
+  const double half = (quantile(sorted, 0.75) - quantile(sorted, 0.25)) / 2;
+  return {middle, std::max(half / middle, kLeastSpread)};
 }
 
 bool tie(const Figure& a, const Figure& b) {

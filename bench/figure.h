@@ -10,8 +10,7 @@ namespace qb::bench {
 /// A row's time, from its repetitions.
 struct Figure {
   double median = 0;  ///< in the unit of the repetitions; 0 if there is none
-  double spread =
-      0;  ///< half of largest less smallest, as a share of the median; 0.01 at the least
+  double spread = 0;  ///< half of the middle half's width, as a share of the median; at least 0.01
 };
 
 double median(std::vector<double> values);

@@ -8,10 +8,10 @@
 namespace qb::bench {
 namespace {
 
-TEST(Figure, IsTheMedianAndHalfTheRange) {
+TEST(Figure, IsTheMedianAndHalfTheMiddleHalf) {
   const Figure figure = figure_of({10.5, 10, 11, 10.2, 9.8});
   EXPECT_DOUBLE_EQ(figure.median, 10.2);
-  EXPECT_NEAR(figure.spread, (11 - 9.8) / 2 / 10.2, 1e-12);
+  EXPECT_NEAR(figure.spread, (10.5 - 10) / 2 / 10.2, 1e-12);
 }
 
 TEST(Figure, OfAnEvenNumberIsTheMiddleOfTwo) {
@@ -53,7 +53,7 @@ TEST(Spread, IsACounterOfEachRepetition) {
     runs[i].real_accumulated_time = 20 + double(i);
   }
   for (const Run& run : with_spread(runs))
-    EXPECT_NEAR(run.counters.at("spread_pct"), 100 * (22. - 20) / 2 / 21, 1e-9);
+    EXPECT_NEAR(run.counters.at("spread_pct"), 100 * (21.5 - 20.5) / 2 / 21, 1e-9);
   EXPECT_EQ(with_spread({runs[0]})[0].counters.count("spread_pct"), 0u);
 }
 

@@ -318,7 +318,7 @@ def block(results: Results, link: str) -> str:
             else ""
         )
         + " Medians of the variants that are dispatched to there; *spread* is half of what lies between "
-        "the fastest and the slowest repetition, at least 1 %, the widest of the line; from "
+        "the quartiles of the repetitions, at least 1 %, the widest of the line; from "
         f"[{md(link)}]({link}):",
         "",
         *array_table(results),

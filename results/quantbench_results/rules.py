@@ -1,8 +1,8 @@
 """The one statistic and the one rule for the best variant (docs/results-rules.md).
 
-A row's figure is the median of its repetitions. Its spread is half of what lies between its fastest
-and slowest repetition, as a share of the median, and at least 1 %. Two rows tie if their medians
-differ by less than their spreads together. The best variant is the one of the smallest median; what
+A row's figure is the median of its repetitions. Its spread is half of their interquartile range, as
+a share of the median, and at least 1 %. Two rows tie if their medians differ, as a share of the
+smaller one, by less than their spreads together. The best variant is the one of the smallest median; what
 ties with it is shown as a tie. Report, choice, README and picture all ask here.
 """
 
@@ -30,13 +30,16 @@ def spread(row: Row) -> float:
     """How far repetitions lie from the figure, as a share of it: 0.02 is +-2 %."""
     if not row.times_ns:
         return math.nan
-    return max((max(row.times_ns) - min(row.times_ns)) / 2 / figure(row), LEAST_SPREAD)
+    if len(row.times_ns) == 1:
+        return LEAST_SPREAD
+    low, _, high = statistics.quantiles(row.times_ns, n=4, method="inclusive")
+    return max((high - low) / 2 / figure(row), LEAST_SPREAD)
 
 
 def tied(left: Row, right: Row) -> bool:
     """Whether the two can't be told apart: the medians differ by less than both spreads."""
     a, b = figure(left), figure(right)
-    return abs(a - b) < spread(left) * a + spread(right) * b
+    return abs(a - b) / min(a, b) < spread(left) + spread(right)
 
 
 def ranked(rows: Iterable[Row]) -> list[Row]:

@@ -20,7 +20,7 @@ def row(*times, variant="v"):
 
 def test_figure_and_spread():
     assert rules.figure(row(3.0, 1.0, 2.0)) == 2
-    assert rules.spread(row(90.0, 100.0, 130.0)) == pytest.approx(0.2)
+    assert rules.spread(row(90.0, 100.0, 130.0)) == pytest.approx(0.1)
     assert rules.spread(row(100.0, 100.0)) == rules.LEAST_SPREAD  # closer repetitions are luck
     assert rules.spread(row(100.0)) == rules.LEAST_SPREAD
 
@@ -30,7 +30,7 @@ def test_figure_and_spread():
     [
         ((100.0,), (101.9,), True),  # 1 % each
         ((100.0,), (102.5,), False),
-        ((90.0, 100.0, 110.0), (110.0,), True),
+        ((80.0, 100.0, 120.0), (110.0,), True),
         ((99.0, 100.0, 101.0), (110.0,), False),
     ],
 )
