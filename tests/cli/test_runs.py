@@ -359,7 +359,7 @@ class Terminal(Runs):
 
     def test_help_tells_defaults_and_examples(self):
         shown, _ = self.quantbench("--help")
-        for text in ("=quick", "=2135", "default: 3", "Examples:", "Exit status:", "BENCHMARK_FILTER"):
+        for text in ("=quick", "=2135", "default: 7 (quick)", "Examples:", "Exit status:", "BENCHMARK_FILTER"):
             self.assertIn(text, shown)
 
     def test_text_from_outside_does_not_steer_the_terminal(self):
