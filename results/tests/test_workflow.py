@@ -23,6 +23,9 @@ def test_every_stage_is_run_by_some_job():
     stages = re.findall(
         r"^ *(?:stage|advisory) '([^']+)'", (ROOT / ".ci/run").read_text(), re.MULTILINE
     )
-    named = re.findall(r'stages: "([^"]+)"', (ROOT / ".github/workflows/ci.yml").read_text())
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text()
+    named = re.findall(r'stages: "([^"]+)"', workflow)
+    if 'image: "debian:13"' in workflow:  # jobs in such a container need not make one
+        named.append("Debian 13")
     left = [s for s in stages if s != "packages" and not any(re.search(n, s) for n in named)]
     assert left == []
