@@ -257,6 +257,24 @@ void complete(Options& o, const Texts& texts) {
   o.benchmark_args = benchmark_args(o, texts.handed_on);
 }
 
+/// The arguments, and before them what BENCHMARK_* variables say of flags that are not among them:
+/// CLI11 2.4 and later pass over a variable that a flag's check refuses, without a word.
+std::vector<std::string> with_variables(const CLI::App& app, int argc, char** argv) {
+  const std::vector<std::string> given(argv + std::min(argc, 1), argv + argc);
+  std::vector<std::string> all;
+  for (const CLI::Option* option : app.get_options()) {
+    const char* const value = std::getenv(option->get_envname().c_str());
+    if (option->get_envname().empty() || !value || !*value) continue;
+    const std::string flag = option->get_name();
+    const bool overruled = std::any_of(given.begin(), given.end(), [&](const std::string& arg) {
+      return arg == flag || arg.starts_with(flag + "=");
+    });
+    if (!overruled) all.push_back(flag + "=" + value);
+  }
+  all.insert(all.end(), given.begin(), given.end());
+  return all;
+}
+
 }  // namespace
 
 Options parse_options(int argc, char** argv) {
@@ -273,7 +291,9 @@ Options parse_options(int argc, char** argv) {
   add_benchmark(app, o, texts);
   add_handed_on(app, texts.handed_on);
   try {
-    app.parse(argc, argv);
+    std::vector<std::string> args = with_variables(app, argc, argv);
+    std::reverse(args.begin(), args.end());  // the order that CLI11 asks for
+    app.parse(args);
     for (const std::string& shape : texts.shapes) parse_shape(shape, o);
     complete(o, texts);
   } catch (const CLI::ParseError& e) {
