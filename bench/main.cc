@@ -71,7 +71,9 @@ void prepare_threads(const Options& options, bool timing) {
 
 /// False if a flag is none that this version of the library knows; it has said so then.
 bool initialize_library(const Options& options) {
-  std::vector<std::string> args = options.benchmark_args;
+  // The library keeps a pointer to the program's name.
+  static std::vector<std::string> args;
+  args = options.benchmark_args;
   std::vector<char*> pointers;
   for (std::string& arg : args) {
     arg = compat::flag(arg);

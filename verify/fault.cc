@@ -7,6 +7,12 @@
 #include <cstdint>
 #include <cstdio>
 
+// LeakSanitizer's, where it is there.
+extern "C" {
+[[gnu::weak]] void __lsan_disable();
+[[gnu::weak]] void __lsan_enable();
+}
+
 namespace qb::verify {
 namespace {
 
@@ -40,8 +46,11 @@ std::string fault_of(const std::function<void()>& body) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGSEGV, &action, &old_segv);
   sigaction(SIGBUS, &action, &old_bus);
+  // What a body has allocated when it faults is lost, and no error of its own.
+  if (__lsan_disable) __lsan_disable();
   const int signal = sigsetjmp(back, 1);
   if (signal == 0) body();
+  if (__lsan_enable) __lsan_enable();
   put_back();
   if (signal == 0) return {};
   char text[80];
