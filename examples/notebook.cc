@@ -135,16 +135,16 @@ Quantized quantize(const Kernels& kernels, Type type, const std::vector<f16>& we
   absmax::f16.kernel (*kernels.absmax)(weights.data(), 1, n, &r.absmax);
   if (type == Type::int8) {
     quantize::quantize_f16_s8.kernel (*kernels.quantize_s8)(weights.data(), 1, n, r.codes.data(),
-                                                        &r.inv);
+                                                            &r.inv);
     quantize::dequantize_s8_f16.kernel (*kernels.dequantize_s8)(r.codes.data(), 1, n, &r.inv,
-                                                            r.restored.data());
+                                                                r.restored.data());
   } else {
     std::vector<std::uint8_t> packed((n + 1) / 2);
     quantize::quantize_f16_s4.kernel (*kernels.quantize_s4)(weights.data(), 1, n, packed.data(),
-                                                        &r.inv);
+                                                            &r.inv);
     quantize::unpack_s4.kernel (*kernels.unpack_s4)(packed.data(), n, r.codes.data());
     quantize::dequantize_s4_f16.kernel (*kernels.dequantize_s4)(packed.data(), 1, n, &r.inv,
-                                                            r.restored.data());
+                                                                r.restored.data());
   }
   return r;
 }

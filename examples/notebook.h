@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "absmax/absmax.h"
-#include "quantize/quantize.h"
 #include "matmul/matmul.h"
+#include "quantize/quantize.h"
 
 namespace qb::notebook {
 

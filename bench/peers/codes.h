@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "core/scalar_half.h"
-#include "quantize/quantize.h"
 #include "peers.h"
+#include "quantize/quantize.h"
 
 namespace qb::bench::peers {
 namespace {

@@ -13,8 +13,8 @@
 #include <cstring>
 
 #include "core/scalar_half.h"
-#include "quantize/quantize.h"
 #include "peers.h"
+#include "quantize/quantize.h"
 
 namespace qb::bench::peers {
 namespace {

@@ -98,7 +98,8 @@ inline uint8x16x2_t codes_of(const Weights& w, size_t n, size_t b) {
     v.val[0] = vsliq_n_u8(vzip1q_u8(even, odd), vzip2q_u8(even, odd), 4);
   }
   if constexpr (F::Codes::bits == 4 && kSigns<typename F::Codes> != 0x11 * F::flip)
-    v.val[0] = veorq_u8(v.val[0], vdupq_n_u8(static_cast<Byte>(kSigns<typename F::Codes> ^ 0x11 * F::flip)));
+    v.val[0] = veorq_u8(v.val[0],
+                        vdupq_n_u8(static_cast<Byte>(kSigns<typename F::Codes> ^ 0x11 * F::flip)));
   return v;
 }
 
