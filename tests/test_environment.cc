@@ -17,8 +17,6 @@
 
 namespace {
 
-using qb::BlockQ4_0;
-using qb::BlockQ8_0;
 using qb::f16;
 using qb::kBlock;
 
@@ -103,22 +101,15 @@ void expect_quantization_clear(Shape s, float magnitude) {
                                       f16{});
 }
 
-void expect_blocks_clear(float magnitude) {
-  using namespace qb;
+template <class Block, class Q, class D>
+void expect_blocks_clear(const Q& quantize, const D& dequantize, float magnitude) {
   for (std::size_t blocks = 1; blocks <= 37; ++blocks) {
     const std::string what = " on " + std::to_string(blocks) + " blocks";
     const std::vector<float> x = values({blocks, kBlock}, magnitude);
     std::vector<float> y(x.size());
-    std::vector<BlockQ8_0> q8(blocks);
-    std::vector<BlockQ4_0> q4(blocks);
-    expect_clear(quantize::quantize_f32_q8_0, what,
-                 [&](auto* k) { k(x.data(), blocks, q8.data()); });
-    expect_clear(quantize::dequantize_q8_0_f32, what,
-                 [&](auto* k) { k(q8.data(), blocks, y.data()); });
-    expect_clear(quantize::quantize_f32_q4_0, what,
-                 [&](auto* k) { k(x.data(), blocks, q4.data()); });
-    expect_clear(quantize::dequantize_q4_0_f32, what,
-                 [&](auto* k) { k(q4.data(), blocks, y.data()); });
+    std::vector<Block> q(blocks);
+    expect_clear(quantize, what, [&](auto* kernel) { kernel(x.data(), blocks, q.data()); });
+    expect_clear(dequantize, what, [&](auto* kernel) { kernel(q.data(), blocks, y.data()); });
   }
 }
 
@@ -129,7 +120,14 @@ TEST(Exceptions, GroupsRaiseNone) {
     for (const Shape s : shapes()) expect_quantization_clear(s, magnitude);
 }
 TEST(Exceptions, BlocksRaiseNone) {
-  for (const float magnitude : kMagnitudes) expect_blocks_clear(magnitude);
+  using namespace qb;
+  using namespace qb::quantize;
+  for (const float magnitude : kMagnitudes) {
+    expect_blocks_clear<BlockQ8_0>(quantize_f32_q8_0, dequantize_q8_0_f32, magnitude);
+    expect_blocks_clear<BlockQ4_0>(quantize_f32_q4_0, dequantize_q4_0_f32, magnitude);
+    expect_blocks_clear<BlockMxfp4>(quantize_f32_mxfp4, dequantize_mxfp4_f32, magnitude);
+    expect_blocks_clear<BlockIq4Nl>(quantize_f32_iq4_nl, dequantize_iq4_nl_f32, magnitude);
+  }
 }
 
 TEST(Exceptions, ConversionAndAbsmaxRaiseNone) {

@@ -72,9 +72,10 @@ struct FactorsQ4_0 {
     }
     d = _mm256_mul_ps(extreme, _mm256_set1_ps(-0.125f));
     // A block of zeros, or of a lane to spare, has the code 8 whatever id is: 1 divides nothing by
-    // 0.
+    // 0. By bits, since clang would divide first and blend the quotients.
     const __m256 one = _mm256_set1_ps(1.0f);
-    id = _mm256_div_ps(one, _mm256_blendv_ps(d, one, _mm256_cmp_ps(d, zero, _CMP_EQ_OQ)));
+    const __m256 divisor = _mm256_or_ps(d, _mm256_and_ps(_mm256_cmp_ps(d, zero, _CMP_EQ_OQ), one));
+    id = _mm256_div_ps(one, divisor);
     const __m256 finite =
         _mm256_cmp_ps(_mm256_andnot_ps(sign, id), _mm256_set1_ps(__builtin_inff()), _CMP_LT_OQ);
     id = _mm256_and_ps(id, finite);

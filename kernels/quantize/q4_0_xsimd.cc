@@ -53,7 +53,8 @@ inline void encode_blocks(const float* x, BlockQ4_0* y) {
   float scale[kLanes], factor[kLanes];
   d.store_unaligned(scale);
   // A block of zeros, or of a lane to spare, has the code 8 whatever id is: 1 divides nothing by 0.
-  const Float divisor = xsimd::select(d == Float(0.0f), Float(1.0f), d);
+  // By bits, since clang would divide first and select among the quotients.
+  const Float divisor = d | xsimd::select(d == Float(0.0f), Float(1.0f), Float(0.0f));
   finite_or_zero(quotient(Float(1.0f), divisor)).store_unaligned(factor);
   for (std::size_t i = 0; i < kLanes; ++i, x += kBlock, ++y) {
     y->d = f32_to_f16(scale[i]);

@@ -86,10 +86,12 @@ template <bool kStream>
 
 template <bool kStream>
 inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
+  __mmask8 first = 1;
+  asm("" : "+Yk"(first));  // clang would convert all lanes and blend, if it knew the mask
   for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
     // The scale and six codes; as halves they might be signalling NaNs, and are not converted.
     const __m128 d =
-        _mm_maskz_cvtph_ps(1, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
+        _mm_maskz_cvtph_ps(first, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
     back32<kStream>(x[i].qs, _mm512_broadcastss_ps(d), y);
   }
 }

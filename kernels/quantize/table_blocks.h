@@ -14,16 +14,18 @@
 //   lanes(), kMostLanes  blocks at a time, and the most there may be
 //   set(float), load(const float*), absolute(F), add, multiply, divide(F, F)
 //   less, less_equal(F, F) -> M, select(M, F, F)
-//   store(float*, F), words(uint32), load(const uint32*), store(uint32*, I), any_of(I, I), bits(F),
-//   floats(I) shift_left<n>, shift_right<n>(I), minus(I, I), largest(I, I)    signed plus_where(I
-//   n, M m, uint32 k)   n + k where m only_where_not(M m, I n)         n, but 0 where m nearest(F
-//   v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
+//   store(float*, F)
+//   words(uint32), load(const uint32*), store(uint32*, I), any_of(I, I), bits(F), floats(I)
+//   shift_left<n>, shift_right<n>(I), minus(I, I), largest(I, I)    signed
+//   plus_where(I n, M m, uint32 k)   n + k where m
+//   only_where_not(M m, I n)         n, but 0 where m
+//   nearest(F v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
 //                                    midpoint going up, and that value
 //   transpose(const float* x, float* columns)
 //   widened(f16), narrowed(float)
 //   decode<kStream>(const uint8_t* qs, const TableOf16&, float scale, float* y)   one block
-//   streams(const float* y, read, written), fence()   whether to store past the caches, and after
-//   it
+//   streams(const float* y, read, written), fence()   whether to store past the caches, and a
+//                                    fence after such stores
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
@@ -118,7 +120,11 @@ struct TableFormat<BlockIq4Nl> {
       extreme = V::select(larger, x, extreme);
     }
     const typename V::M zero = V::less(most, V::set(1e-15f));
-    const F inverse = V::divide(V::set(1), V::divide(extreme, V::set(kTable.values[0])));
+    // So that a block of zeros, or a lane to spare, divides nothing by 0. A sum, since clang would
+    // divide first and select among the quotients.
+    const F one_if_zero = V::select(zero, V::set(1), V::set(0));
+    const F divisor = V::divide(V::add(extreme, one_if_zero), V::set(kTable.values[0]));
+    const F inverse = V::divide(V::set(1), divisor);
     F sum_xq = V::set(0), sum_qq = V::set(0);
     for (std::size_t j = 0; j < kBlock; ++j) {
       const F x = V::load(columns + j * lanes);
@@ -131,7 +137,8 @@ struct TableFormat<BlockIq4Nl> {
       V::store(codes + j * lanes, V::only_where_not(zero, code));
     }
     alignas(64) float d[V::kMostLanes];
-    V::store(d, V::select(zero, V::set(0), V::divide(sum_xq, sum_qq)));
+    const F quotient = V::divide(sum_xq, V::add(sum_qq, one_if_zero));
+    V::store(d, V::select(zero, V::set(0), quotient));
     for (std::size_t i = 0; i < lanes; ++i) y[i].d = V::narrowed(d[i]);
   }
 };
