@@ -161,12 +161,12 @@ class Files(Runs):
                                 status=3, says="can't write '/dev/full': No space left")
 
     def test_a_limit_on_the_size_of_files_leaves_the_old_one(self):
-        for kind in ("json", "csv"):
-            out = self.write("x." + kind, "old")
-            self.quantbench(*FEW, f"--benchmark_out={out}", f"--benchmark_out_format={kind}",
-                            status=3, says="File too large", before=limited(resource.RLIMIT_FSIZE, 64))
-            self.assertEqual(self.read(out), "old")
-        self.assertEqual(sorted(os.listdir(self.folder.name)), ["x.csv", "x.json"])
+        out = self.write("x.json", "old")
+        limit = 1024  # less than the context has; clang's OpenMP needs that much for a file of its own
+        self.quantbench(*FEW, f"--benchmark_out={out}", status=3, says="File too large",
+                        before=limited(resource.RLIMIT_FSIZE, limit))
+        self.assertEqual(self.read(out), "old")
+        self.assertEqual(os.listdir(self.folder.name), ["x.json"])
 
 
 class Threads(Runs):
