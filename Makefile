@@ -37,7 +37,7 @@ define static_binary
 	@ls -l build/quantbench-$(2)
 endef
 
-.PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results minsize-check \
+.PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results test-python minsize-check \
   format format-check tidy report results-of-bench readme picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
@@ -113,6 +113,10 @@ test-avx512:  ## the AVX-512 variants on a CPU emulated by BOCHS=<bochs 3.0 or n
 
 test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
 	.venv/bin/pytest results
+
+test-python: venv  ## the Python package, built and installed into .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check '.[test]'
+	.venv/bin/pytest python/tests
 
 minsize-check:  ## the symbol check in a build that inlines little (docs/decisions/0002-odr.md)
 	$(DEPS)

@@ -8,7 +8,7 @@
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
-#     --python   python3 with venv, for the results tools
+#     --python   python3 with venv and headers, for the results tools and the package
 #     --browser  Chromium, to test the report and to draw the README's picture
 #     --bochs    what emulate-x86.sh boots from; Bochs itself, 3.0 or newer, is yours to bring
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
@@ -28,7 +28,7 @@ for option in "$@"; do
                 libgomp1:arm64) ;;
     --qemu) packages+=(qemu-user-static) ;;
     --lint) packages+=(clang-format clang-tidy) ;;
-    --python) packages+=(python3 python3-venv) ;;
+    --python) packages+=(python3 python3-venv python3-dev) ;;
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
     --bochs) packages+=(bochsbios vgabios busybox-static isolinux syslinux-common xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;

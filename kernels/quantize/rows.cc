@@ -1,0 +1,175 @@
+#include "quantize/rows.h"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "convert/convert.h"
+#include "core/check.h"
+#include "core/quantize_check.h"
+#include "quantize/quantize.h"
+
+namespace qb::quantize {
+namespace {
+
+/// What both directions know of a matrix.
+struct Rows {
+  const FormatInfo& format;
+  std::size_t n, k, group;  ///< group: the length that shares a scale
+
+  std::size_t values() const { return format.row_bytes(k); }  ///< bytes of a row
+  std::size_t scales() const {                                ///< bytes of a row's
+    return format.scales_of_row(k, group) * format.scale_bytes();
+  }
+};
+
+void check_alignment(std::string_view op, std::string_view name, const void* p, std::size_t bytes,
+                     std::size_t alignment) {
+  if (bytes && reinterpret_cast<std::uintptr_t>(p) % alignment)
+    check::refuse(op, "'" + std::string(name) + "' is not aligned to " + std::to_string(alignment) +
+                          " bytes");
+}
+
+bool in_blocks(const FormatInfo& format) { return format.weights >= kBlock; }
+
+/// Of a row's elements or its blocks' scales.
+std::size_t alignment_of(const FormatInfo& format) {
+  return format.codes == CodeKind::f32 ? alignof(float) : format.bytes % 2 == 0 ? alignof(f16) : 1;
+}
+
+Rows checked(std::string_view op, Format format, std::size_t n, std::size_t k, std::size_t group,
+             std::span<const float> w, std::span<const std::byte> values,
+             std::span<const std::byte> scales) {
+  const FormatInfo& row = info(format);
+  if (row.scales == ScaleKind::group) check::group_of_f16_scale(op, group);
+  const Rows rows{row, n, k, row.group_of(k, group)};
+  const std::size_t unit = row.scales == ScaleKind::group ? group
+                           : in_blocks(row)               ? row.weights
+                                                          : 1;
+  check::divides(op, "group", unit, "k", k);
+  check::size_is(op, "w", w.size(), check::product(op, "n", n, "k", k));
+  const auto bytes = [&](std::size_t row_bytes) {
+    return check::product(op, "n", n, "bytes of a row", row_bytes);
+  };
+  check::size_is(op, "values", values.size(), bytes(rows.values()));
+  check::size_is(op, "scales", scales.size(), bytes(rows.scales()));
+  check_alignment(op, "values", values.data(), values.size(), alignment_of(row));
+  check_alignment(op, "scales", scales.data(), scales.size(),
+                  std::max<std::size_t>(row.scale_bytes(), 1));
+  return rows;
+}
+
+template <class T>
+std::span<T> as(std::span<std::byte> bytes) {
+  return {reinterpret_cast<T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+template <class T>
+std::span<const T> as(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
+// Of a block format; its operation tells the type of a block.
+template <class Block>
+void quantize_blocks(const Op<void(const float*, std::size_t, Block*)>&, std::span<const float> x,
+                     std::span<std::byte> values) {
+  quantize(x, as<Block>(values));
+}
+template <class Block>
+void dequantize_blocks(const Op<void(const Block*, std::size_t, float*)>&,
+                       std::span<const std::byte> values, std::span<float> y) {
+  dequantize(as<Block>(values), y);
+}
+
+/// Does one(i) for every row; a refusal names the row.
+template <class One>
+void each_row(std::string_view op, std::size_t n, const One& one) {
+  for (std::size_t i = 0; i < n; ++i) {
+    try {
+      one(i);
+    } catch (const BadArgument& e) {
+      check::refuse(op, "row " + std::to_string(i) + ": " + e.what());
+    }
+  }
+}
+
+void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byte> values,
+                  std::span<std::byte> scales) {
+  const std::size_t group = rows.group;
+  switch (rows.format.format) {
+    case Format::f32:
+      return void(std::memcpy(values.data(), x.data(), values.size()));
+    case Format::f16:
+      return convert::narrow(x, as<f16>(values));
+    case Format::s8:
+      return quantize(x, group, as<std::int8_t>(values), as<float>(scales));
+    case Format::s4:
+      return quantize(x, group, as<std::uint8_t>(values), as<float>(scales));
+    case Format::s8g:
+      return quantize(x, group, as<std::int8_t>(values), as<f16>(scales));
+    case Format::s4g:
+      return quantize(x, group, as<std::uint8_t>(values), as<f16>(scales));
+#define QB_ROW_none(name)
+#define QB_ROW_output(name)
+#define QB_ROW_group(name)
+#define QB_ROW_block(name) \
+  case Format::name:       \
+    return quantize_blocks(quantize_f32_##name, x, values);
+#define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+#undef QB_ROW_block
+  }
+}
+
+void dequantize_row(const Rows& rows, std::span<const std::byte> values,
+                    std::span<const std::byte> scales, std::span<float> y) {
+  const std::size_t group = rows.group;
+  switch (rows.format.format) {
+    case Format::f32:
+      return void(std::memcpy(y.data(), values.data(), values.size()));
+    case Format::f16:
+      return convert::widen(as<f16>(values), y);
+    case Format::s8:
+      return dequantize(as<std::int8_t>(values), group, as<float>(scales), y);
+    case Format::s4:
+      return dequantize(as<std::uint8_t>(values), group, as<float>(scales), y);
+    case Format::s8g:
+      return dequantize(as<std::int8_t>(values), group, as<f16>(scales), y);
+    case Format::s4g:
+      return dequantize(as<std::uint8_t>(values), group, as<f16>(scales), y);
+#define QB_ROW_block(name) \
+  case Format::name:       \
+    return dequantize_blocks(dequantize_##name##_f32, values, y);
+#define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
+#include "formats/formats.inc"
+#undef QB_FORMAT
+  }
+}
+
+}  // namespace
+
+void quantize_rows(Format format, std::span<const float> w, std::size_t n, std::size_t k,
+                   std::size_t group, std::span<std::byte> values, std::span<std::byte> scales) {
+  constexpr std::string_view op = "quantize::quantize_rows";
+  const Rows rows = checked(op, format, n, k, group, w, values, scales);
+  if (k == 0) return;
+  each_row(op, n, [&](std::size_t i) {
+    quantize_row(rows, w.subspan(i * k, k), values.subspan(i * rows.values(), rows.values()),
+                 scales.subspan(i * rows.scales(), rows.scales()));
+  });
+}
+
+void dequantize_rows(Format format, std::span<const std::byte> values,
+                     std::span<const std::byte> scales, std::size_t n, std::size_t k,
+                     std::size_t group, std::span<float> w) {
+  constexpr std::string_view op = "quantize::dequantize_rows";
+  const Rows rows = checked(op, format, n, k, group, w, values, scales);
+  if (k == 0) return;
+  each_row(op, n, [&](std::size_t i) {
+    dequantize_row(rows, values.subspan(i * rows.values(), rows.values()),
+                   scales.subspan(i * rows.scales(), rows.scales()), w.subspan(i * k, k));
+  });
+}
+
+}  // namespace qb::quantize

@@ -1,0 +1,80 @@
+"""Operations on arrays of any shape: conversion and absmax; and what the other modules check by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from quantbench import _core
+
+F32 = np.dtype(np.float32)
+F16 = np.dtype(np.float16)
+BF16 = np.dtype(ml_dtypes.bfloat16)
+
+
+def array(name: str, value: ArrayLike, *dtypes: np.dtype[Any]) -> NDArray[Any]:
+    """`value` as a contiguous array, not copied if it is one; ValueError if of another type."""
+    result = np.asarray(value)
+    if result.dtype not in dtypes:
+        wanted = " or ".join(str(dtype) for dtype in dtypes)
+        raise ValueError(f"{name} is of type {result.dtype}, not {wanted}")
+    return np.ascontiguousarray(result) if result.ndim else result.reshape(())
+
+
+def count(name: str, value: int, least: int = 0) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise ValueError(f"{name} is {value!r}, not a whole number")
+    if value < least:
+        raise ValueError(f"{name} is {value}, less than {least}")
+    return int(value)
+
+
+def flat(a: NDArray[Any]) -> NDArray[Any]:
+    """One dimension; halves of either kind as uint16."""
+    a = a.reshape(-1)
+    return a.view(np.uint16) if a.dtype in (F16, BF16) else a
+
+
+def convert(x: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
+    """x as another type: float32 from or to float16 or ml_dtypes.bfloat16, of the same shape.
+
+    Widening is exact; narrowing rounds to nearest, ties to even, and overflows to infinity; NaN
+    stays NaN, quiet, its top payload kept. Raises ValueError for any other pair of types.
+    """
+    source = array("x", x, F32, F16, BF16)
+    kernels: dict[Any, Callable[..., None]] = {
+        (F16, F32): _core.f16_to_f32, (BF16, F32): _core.bf16_to_f32,
+        (F32, F16): _core.f32_to_f16, (F32, BF16): _core.f32_to_bf16}
+    kernel = kernels.get((source.dtype, np.dtype(dtype)))
+    if kernel is None:
+        raise ValueError(f"no conversion from {source.dtype} to {np.dtype(dtype)}: one is float32, "
+                         "the other float16 or bfloat16")
+    result = np.empty(source.shape, dtype)
+    kernel(flat(source), flat(result))
+    return result
+
+
+def absmax(x: ArrayLike, group: int | None = None) -> np.float32 | NDArray[np.float32]:
+    """The largest magnitude of x (float32 or float16): NaN if any element is, 0 of nothing.
+
+    With `group`, of each run of `group` elements along the last axis, which it must divide: the
+    result has x's shape but for the last axis, of K // group.
+    """
+    source = array("x", x, F32, F16)
+    kernel = _core.absmax_f32 if source.dtype == F32 else _core.absmax_f16
+    if group is None:
+        result = np.zeros(1, np.float32)
+        if source.size:
+            kernel(flat(source), source.size, result)
+        return np.float32(result[0])
+    group = count("group", group, 1)
+    if source.ndim == 0 or source.shape[-1] % group:
+        raise ValueError(f"group is {group}, which does not divide the last axis of {source.shape}")
+    result = np.empty((*source.shape[:-1], source.shape[-1] // group), np.float32)
+    if result.size:
+        kernel(flat(source), group, result.reshape(-1))
+    return result

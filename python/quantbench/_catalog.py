@@ -1,0 +1,74 @@
+"""What there is: weight formats and variants of kernels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quantbench import _core
+
+
+@dataclass(frozen=True)
+class Format:
+    """A weight format: a row of kernels/formats/formats.inc."""
+
+    name: str
+    codes: str  #: "f32", "f16", "int8", "nibble" or "table"
+    scales: str  #: "none", "output" (one f32 a row), "group" (an f16 each), else within the blocks
+    weights: int  #: of the unit of storage
+    bytes: int  #: of the unit of storage
+
+    @property
+    def in_blocks(self) -> bool:
+        """Whether the unit of storage is a block, which has its scales within it."""
+        return self.scales not in ("none", "output", "group")
+
+    def row_bytes(self, k: int) -> int:
+        """Bytes of the codes (and of scales within blocks) of a row of k weights."""
+        return -(-k // self.weights) * self.bytes
+
+    def scales_of_row(self, k: int, group: int = 0) -> int:
+        """How many scales of a row of k weights are in an array of their own."""
+        return {"output": 1, "group": k // group if group else 0}.get(self.scales, 0)
+
+    @property
+    def scale_bytes(self) -> int:
+        """Bytes of a scale in an array of its own; 0 if there is none."""
+        return {"output": 4, "group": 2}.get(self.scales, 0)
+
+    def bits_per_weight(self, k: int, group: int = 0) -> float:
+        """Bits that a row of k weights takes, divided by k."""
+        scales = self.scales_of_row(k, group) * self.scale_bytes
+        return 8 * (self.row_bytes(k) + scales) / k
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One implementation of one operation."""
+
+    operation: str  #: "matmul_a8_q4_0"
+    name: str  #: "avx512vnni"
+    needs: str  #: CPU features, joined by '+'
+    refusal: str  #: why it can't run here; empty if it can
+
+    @property
+    def runs(self) -> bool:
+        return not self.refusal
+
+
+def formats() -> dict[str, Format]:
+    """Every weight format by its name."""
+    return {row[0]: Format(*row) for row in _core.formats()}
+
+
+def variants(operation: str | None = None) -> list[Variant]:
+    """Every variant, or those of one operation; slowest expected first within an operation.
+
+    Raises ValueError if there is no such operation.
+    """
+    rows = [Variant(*row) for row in _core.variants()]
+    if operation is None:
+        return rows
+    rows = [row for row in rows if row.operation == operation]
+    if not rows:
+        raise ValueError(f"there is no operation {operation!r}; variants() lists all")
+    return rows

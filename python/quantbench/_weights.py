@@ -1,0 +1,170 @@
+"""Weights of any format: quantize, dequantize, and products with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from quantbench import _core
+from quantbench._arrays import F16, F32, array, count, flat
+from quantbench._catalog import Format, formats
+
+_SCALE_TYPES = {"output": np.float32, "group": np.float16}
+
+
+def _format(name: str) -> Format:
+    known = formats()
+    if name not in known:
+        raise ValueError(f"there is no format {name!r}; there are: {', '.join(known)}")
+    return known[name]
+
+
+def _group(format: Format, group: int | None) -> int:
+    if format.scales != "group":
+        if group is not None:
+            raise ValueError(f"{format.name} has no groups to choose, but group is {group!r}")
+        return 0
+    if group is None:
+        raise ValueError(f"{format.name} needs group: 32, 64 or 128")
+    if count("group", group) not in (32, 64, 128):
+        raise ValueError(f"group is {group}, none of 32, 64 and 128")
+    return int(group)
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """Weights [N, K] of one format.
+
+    values: uint8 [N, bytes of a row], as the format lies in memory (GGUF's bytes for its formats).
+    scales: float32 [N] or float16 [N, K // group] where the format has them apart, else None.
+    """
+
+    format: str
+    shape: tuple[int, int]
+    values: NDArray[np.uint8]
+    scales: NDArray[Any] | None = None
+    group: int | None = None
+
+    def __post_init__(self) -> None:
+        format = _format(self.format)
+        group = _group(format, self.group)
+        n, k = (count("shape", size) for size in self.shape)
+        values = array("values", self.values, np.dtype(np.uint8))
+        if values.shape != (n, format.row_bytes(k)):
+            raise ValueError(f"values are {values.shape}, not {(n, format.row_bytes(k))}, which "
+                             f"{n} x {k} weights of {self.format} take")
+        object.__setattr__(self, "values", values)
+        if format.scales not in _SCALE_TYPES:
+            if self.scales is not None:
+                raise ValueError(f"{self.format} has no scales apart, but scales were given")
+            return
+        if self.scales is None:
+            raise ValueError(f"{self.format} needs scales")
+        scales = array("scales", self.scales, np.dtype(_SCALE_TYPES[format.scales]))
+        wanted = (n,) if format.scales == "output" else (n, k // group)
+        if scales.shape != wanted:
+            raise ValueError(f"scales are {scales.shape}, not {wanted}")
+        object.__setattr__(self, "scales", scales)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of values and scales."""
+        return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
+
+    @property
+    def bits_per_weight(self) -> float:
+        return 8 * self.nbytes / (self.shape[0] * self.shape[1])
+
+    def _arguments(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, int]:
+        """What the module takes for weights: values, scales, N, K, group."""
+        scales = np.empty(0, np.uint8) if self.scales is None else self.scales.reshape(-1)
+        return (self.values.reshape(-1), scales.view(np.uint8), *self.shape, self.group or 0)
+
+
+def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
+    """The float32 weights w [N, K] in a format of formats(); group (32, 64, 128) for s8g and s4g.
+
+    Raises ValueError if w is no float32 matrix, has values that are not finite or scales that
+    overflow float16, or if the format's blocks or groups do not divide K.
+    """
+    row = _format(format)
+    size = _group(row, group)
+    source = array("w", w, F32)
+    if source.ndim != 2:
+        raise ValueError(f"w has {source.ndim} axes, not 2: outputs and inputs")
+    n, k = source.shape
+    unit = size or (row.weights if row.in_blocks else 1)
+    if k % unit:
+        raise ValueError(f"w has rows of {k}, not a multiple of {unit}, as {format} needs")
+    values = np.empty((n, row.row_bytes(k)), np.uint8)
+    scales = None
+    if row.scales in _SCALE_TYPES:
+        shape = (n,) if row.scales == "output" else (n, k // size)
+        scales = np.empty(shape, _SCALE_TYPES[row.scales])
+    result = Quantized(format, (n, k), values, scales, group)
+    target, target_scales, *_ = result._arguments()
+    _core.quantize_rows(format, flat(source), n, k, size, target, target_scales)
+    return result
+
+
+def dequantize(q: Quantized) -> NDArray[np.float32]:
+    """float32 weights [N, K]. Raises ValueError if a scale of a block is not finite."""
+    result = np.empty(q.shape, np.float32)
+    _core.dequantize_rows(q.format, *q._arguments(), result.reshape(-1))
+    return result
+
+
+class Packed:
+    """Weights repacked for one variant of a product, made by pack()."""
+
+    def __init__(self, weights: Quantized, arithmetic: str, variant: str, threads: int) -> None:
+        self._core = _core.Packed(weights.format, *weights._arguments(), arithmetic, variant,
+                                  count("threads", threads, 1))
+        self.weights = weights
+        self.arithmetic = arithmetic
+
+    @property
+    def variant(self) -> str:
+        """The variant that matmul() runs."""
+        return str(self._core.variant)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the repacked weights."""
+        return int(self._core.packed_bytes)
+
+    def matmul(self, x: ArrayLike, threads: int = 1) -> NDArray[Any]:
+        """x @ w.T: [..., K] to [..., N], float32, or float16 under the arithmetic "f16".
+
+        Raises ValueError if x has another type or last axis, or under "a8" values that can't be
+        quantized. Calls from several Python threads wait for each other.
+        """
+        half = self.arithmetic == "f16"
+        source = array("x", x, F16 if half else F32)
+        n, k = self.weights.shape
+        if source.ndim == 0 or source.shape[-1] != k:
+            raise ValueError(f"x is {source.shape}, but the weights take rows of {k}")
+        result = np.empty((*source.shape[:-1], n), source.dtype)
+        m = source.size // k if k else result.size // max(n, 1)
+        run = self._core.run_f16 if half else self._core.run
+        run(flat(source), m, flat(result), count("threads", threads, 1))
+        return result
+
+
+def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int = 1) -> Packed:
+    """q made ready for products: under "a32" (float32), "a8" (activations quantized to int8),
+    "abf16" (both factors rounded to bfloat16, float32 sums) or, for f16 weights, "f16".
+
+    For the best variant of this CPU unless one is named. Raises ValueError if there is no such
+    arithmetic, product or variant, or if it can't run here.
+    """
+    return Packed(q, arithmetic, variant, threads)
+
+
+def matmul(x: ArrayLike, q: Quantized, arithmetic: str = "a8", variant: str = "",
+           threads: int = 1) -> NDArray[Any]:
+    """pack(q, arithmetic, variant, threads).matmul(x, threads): for weights that are used once."""
+    return pack(q, arithmetic, variant, threads).matmul(x, threads)

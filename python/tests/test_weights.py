@@ -1,0 +1,147 @@
+"""Every format against gguf.quants and NumPy: codes, weights back, products."""
+
+import threading
+
+import gguf
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+import quantbench as qb
+from test_catalog import block_formats
+
+BLOCKS = dict(block_formats())
+
+
+def group_of(row):
+    return 32 if row.scales == "group" else None
+
+
+def unit_of(row):
+    return row.weights if row.in_blocks else 32
+
+
+def normal(n, k, seed):
+    return np.random.default_rng(seed).normal(size=(n, k)).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+@settings(deadline=None)
+@given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32), st.floats(-12, 12))
+def test_weights_back_are_ggufs(name, n, units, seed, magnitude):
+    row = qb.formats()[name]
+    w = normal(n, units * row.weights, seed) * np.float32(10.0**magnitude)
+    try:
+        q = qb.quantize(w, name)
+    except ValueError as error:
+        assert "scale" in str(error) and magnitude > 3, error  # it overflows float16
+        return
+    assert np.array_equal(qb.dequantize(q), gguf.quants.dequantize(q.values, BLOCKS[name]))
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_codes_are_ggufs(name):
+    row = qb.formats()[name]
+    w = normal(6, 4 * row.weights, 1)
+    try:
+        wanted = gguf.quants.quantize(w, BLOCKS[name])
+    except NotImplementedError:
+        pytest.skip(f"the gguf package decodes {name} but has no encoder of it")
+    assert np.array_equal(qb.quantize(w, name).values, wanted)
+
+
+@pytest.mark.parametrize("name, most", [("s8", 127), ("s4", 7), ("s8g", 127), ("s4g", 7)])
+def test_symmetric_formats_are_numpys(name, most):
+    w = normal(5, 96, 2)
+    group = group_of(qb.formats()[name])
+    runs = w.reshape(5, -1, group or 96)
+    absmax = np.abs(runs).max(-1, keepdims=True)
+    scale = absmax / np.float32(most)
+    if group:
+        scale = scale.astype(np.float16).astype(np.float32)
+    codes = np.clip(np.rint(runs * (np.float32(most) / absmax)), -most, most)
+    assert np.array_equal(qb.dequantize(qb.quantize(w, name, group)), (codes * scale).reshape(5, 96))
+
+
+@pytest.mark.parametrize("name", qb.formats())
+@pytest.mark.parametrize("arithmetic, error", [("a32", 1e-6), ("a8", 2e-2), ("abf16", 1e-2)])
+def test_products_are_numpys(name, arithmetic, error):
+    row = qb.formats()[name]
+    w = normal(40, 3 * unit_of(row), 3)
+    x = normal(7, w.shape[1], 4)
+    q = qb.quantize(w, name, group_of(row))
+    try:
+        packed = qb.pack(q, arithmetic, threads=2)
+    except ValueError as refusal:
+        assert row.scales == "none"
+        assert f"no {arithmetic} product for {name} weights" in str(refusal)
+        return
+    wanted = x.astype(np.float64) @ qb.dequantize(q).astype(np.float64).T
+    got = packed.matmul(x, threads=2)
+    assert got.dtype == np.float32
+    assert np.abs(got - wanted).max() <= error * np.abs(wanted).max()
+    assert np.array_equal(qb.matmul(x[3], q, arithmetic), packed.matmul(x[3:4])[0])
+
+
+def test_leading_axes_are_kept():
+    q = qb.quantize(normal(6, 64, 5), "q8_0")
+    assert qb.matmul(normal(6, 64, 6).reshape(2, 3, 64), q).shape == (2, 3, 6)
+
+
+def test_a_named_variant_runs():
+    q = qb.quantize(normal(6, 64, 5), "q8_0")
+    assert qb.pack(q, "a8", "scalar").variant == "scalar"
+    with pytest.raises(ValueError, match="no variant 'nonsense'; there are: scalar"):
+        qb.pack(q, "a8", "nonsense")
+
+
+def test_threads_share_packed_weights():
+    q = qb.quantize(normal(64, 256, 7), "q4_0")
+    packed, x = qb.pack(q), normal(9, 256, 8)
+    wanted, got = packed.matmul(x), [None] * 4
+
+    def work(i):
+        got[i] = packed.matmul(x)
+
+    workers = [threading.Thread(target=work, args=(i,)) for i in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert all(np.array_equal(wanted, y) for y in got)
+
+
+def test_packed_weights_outlive_their_arrays():
+    packed = qb.pack(qb.quantize(normal(6, 64, 5), "f32"), "a32", "scalar")
+    assert np.allclose(packed.matmul(np.eye(64, dtype=np.float32)), normal(6, 64, 5).T)
+
+
+def with_nan():
+    w = normal(2, 64, 1)
+    w[1, 3] = np.nan
+    return w
+
+
+@pytest.mark.parametrize("call, says", [
+    (lambda: qb.quantize(np.zeros((2, 64)), "q4_0"), "w is of type float64, not float32"),
+    (lambda: qb.quantize(np.zeros(64, np.float32), "q4_0"), "w has 1 axes, not 2"),
+    (lambda: qb.quantize(normal(2, 33, 1), "q4_0"), "w has rows of 33, not a multiple of 32"),
+    (lambda: qb.quantize(normal(2, 64, 1), "q3"), "no format 'q3'; there are: f32, f16"),
+    (lambda: qb.quantize(normal(2, 64, 1), "s4g"), "s4g needs group"),
+    (lambda: qb.quantize(normal(2, 64, 1), "s4g", 48), "group is 48, none of"),
+    (lambda: qb.quantize(normal(2, 64, 1), "s4", 32), "s4 has no groups to choose"),
+    (lambda: qb.quantize(with_nan(), "q4_0"), r"row 1: .*'x'\[3\] is NaN"),
+    (lambda: qb.quantize(normal(2, 64, 1) * np.float32(1e9), "q8_0"), "block 0"),
+    (lambda: qb.matmul(normal(2, 32, 1), qb.quantize(normal(2, 64, 1), "q4_0")),
+     r"x is \(2, 32\), but the weights take rows of 64"),
+    (lambda: qb.matmul(normal(2, 64, 1), qb.quantize(normal(2, 64, 1), "q4_0"), "a16"),
+     "no arithmetic 'a16'; there are: a32"),
+    (lambda: qb.matmul(normal(2, 64, 1), qb.quantize(normal(2, 64, 1), "q4_0"), threads=0),
+     "threads is 0, less than 1"),
+    (lambda: qb.Quantized("q4_0", (2, 64), np.zeros((2, 35), np.uint8)),
+     r"values are \(2, 35\), not \(2, 36\)"),
+    (lambda: qb.Quantized("s8", (2, 64), np.zeros((2, 64), np.uint8)), "s8 needs scales"),
+])
+def test_refusals(call, says):
+    with pytest.raises(ValueError, match=says):
+        call()
