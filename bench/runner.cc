@@ -248,7 +248,6 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     const bool by_nmse = error.mismatches > 0;
     counters["mismatches"] = 0;
     if (by_nmse) counters["differing"] = double(error.mismatches);
-    if (error.max_ulp) counters["max_ulp"] = *error.max_ulp;
     if (error.nmse) counters["nmse"] = *error.nmse;
     if (error.weights_nmse) counters["weights_nmse"] = *error.weights_nmse;
     if (error.of_bound && !by_nmse) counters["of_bound"] = *error.of_bound;

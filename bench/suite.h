@@ -25,9 +25,8 @@ enum class Verify { full, quick, off };
 
 /// Difference from the oracle on the inputs that are timed.
 struct Error {
-  std::size_t mismatches = 0;     ///< elements outside the contract (bit-exact ops: that differ)
-  std::optional<double> max_ulp;  ///< matmul: largest error over its contract bound is `of_bound`
-  std::optional<double> nmse;     ///< normalised mean squared error against the exact product
+  std::size_t mismatches = 0;  ///< elements outside the contract (bit-exact ops: that differ)
+  std::optional<double> nmse;  ///< normalised mean squared error against the exact product
   /// What quantizing the weights lost: the mean squared difference to the weights they were made
   /// from, normalised by these.
   std::optional<double> weights_nmse;
