@@ -134,6 +134,7 @@ struct Case {
   const Variant* variant = nullptr;
   std::string shape;  ///< "n:65536", "m:1/n:4096/k:4096", "m:1/n:4096/k:4096/cold"
   int threads = 1;
+  Rows rows = Rows::any;  ///< of a product
   Work work;
   std::function<std::unique_ptr<Instance>(const Setup&)> make;
 
@@ -141,6 +142,8 @@ struct Case {
   std::string name() const;
   /// What rows that can replace each other share: op/format/shape[/threads:T].
   std::string key() const;
+  /// Whether a user's call of this operation on this shape runs the variant. Packing is none.
+  bool is_dispatched_to() const;
   /// The instruction sets whose limits judge the row: those the variant needs, or for a peer all
   /// there are, since it looks at the CPU itself.
   FeatureSet judged_by() const;
