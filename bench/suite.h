@@ -79,9 +79,9 @@ class ProblemCache {
     return std::static_pointer_cast<T>(problem_);
   }
 
-  /// What all variants of the last problem write to, one after the other, so that none is favoured
-  /// by where it lies (some places in L1 cost 20 to 40 % in time). Wiped: nothing is left there
-  /// that another variant wrote.
+  /// The output array that all variants of the last problem share. Sharing keeps the comparison
+  /// fair, since some addresses cost 20 to 40 % of the time in L1. It is wiped before it is handed
+  /// out, so that no variant finds the result of another.
   template <class T>
   std::shared_ptr<Array<T>> output(std::size_t count) {
     if (!output_) output_ = std::make_shared<Array<T>>(count);
@@ -90,8 +90,8 @@ class ProblemCache {
     return output;
   }
 
-  /// What several problems have in common, `bytes` large. Up to kShared bytes of such are kept;
-  /// what was asked for longest ago goes first.
+  /// Data of `bytes` bytes that several problems share. The least recently used is dropped when
+  /// more than kShared bytes are kept.
   template <class T, class Make>
   std::shared_ptr<T> share(const std::string& key, std::size_t bytes, Make make) {
     auto found =
@@ -166,10 +166,11 @@ struct Plan {
 
 using Suite = std::vector<Case>;
 
-/// Takes out the rows that tell least, for a run that has little time: compilers' and portable
-/// vector code for weaker instruction sets than the strongest here, and for groups of 128, which
-/// cost them what groups of 32 do; and repacking by variants that are not dispatched to. Scalar
-/// code, hand-written variants and peers stay.
+/// Removes the rows that tell least, for a quick run:
+///   - autovec and xsimd variants of other instruction sets than the strongest that runs here;
+///   - autovec and xsimd variants on groups of 128, which cost them as much as groups of 32;
+///   - repacking by variants that are not dispatched to.
+/// Scalar code, hand-written variants and peers stay.
 void leave_out_redundant(Suite& suite);
 
 // One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last
