@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absmax/absmax.h"
+#include "catalog.h"
 #include "convert/convert.h"
 #include "formats/format.h"
 #include "matmul/matmul.h"
@@ -96,11 +97,12 @@ std::vector<std::tuple<std::string, std::string, std::string, std::string>> vari
 class Packed {
  public:
   Packed(const std::string& format, BytesIn values, BytesIn scales, std::size_t n, std::size_t k,
-         std::size_t group, const std::string& arithmetic, const std::string& variant, int threads)
+         std::size_t group, const std::string& arithmetic, const std::string& variant, int threads,
+         std::size_t expected_m)
       : values_(std::move(values)),
         scales_(std::move(scales)),
         weights_(qb::matmul::view(format_of(format), bytes(values_), bytes(scales_), n, k, group),
-                 arithmetic_of(arithmetic), variant, threads) {}
+                 arithmetic_of(arithmetic), variant, threads, expected_m) {}
 
   void run(F32In x, std::size_t m, F32Out y, int threads) {
     const std::lock_guard lock(running_);  // the workspace is shared
@@ -202,7 +204,7 @@ NB_MODULE(_core, m) {
       ReleaseLock());
   nb::class_<Packed>(m, "Packed")
       .def(nb::init<const std::string&, BytesIn, BytesIn, std::size_t, std::size_t, std::size_t,
-                    const std::string&, const std::string&, int>(),
+                    const std::string&, const std::string&, int, std::size_t>(),
            ReleaseLock())
       .def("run", &Packed::run, ReleaseLock())
       .def("run_f16", &Packed::run_f16, ReleaseLock())

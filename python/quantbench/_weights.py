@@ -120,9 +120,10 @@ def dequantize(q: Quantized) -> NDArray[np.float32]:
 class Packed:
     """Weights repacked for one variant of a product, made by pack()."""
 
-    def __init__(self, weights: Quantized, arithmetic: str, variant: str, threads: int) -> None:
+    def __init__(self, weights: Quantized, arithmetic: str, variant: str, threads: int,
+                 expected_m: int) -> None:
         self._core = _core.Packed(weights.format, *weights._arguments(), arithmetic, variant,
-                                  count("threads", threads, 1))
+                                  count("threads", threads, 1), count("expected_m", expected_m))
         self.weights = weights
         self.arithmetic = arithmetic
 
@@ -154,17 +155,20 @@ class Packed:
         return result
 
 
-def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int = 1) -> Packed:
+def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int = 1,
+         expected_m: int = 1) -> Packed:
     """q made ready for products: under "a32" (float32), "a8" (activations quantized to int8),
     "abf16" (both factors rounded to bfloat16, float32 sums) or, for f16 weights, "f16".
 
-    For the best variant of this CPU unless one is named. Raises ValueError if there is no such
+    For the best variant of this CPU, for products of `expected_m` rows, unless one is named: it
+    takes any number of rows all the same. Raises ValueError if there is no such
     arithmetic, product or variant, or if it can't run here.
     """
-    return Packed(q, arithmetic, variant, threads)
+    return Packed(q, arithmetic, variant, threads, expected_m)
 
 
 def matmul(x: ArrayLike, q: Quantized, arithmetic: str = "a8", variant: str = "",
            threads: int = 1) -> NDArray[Any]:
-    """pack(q, arithmetic, variant, threads).matmul(x, threads): for weights that are used once."""
-    return pack(q, arithmetic, variant, threads).matmul(x, threads)
+    """Packs q for as many rows as x has, and multiplies: for weights that are used once."""
+    rows = np.size(x) // max(q.shape[1], 1)
+    return pack(q, arithmetic, variant, threads, rows).matmul(x, threads)
