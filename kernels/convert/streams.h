@@ -7,14 +7,14 @@
 
 #include <cstddef>
 
+#include "core/budgets.h"
 #include "core/turns.h"
 
 namespace qb::convert {
 namespace {
 
 constexpr std::size_t kLine = 64;
-/// Bytes read and written, at the most, as far as L2.
-constexpr std::size_t kNear = 768 * 1024;
+constexpr std::size_t kNear = X86Budget::kNear;
 
 /// A multiple of kBlock elements of an output too large for the caches; y at a cache line. Where
 /// reading dominates in two places in turn; where writing does one is best.

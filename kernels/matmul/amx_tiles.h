@@ -22,6 +22,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "core/stream.h"
 #include "matmul/rows_avx512.h"
 
@@ -35,7 +36,7 @@ constexpr size_t kStrip = 16;   // outputs of a tile
 constexpr size_t kPanel = 32;   // outputs
 constexpr size_t kDepth = 8;    // steps in a block
 constexpr size_t kBlockRows = 256;
-constexpr size_t kActivationBytes = 1024 * 1024;  // that are to stay in L2
+constexpr size_t kActivationBytes = AmxBudget::kActivationsInL2;
 
 // --- Tile registers ----------------------------------------------------------------------------
 

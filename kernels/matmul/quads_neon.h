@@ -13,6 +13,7 @@
 
 #include <arm_neon.h>
 
+#include "core/budgets.h"
 #include "core/unroll.h"
 #include "matmul/a8/activations.h"
 #include "matmul/source.h"
@@ -23,10 +24,10 @@ namespace {
 using std::size_t;
 using Byte = std::uint8_t;  // std::byte's operators are functions, which would be shared weakly
 
-constexpr size_t kQuad = 4;      // outputs, or rows, side by side
-constexpr size_t kPanel = 8;     // outputs
-constexpr size_t kStep = 16;     // outputs that few rows take at a time
-constexpr size_t kAhead = 1024;  // bytes that few rows prefetch ahead
+constexpr size_t kQuad = 4;   // outputs, or rows, side by side
+constexpr size_t kPanel = 8;  // outputs
+constexpr size_t kStep = 16;  // outputs that few rows take at a time
+constexpr size_t kAhead = NeonBudget::kAhead;
 
 constexpr size_t least(size_t a, size_t b) { return a < b ? a : b; }
 

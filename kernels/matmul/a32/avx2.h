@@ -9,6 +9,7 @@
 
 #include <immintrin.h>
 
+#include "core/budgets.h"
 #include "matmul/a32/panels.h"
 
 #if !defined(__AVX2__) || !defined(__FMA__) || !defined(__F16C__)
@@ -24,7 +25,7 @@ struct Avx2 {
   static constexpr size_t kRows = 6;
   static constexpr size_t kDepth = 256;
   static constexpr int kMostFew = 5;  // six rows leave too few registers to decode in
-  static constexpr size_t kStaysInL2 = 256 * 1024;
+  static constexpr size_t kStaysInL2 = Avx2Budget::kActivationsInL2;
   template <class C>
   static constexpr Few few(int rows) {
     // Three registers hold what 4-bit codes are decoded with.

@@ -15,6 +15,7 @@
 
 #include <immintrin.h>
 
+#include "core/budgets.h"
 #include "matmul/a32/panels.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
@@ -31,7 +32,7 @@ struct Avx512 {
   static constexpr size_t kRows = 12;
   static constexpr size_t kDepth = 128;
   static constexpr int kMostFew = 12;
-  static constexpr size_t kStaysInL2 = 512 * 1024;
+  static constexpr size_t kStaysInL2 = Avx512Budget::kActivationsInL2;
   /// Sixteen accumulators of whatever shape: memory and decoding bind few rows.
   template <class C>
   static constexpr Few few(int rows) {

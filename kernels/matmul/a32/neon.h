@@ -6,6 +6,7 @@
 
 #include <arm_neon.h>
 
+#include "core/budgets.h"
 #include "matmul/a32/panels.h"
 
 #if !defined(__aarch64__) || !defined(__ARM_NEON)
@@ -20,7 +21,7 @@ struct Neon {
   static constexpr size_t kLanes = 4;
   static constexpr size_t kRows = 8;
   static constexpr size_t kDepth = 256;
-  static constexpr size_t kStaysInL2 = 256 * 1024;
+  static constexpr size_t kStaysInL2 = NeonBudget::kActivationsInL2;
   /// In 32 registers several rows have room for turns, too.
   template <class C>
   static constexpr Few few(int rows) {

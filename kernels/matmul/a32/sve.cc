@@ -16,6 +16,7 @@
 //
 // SVE's types can't stand in arrays: sums are a pack of arguments, which with_zeros makes.
 #include "matmul/a32/sve.h"
+#include "core/budgets.h"
 
 namespace qb::matmul {
 namespace {
@@ -120,7 +121,8 @@ template <class C, class Out>
 void many(const Weights& w, const Byte* packed, const float* x, size_t m, size_t n0, size_t n1,
           Out* y) {
   const size_t v = width(), bytes = panel_bytes<C>(w.k, w.group), rows = rows_of(m);
-  const size_t outputs = workspace_of(m, 0, w.k, 0) <= kActivationsInL2 ? v : kBlockOutputs;
+  const size_t outputs =
+      workspace_of(m, 0, w.k, 0) <= SveBudget::kActivationsInL2 ? v : kBlockOutputs;
   alignas(64) float sums[kBlockRows * kBlockOutputs];
   alignas(64) float decoded[kDecoded / sizeof(float)];
   for (size_t m0 = 0; m0 < m; m0 += kBlockRows) {

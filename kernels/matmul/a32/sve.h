@@ -4,14 +4,14 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "core/sve.h"
 #include "matmul/a32/panels.h"
 
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kDecoded = 16 * 1024;           // bytes
-constexpr size_t kActivationsInL2 = 256 * 1024;  // bytes
+constexpr size_t kDecoded = SveBudget::kDecoded;
 static_assert(kBlockOutputs == 128);  // a panel of vectors of 2048 bits: others divide it
 
 inline svbool_t all() { return svptrue_b32(); }

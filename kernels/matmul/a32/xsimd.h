@@ -3,6 +3,7 @@
 // instruction's intrinsic stands in.
 #pragma once
 
+#include "core/budgets.h"
 #include "core/xsimd_half.h"
 #include "matmul/a32/panels.h"
 
@@ -16,7 +17,7 @@ struct Portable {
   static constexpr size_t kLanes = V::size;
   static constexpr size_t kRows = 6;
   static constexpr size_t kDepth = 256;
-  static constexpr size_t kStaysInL2 = 256 * 1024;
+  static constexpr size_t kStaysInL2 = XsimdBudget::kActivationsInL2;
   template <class C>
   static constexpr Few few(int rows) {
     return few_in_16<C>(rows);

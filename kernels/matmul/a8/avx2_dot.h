@@ -4,13 +4,14 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "matmul/a8/activations_x86.h"
 
 namespace qb::matmul {
 namespace {
 
-constexpr std::size_t kVector = 8;   // outputs in a vector
-constexpr std::size_t kAhead = 256;  // bytes that GEMV prefetches ahead
+constexpr std::size_t kVector = 8;  // outputs in a vector
+constexpr std::size_t kAhead = Avx2Budget::kInt8Ahead;
 
 inline __m256i broadcast(const void* p) {
   std::int32_t word;

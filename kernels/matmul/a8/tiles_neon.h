@@ -12,6 +12,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "matmul/a8/activations_neon.h"
 #include "matmul/quads_neon.h"
 
@@ -19,7 +20,7 @@ namespace qb::matmul {
 namespace {
 
 constexpr size_t kDepth = 1024 / kBlock;
-constexpr size_t kRowBytes = 256 * 1024;  // of activations, which stay in L2
+constexpr size_t kRowBytes = NeonBudget::kActivationsInL2;
 
 // --- Activations -------------------------------------------------------------------------------
 

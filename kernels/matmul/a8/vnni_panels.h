@@ -34,6 +34,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "matmul/a8/activations_x86.h"
 
 namespace qb::matmul {
@@ -43,9 +44,9 @@ using std::size_t;
 using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
-constexpr size_t kDepth = 64;      // blocks of K that tiles walk at a time; whole pairs of groups
-constexpr size_t kMostRows = 128;  // whose sums wait for the next piece of K,
-constexpr size_t kRowBytes = 640 * 1024;  // and which fit a second cache
+constexpr size_t kDepth = 64;  // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kMostRows = VnniBudget::kRows;
+constexpr size_t kRowBytes = VnniBudget::kActivationsInL2;
 
 /// To the first cache, or with locality 2 to the second.
 template <int locality = 3>

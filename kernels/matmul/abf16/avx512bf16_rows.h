@@ -4,6 +4,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "matmul/rows_avx512.h"
 
 namespace qb::matmul {
@@ -12,19 +13,14 @@ namespace {
 constexpr size_t kPanel = 16;      // outputs
 constexpr size_t kVector = 64;     // bytes
 constexpr size_t kUnit = 16 * 64;  // a block of K of a panel, bf16
-constexpr size_t kDecoded = 16;    // blocks of K that are decoded at a time: 16 KiB
-constexpr size_t kDepth = 128;     // that are read at a time of what is not decoded
-/// Bytes that a panel's weights are prefetched ahead. One row waits for memory or the third cache,
-/// and prefetching farther ahead costs bandwidth on a Zen 4; more rows leave time for it.
-constexpr size_t ahead(int rows) { return rows == 1 ? 256 : 1024; }
-/// The same for quads. With several rows, prefetch 8 KiB ahead into L2, since L1 has no room. While
-/// decoded weights are kept, prefetch the same part of the next quad.
-constexpr size_t in_quads(int rows) { return rows == 1 ? 256 : 8192; }
-/// Weights of fewer bytes are likely in cache, where an early prefetch costs more than it brings.
-constexpr size_t kFar = size_t{16} << 20;
 constexpr size_t kBlockRows = 192;
 constexpr size_t kBlockOutputs = 128;
-constexpr size_t kStaysInL2 = 512 * 1024;  // bytes of activations
+
+using Budget = Avx512Bf16Budget;
+constexpr size_t kDecoded = Budget::kDecoded, kDepth = Budget::kDepth, kFar = Budget::kFar;
+constexpr size_t kStaysInL2 = Budget::kActivationsInL2;
+constexpr size_t ahead(int rows) { return Budget::ahead(rows); }
+constexpr size_t in_quads(int rows) { return Budget::in_quads(rows); }
 
 constexpr size_t blocks_of(size_t k) { return quotient_up(k, kBlock); }
 

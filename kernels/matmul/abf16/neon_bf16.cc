@@ -12,6 +12,7 @@
 // what is flushed: the contract's floor.
 #include <arm_neon.h>
 
+#include "core/budgets.h"
 #include "matmul/quads_neon.h"
 
 #if !defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
@@ -25,7 +26,7 @@ constexpr size_t kHalf = 16;                      // of K: what a quad's 8 regis
 constexpr size_t kHalfBytes = kHalf * kQuad * 2;  // of a quad
 constexpr size_t kQuadBlock = kBlock / kHalf * kHalfBytes;
 constexpr size_t kDepth = 512 / kBlock;
-constexpr size_t kRowBytes = 1024 * 1024;  // of activations: enough to repay dequantizing
+constexpr size_t kRowBytes = NeonBudget::kBf16Activations;
 
 inline bfloat16x8_t load_bf16(const Byte* p) { return vreinterpretq_bf16_u8(vld1q_u8(p)); }
 
