@@ -44,6 +44,10 @@ struct Float16 {
 struct Bytes {
   static constexpr int bits = 8;
 };
+/// Bytes for 0 to 255.
+struct UnsignedBytes {
+  static constexpr int bits = 8;
+};
 /// 4 bits, 0 to 15, for the integers from -8 to 7.
 struct Nibbles {
   static constexpr int bits = 4;
@@ -79,7 +83,7 @@ inline constexpr std::int8_t kCount[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,
 /// 4 bits, 0 to 15, for just these. Who has no shorter way looks them up.
 using UnsignedNibbles = Table<kCount>;
 template <class Codes>
-constexpr bool kIsUnsigned = __is_same(Codes, UnsignedNibbles);
+constexpr bool kIsUnsigned = __is_same(Codes, UnsignedNibbles) || __is_same(Codes, UnsignedBytes);
 
 // --- Kinds of scales ---------------------------------------------------------------------------
 
@@ -88,6 +92,12 @@ struct None {};
 /// Both exact in f32, and so is a code times the scale: one FMA gives the weight.
 struct ScaleAndMinimum {
   float scale, minimum;
+};
+/// The same as products of two, d * scale and dmin * minimum, of which groups of a block of 256
+/// share the first.
+struct ScaleAndMinimumOf256 {
+  qb::f16 d, dmin;
+  std::uint8_t scale, minimum;
 };
 template <class Scale>
 constexpr bool kHasMinimum = false;
@@ -183,10 +193,15 @@ struct SuperBlocksQ4_K {
     constexpr std::size_t groups = kSuperBlock / kBlock;
     return static_cast<const BlockQ4_K*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
   }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+  static ScaleAndMinimumOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
     const BlockQ4_K& block = at(w, n, g);
     const SixBits bits = scale_and_minimum(block.packed_scales, g % (kSuperBlock / kBlock));
-    return {f16_to_f32(block.d) * float(bits.scale), f16_to_f32(block.dmin) * float(bits.minimum)};
+    return {block.d, block.dmin, static_cast<std::uint8_t>(bits.scale),
+            static_cast<std::uint8_t>(bits.minimum)};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const ScaleAndMinimumOf256 both = levels(w, n, g);
+    return {f16_to_f32(both.d) * float(both.scale), f16_to_f32(both.dmin) * float(both.minimum)};
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
@@ -220,24 +235,11 @@ constexpr bool kGathered = requires {
   F::gather;
 };
 
-#ifdef QB_EVERY_KIND
-constexpr bool kEveryKind = true;
-#else
-constexpr bool kEveryKind = false;  // not yet those whose codes are gathered
-#endif
-template <class F, class Product>
-constexpr Kernel product_of(Product product) {
-  if constexpr (kGathered<F> && !kEveryKind)
-    return {};
-  else
-    return product(F{});
-}
-
 /// product(source) of every format.
 template <class Product>
 constexpr Kernels every_format(Product product) {
   return {
-#define QB_FORMAT(name, ...) product_of<source::name>(product),
+#define QB_FORMAT(name, ...) product(source::name{}),
 #include "formats/formats.inc"
 #undef QB_FORMAT
   };

@@ -1,7 +1,6 @@
 // Matmul with f32 and with bf16 activations in plain C++: `scalar` (vectorisation off), `autovec`
 // and `autovec_avx2` (on). Runs on the canonical weights: a run of one output's weights is decoded
 // once into a buffer that stays in L1, and every row of x is multiplied with it.
-#define QB_EVERY_KIND
 #include "core/scalar_half.h"
 #include "core/unroll.h"
 #include "matmul/source.h"

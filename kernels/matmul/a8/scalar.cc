@@ -4,7 +4,6 @@
 // The inner loops are dot products of bytes over whole blocks of 32, which compilers know how to
 // widen (pmaddwd). Where bytes hold neighbours (s4), prepare() stores the activations of a block
 // evens first and odds behind them, so that no shuffle is needed.
-#define QB_EVERY_KIND
 #include "core/scalar_half.h"
 #include "core/unroll.h"
 #include "matmul/a8/activations.h"

@@ -8,7 +8,6 @@
 // codes of all lanes out in pairs; activations lie in the order of these pairs, and a pair of
 // them, broadcast, meets every output. Behind the codes of each group, or of all blocks, the
 // panel's scales as f32, and the minima of formats that have them.
-#define QB_EVERY_KIND
 #include "core/xsimd.h"
 #include "core/scalar_half.h"
 #include "core/unroll.h"
