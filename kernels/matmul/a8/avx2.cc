@@ -127,6 +127,7 @@ template <class L, int panels>
   __m256i sum[1][C];
   if constexpr (L::kMinimum) {
     const std::uint8_t* factors[panels];
+    QB_UNROLL for (int p = 0; p < panels; ++p) factors[p] = w[p];
     QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
     for (std::size_t b = 0; b < call.blocks; ++b, x += block_bytes, scale += 4, start += 4) {
       if (b % 8 == 0) QB_UNROLL for (int p = 0; p < panels; ++p) {

@@ -236,7 +236,15 @@ template <class V, class K, int R>
   QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
       piece.first ? V::zero_float()
                   : V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
+  const auto fetch_next = [&] {
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      prefetch<2>(next[p]);
+      next[p] += next_line;
+    }
+  };
   const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
+    if constexpr (unpacks)
+      for (size_t line = 0; line < bytes; line += kLine) fetch_next();
     QB_UNROLL for (int p = 0; p < panels; ++p) {
       header[p] = w[p];
       w[p] += bytes;
@@ -259,10 +267,7 @@ template <class V, class K, int R>
     QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
         V::zero();
     QB_UNROLL for (int j = 0; j < 8; ++j) {
-      QB_UNROLL for (int p = 0; p < panels; ++p) {
-        prefetch<2>(next[p]);
-        next[p] += next_line;
-      }
+      if constexpr (unpacks && second) fetch_next();
       Int v[kWide];
       QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
           V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
