@@ -22,8 +22,8 @@ namespace qb::bench {
 /// The scale of operations without one.
 struct NoScale {};
 
-/// Inputs x and what must come out: y, and a scale for each group if the operation makes scales. On
-/// the way back they go in.
+/// Inputs x and the expected outputs y. `scale` has a scale for each group: an expected output of
+/// quantizing (makes_scales), an input of dequantizing.
 template <class In, class Out, class S = NoScale>
 struct ArrayProblem {
   using X = In;
@@ -80,8 +80,8 @@ void compare(const char* name, const Array<T>& got, const Array<T>& want, Error&
   }
 }
 
-/// How far off the values are that differ, or the values that differing blocks stand for; none for
-/// codes, which say nothing without their scales.
+/// The normalised mean squared error of values, or of the values that blocks decode to. None for
+/// codes, which mean nothing without their scales.
 template <class T>
 std::optional<double> nmse(const Array<T>& got, const Array<T>& want) {
   double square_error = 0, square = 0;

@@ -22,14 +22,13 @@ class Bandwidth {
   /// The pattern whose share of writes is nearest to that of `pass`.
   Pattern nearest(const Pass& pass) const;
 
-  /// Bytes per second, read and written together, of the fastest loop over a working set of that
-  /// many bytes, dealt out to the threads. Every loop is tried at the first question about a
-  /// pattern, a size (within a factor of two) and a number of threads, or if `search` is true;
-  /// later on only the best few.
+  /// Bytes per second, read and written together, of the fastest loop. The working set is divided
+  /// among the threads. The first call for a pattern, a size class (a factor of two) and a number
+  /// of threads tries every loop, as does a call with `search`; later calls try only the best few.
   double measure(const Pattern& pattern, std::size_t working_set, int threads, bool search);
 
-  /// The same on one thread by a loop that is good on every CPU, read three times: for sets so
-  /// large that trying all loops takes seconds.
+  /// The same on one thread, by one loop that is good on every CPU, over the set three times. For
+  /// sets so large that trying all loops takes seconds.
   double glance(const Pattern& pattern, std::size_t working_set);
 
  private:

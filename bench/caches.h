@@ -23,19 +23,19 @@ struct LatencyPoint {
 /// The levels that a curve of growing working sets shows; never empty.
 std::vector<CacheLevel> cache_levels(std::span<const LatencyPoint> curve);
 
-/// Finds the cache levels by the latency of a random pointer chase over growing working sets: what
-/// this process is given of them, which in a virtual machine can be far less than sysfs tells.
-/// Never empty.
+/// Finds the cache levels by the latency of a random pointer chase over growing working sets. That
+/// is the share of each cache that this process gets; in a virtual machine it can be far less than
+/// sysfs reports. Never empty.
 std::vector<CacheLevel> measure_caches();
 
-/// Bytes a second that are read of a working set.
+/// How fast a working set is read, in bytes per second.
 struct ReadPoint {
   std::size_t bytes;
   double rate;
 };
 
-/// The smallest of the growing working sets from which on all are read as fast as the last one,
-/// within 15 %; 0 if that is the last one alone, since nothing confirms it.
+/// The smallest working set from which on all larger ones are read as fast as the last, within 15
+/// %. 0 if only the last one qualifies, since no other set confirms it.
 std::size_t memory_from(std::span<const ReadPoint> curve);
 
 /// The working sets to read, smallest first: from twice the measured caches, by doubling, to four
@@ -46,8 +46,8 @@ std::vector<std::size_t> sets_to_read(std::size_t measured, std::size_t reported
 /// to several times the largest cache that the system reports; 0 if memory is too small to tell.
 std::size_t measure_memory_from(const std::vector<CacheLevel>& caches);
 
-/// What serves a working set: "L1", "L2", ..., "memory", or between the last measured cache and
-/// memory_from "L3/memory".
+/// The level that serves a working set: "L1", "L2", ..., "memory"; "L3/memory" for sizes between
+/// the last measured cache and memory_from.
 std::string served_by(std::size_t working_set, std::span<const CacheLevel> caches,
                       std::size_t memory_from);
 

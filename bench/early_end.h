@@ -1,4 +1,4 @@
-// What is still done where a library ends the program, as libgomp does if it can't make a thread.
+// Last actions of a program that a library ends. libgomp calls exit() if it can't make a thread.
 #pragma once
 
 #include <functional>
@@ -6,9 +6,9 @@
 
 namespace qb::bench {
 
-/// While it lives, an exit() from elsewhere or an exception that nobody catches first calls
-/// `last_words` with the reason, and then ends the program with kIncomplete: exit status 1, which
-/// libraries use, means a wrong kernel here.
+/// While an EarlyEnd lives, an exit() from elsewhere and an uncaught exception call `last_words`
+/// with the reason. The program then ends with kIncomplete instead of the library's exit status 1,
+/// which stands for a wrong kernel here.
 class EarlyEnd {
  public:
   using LastWords = std::function<void(const std::string& why)>;

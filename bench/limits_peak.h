@@ -15,7 +15,7 @@ namespace {
 /// Of NEON's peaks: four pipes of four cycles' latency.
 [[maybe_unused]] constexpr int kNeonChains = 16;
 
-/// The compiler no longer knows what x holds: no product of it can be moved out of a loop.
+/// Hides the value of x from the compiler, which then can't move products of x out of a loop.
 template <class X>
 [[maybe_unused]] inline __attribute__((always_inline)) void hide(X& x) {
   __asm__ volatile("" : "+" QB_VECTOR_REGISTER(x));

@@ -51,10 +51,10 @@ void in_order(const void* src, void* dst, std::size_t steps, std::size_t repeats
   if constexpr (kStore == Store::non_temporal) fence();
 }
 
-/// At kPlaces places of the arrays in turn, kTurn bytes of the wider side (source or destination)
-/// each time, the source prefetched kAhead bytes ahead (0: not at all). The places are not whole
-/// pages apart, or all would fall into one set of the first-level cache; what that leaves is done
-/// in order.
+/// kPlaces places of the arrays take turns; a turn moves kTurn bytes of the wider side (source or
+/// destination). The source is prefetched kAhead bytes ahead (0: not at all). The distance between
+/// places is no multiple of a page, since they would share one set of L1. The rest of the arrays is
+/// done in order.
 template <int R, int W, Store kStore, int kPlaces, std::size_t kTurn, std::size_t kAhead>
 void in_turns(const void* src, void* dst, std::size_t steps, std::size_t repeats) {
   constexpr int kTogether = 4;  // steps between prefetches
@@ -87,10 +87,10 @@ void in_turns(const void* src, void* dst, std::size_t steps, std::size_t repeats
   if constexpr (kStore == Store::non_temporal) fence();
 }
 
-/// Patterns that write. Non-temporal stores win beyond the caches of today's CPUs: by 1.1 to 1.3
-/// times more if several places take turns (4 of 128 bytes for one read per write, 2 or 8 for more
-/// reads; Xeon 4th and 5th generation), and of Zen 4 with the source prefetched. In the second
-/// cache turns of whole pages are the best by a few percent.
+/// Patterns that write. Beyond the caches non-temporal stores win. On a Xeon of the 4th or 5th
+/// generation turns make them another 1.1 to 1.3 times as fast: of 128 bytes at 4 places for one
+/// read per write, at 2 or 8 places for more reads. On a Zen 4 prefetching the source helps. In L2
+/// turns of whole pages are the best by a few percent.
 template <int R, int W>
 constexpr StreamLoop writing() {
   constexpr Store kNt = Store::non_temporal, kOrdinary = Store::ordinary;

@@ -5,35 +5,35 @@
 #include <set>
 #include <string>
 
+#include "catalog.h"
 #include "core/printable.h"
-#include "core/tuning.h"
-#include "core/variant.h"
 #include "peers/peers.h"
 
 namespace qb::bench {
 namespace {
 
-/// The dispatcher's rule: what QB_TUNING prefers, otherwise the last row that runs.
-std::map<std::string_view, const Variant*> dispatched_to() {
-  std::map<std::string_view, const Variant*> dispatched;
-  for (const Variant* v : all_variants())
-    if (v->refusal().empty() &&
-        !(dispatched.count(v->op) && dispatched[v->op]->name == tuning::preferred(v->op)))
-      dispatched[v->op] = v;
-  return dispatched;
+/// "runs", and for what the variant is dispatched to: everything, or some classes of rows.
+std::string standing(const Variant& v) {
+  std::string classes;
+  std::size_t dispatched_for = 0;
+  const std::span<const Rows> all = row_classes(v.op);
+  for (const Rows rows : all)
+    if (dispatched(v.op, rows) == &v) {
+      ++dispatched_for;
+      classes += (classes.empty() ? "" : ", ") + std::string(rows_name(rows));
+    }
+  if (dispatched_for == 0) return "runs";
+  return "runs, dispatched to" + (dispatched_for == all.size() ? "" : " for rows: " + classes);
 }
 
 void print_variants(bool all) {
-  const auto dispatched = dispatched_to();
   std::printf("%-24s %-14s %-34s %s\n", "operation", "variant", "needs", "here");
   for (const Variant* v : all_variants()) {
     const std::string why = v->refusal();
     if (!all && !why.empty()) continue;
     const std::string needs =
         v->needs.empty() ? std::string(arch_name(v->arch)) : v->needs.to_string();
-    const std::string here = !why.empty()                ? "no: " + printable(why)
-                             : dispatched.at(v->op) == v ? "runs, dispatched to"
-                                                         : "runs";
+    const std::string here = why.empty() ? standing(*v) : "no: " + printable(why);
     std::printf("%-24s %-14s %-34s %s\n", std::string(v->op).c_str(), std::string(v->name).c_str(),
                 needs.c_str(), here.c_str());
   }

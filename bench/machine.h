@@ -14,13 +14,13 @@ std::map<std::string, std::string> machine_context();
 /// True under qemu's user-mode emulation, where timings mean nothing. QB_EMULATED=1 says so too.
 bool emulated();
 
-/// Throws std::runtime_error if `bytes` are more than the process can have at all: than what it has
-/// and the machine has left. Linux would hand them out, and kill the process when they are touched.
+/// Throws std::runtime_error if `bytes` exceed the memory that the process already has plus what
+/// the machine has left. Linux would grant more, and kill the process when it touches the pages.
 void require_memory(std::size_t bytes);
 
-/// Zeroes the upper halves of the vector registers of so many OpenMP threads, the calling one among
-/// them, as every function may expect them: FBGEMM and ggml leave something there, and SSE code
-/// that follows then waits for what it doesn't use, a Zen 4 three times as long.
+/// Zeroes the upper halves of the vector registers (vzeroupper) on `threads` OpenMP threads, the
+/// calling one included. The ABI requires it of every function, but FBGEMM and ggml leave values
+/// there. SSE code that follows then depends on them: on a Zen 4 it takes three times as long.
 void clear_upper_halves(int threads);
 
 }  // namespace qb::bench

@@ -418,6 +418,7 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         c.shape = "m:" + std::to_string(s.m) + "/n:" + std::to_string(s.n) +
                   "/k:" + std::to_string(s.k) + (s.cold ? "/cold" : "");
         c.threads = threads;
+        c.rows = rows_of(s.m);
         const std::size_t weights = weight_bytes(f, *v, s.n, s.k);
         const std::size_t in = s.m * s.k * sizeof(T), out = s.m * s.n * sizeof(T);
         c.work.items = double(s.m) * double(s.n);

@@ -6,6 +6,7 @@
 #include <map>
 #include <stdexcept>
 
+#include "catalog.h"
 #include "core/printable.h"
 #include "core/read_file.h"
 #include "machine.h"
@@ -30,6 +31,32 @@ std::vector<Run> finite(std::vector<Run> runs) {
     if (!std::isfinite(run.cpu_accumulated_time)) run.cpu_accumulated_time = 0;
   }
   return runs;
+}
+
+/// Of each op/format the variant that is dispatched to, of products that of each class of rows:
+/// {"absmax/f32": "avx2", "matmul/a8.s8": {"one": "avx2", "few": "avx2", "many": "avx2"}}. Packing
+/// is not dispatched.
+Json dispatched_variants(const std::map<std::string, std::string>& operations) {
+  Json named = Json::object();
+  for (const auto& [name, symbol] : operations) {
+    if (name.starts_with("repack/")) continue;
+    for (const Rows rows : row_classes(symbol)) {
+      const Variant* const v = dispatched(symbol, rows);
+      if (!v) continue;
+      if (rows == Rows::any)
+        named[name] = v->name;
+      else
+        named[name][std::string(rows_name(rows))] = v->name;
+    }
+  }
+  return named;
+}
+
+/// The least m of each class of rows.
+Json row_classes_begin() {
+  Json begin = Json::object();
+  for (const Rows rows : kRowClasses) begin[std::string(rows_name(rows))] = first_of(rows);
+  return begin;
 }
 
 /// Quoted where RFC 4180 wants it.
@@ -169,7 +196,10 @@ std::string Results::json_text(bool aggregates_only, bool complete) const {
   context["caches_measured"] = caches_text(runner_.caches());
   context["memory_from_bytes"] = runner_.memory_from();
   context["limits"] = runner_.limits().describe();
-  context["operations"] = runner_.operations();
+  const auto operations = runner_.operations();
+  context["operations"] = operations;
+  context["dispatched"] = dispatched_variants(operations);
+  context["row_classes"] = row_classes_begin();
   document["benchmarks"] = rows(aggregates_only);
   // Names that are not UTF-8 must not cost the results.
   return document.dump(1, ' ', false, Json::error_handler_t::replace) + '\n';

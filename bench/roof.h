@@ -12,25 +12,25 @@
 
 namespace qb::bench {
 
-/// Measures on demand and remembers for a few seconds: clocks drift, so a limit must be near in
-/// time to the row that it judges.
+/// Measures a limit when it is asked for and keeps it for a few seconds. The clock drifts, so that
+/// a row must be judged by a limit from about the same time.
 class Limits {
  public:
-  /// Seconds that `work` must take at the least on `threads` threads with the instructions in
-  /// `needs`: the larger of its passes at the bandwidth measured at its working set, and its
-  /// operations at the measured peak.
+  /// The least time in seconds that `work` takes on `threads` threads with the instruction sets in
+  /// `needs`. It is the larger of two times: of its passes over memory at the bandwidth measured
+  /// for its working set, and of its operations at the measured peak.
   double seconds(const Work& work, FeatureSet needs, int threads);
 
   /// Bytes per second, read and written together, of the pattern nearest to `pass` over a working
   /// set of that many bytes: the best of all loops.
   double bandwidth(const Pass& pass, std::size_t working_set, int threads);
 
-  /// Operations per second of the arithmetic unit, in the strongest of the instruction sets that
-  /// `needs` contains and that have it; of f32 where none of them has bf16.
+  /// Operations per second of an arithmetic unit, measured with the strongest instruction set in
+  /// `needs` that has such a unit. If none has bf16, the peak of f32 is returned for it.
   double peak(Peak unit, FeatureSet needs, int threads);
 
-  /// Makes the next question measure anew what the last one was answered by, every loop, and keep
-  /// the better of the two answers: for a row that came out faster than its limit.
+  /// For a row that was faster than its limit. Marks the limits that the last seconds() used: the
+  /// next question for them measures again, with every loop, and the larger rate counts.
   void doubt();
 
   /// One line per limit measured so far, for the results' context.
@@ -45,12 +45,12 @@ class Limits {
   double recall(const std::string& label, Measure measure);
   Bandwidth bandwidth_;
   std::map<std::string, Entry> known_;
-  std::vector<std::string> asked_;  ///< what the last seconds() was answered by
+  std::vector<std::string> asked_;  ///< labels of the limits that the last seconds() used
 };
 
 /// The core's real clock in GHz, from a chain of dependent integer multiplications (3 cycles each
-/// on every x86-64 core since 2006); 0 on other architectures. Turbo makes it drift: a row carries
-/// it.
+/// on every x86-64 core since 2006); 0 on other architectures. Turbo changes it from row to row, so
+/// every row records it.
 double clock_ghz();
 
 }  // namespace qb::bench

@@ -58,8 +58,10 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches,
       plan.every_group = true;
       for (std::size_t n = Ki; n <= 64 * Mi || (n <= 256 * Mi && n * 2 < 4 * memory_from); n *= 4)
         plan.sizes.push_back(n);
-      plan.matmul = {{12, 512, 512},    {12, 4096, 512},   {1, 4096, 4096},  {32, 4096, 4096},
-                     {128, 4096, 4096}, {512, 4096, 4096}, {1, 4096, 11008}, {1, 4096, 4096, true}};
+      // Of each class of rows (core/rows.h) one at least, for quantbench-choose.
+      plan.matmul = {{12, 512, 512},    {12, 4096, 512},  {1, 4096, 4096},
+                     {2, 4096, 4096},   {32, 4096, 4096}, {128, 4096, 4096},
+                     {512, 4096, 4096}, {1, 4096, 11008}, {1, 4096, 4096, true}};
       break;
   }
   return plan;
@@ -248,13 +250,15 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     const bool by_nmse = error.mismatches > 0;
     counters["mismatches"] = 0;
     if (by_nmse) counters["differing"] = double(error.mismatches);
-    if (error.max_ulp) counters["max_ulp"] = *error.max_ulp;
     if (error.nmse) counters["nmse"] = *error.nmse;
     if (error.weights_nmse) counters["weights_nmse"] = *error.weights_nmse;
     if (error.of_bound && !by_nmse) counters["of_bound"] = *error.of_bound;
   }
   std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");
   if (const peers::Peer* peer = peers::as_peer(c.variant)) label += "; " + printable(peer->note);
+  if (c.is_dispatched_to())
+    label += "; dispatched to" +
+             (c.rows == Rows::any ? "" : " for rows: " + std::string(rows_name(c.rows)));
   if (emulated()) {
     state.SetLabel(label + " emulated: no timing claim");
     return;

@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
+#include <set>
 
-#include "core/tuning.h"
+#include "catalog.h"
 #include "peers/peers.h"
 
 namespace qb::bench {
@@ -21,37 +21,42 @@ std::string portable_family(std::string_view variant) {
   return {};
 }
 
-using Best = std::map<std::pair<std::string_view, std::string>, const Variant*>;
+/// The variants of an operation that tell most.
+struct Telling {
+  std::set<const Variant*> dispatched;              ///< for some class of rows
+  std::map<std::string, const Variant*> strongest;  ///< of each portable family
+};
+using TellingOf = std::map<std::string_view, Telling>;
 
-/// Of each operation the variant that is dispatched to, under "", and the strongest of each
-/// portable family.
-Best best_variants(const Suite& suite) {
-  Best best;
+TellingOf telling_variants(const Suite& suite) {
+  TellingOf found;
   for (const Case& c : suite) {
     const Variant* v = c.variant;
     if (peers::as_peer(v) || !v->refusal().empty()) continue;
-    best[{v->op, portable_family(v->name)}] = v;
-    const Variant*& dispatched = best[{v->op, ""}];
-    if (!dispatched || dispatched->name != tuning::preferred(v->op)) dispatched = v;
+    Telling& of_op = found[v->op];
+    of_op.strongest[portable_family(v->name)] = v;
+    if (of_op.dispatched.empty())
+      for (const Rows rows : row_classes(v->op)) of_op.dispatched.insert(dispatched(v->op, rows));
   }
-  return best;
+  return found;
 }
 
-bool tells_nothing_new(const Case& c, const Best& best) {
+bool tells_nothing_new(const Case& c, const TellingOf& telling) {
   const Variant* v = c.variant;
   if (peers::as_peer(v) || !v->refusal().empty()) return false;
-  if (c.op == "repack") return v->name != "scalar" && v != best.at({v->op, ""});
+  const Telling& of_op = telling.at(v->op);
+  if (c.op == "repack") return v->name != "scalar" && !of_op.dispatched.count(v);
   const std::string family = portable_family(v->name);
   if (family.empty()) return false;
   const bool larger_group = c.format.find(".g128") != c.format.npos;
-  return larger_group || v != best.at({v->op, family});
+  return larger_group || v != of_op.strongest.at(family);
 }
 
 }  // namespace
 
 void leave_out_redundant(Suite& suite) {
-  const Best best = best_variants(suite);
-  std::erase_if(suite, [&](const Case& c) { return tells_nothing_new(c, best); });
+  const TellingOf telling = telling_variants(suite);
+  std::erase_if(suite, [&](const Case& c) { return tells_nothing_new(c, telling); });
 }
 
 std::string Case::name() const {
@@ -59,6 +64,10 @@ std::string Case::name() const {
 }
 
 std::string Case::key() const { return with_threads(op + "/" + format + "/" + shape, threads); }
+
+bool Case::is_dispatched_to() const {
+  return op != "repack" && dispatched(variant->op, rows) == variant;
+}
 
 FeatureSet Case::judged_by() const {
   return peers::as_peer(variant) ? isa::detected() : variant->needs;

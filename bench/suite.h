@@ -25,9 +25,8 @@ enum class Verify { full, quick, off };
 
 /// Difference from the oracle on the inputs that are timed.
 struct Error {
-  std::size_t mismatches = 0;     ///< elements outside the contract (bit-exact ops: that differ)
-  std::optional<double> max_ulp;  ///< matmul: largest error over its contract bound is `of_bound`
-  std::optional<double> nmse;     ///< normalised mean squared error against the exact product
+  std::size_t mismatches = 0;  ///< elements outside the contract (bit-exact ops: that differ)
+  std::optional<double> nmse;  ///< normalised mean squared error against the exact product
   /// What quantizing the weights lost: the mean squared difference to the weights they were made
   /// from, normalised by these.
   std::optional<double> weights_nmse;
@@ -80,9 +79,9 @@ class ProblemCache {
     return std::static_pointer_cast<T>(problem_);
   }
 
-  /// What all variants of the last problem write to, one after the other, so that none is favoured
-  /// by where it lies (some places in L1 cost 20 to 40 % in time). Wiped: nothing is left there
-  /// that another variant wrote.
+  /// The output array that all variants of the last problem share. Sharing keeps the comparison
+  /// fair, since some addresses cost 20 to 40 % of the time in L1. It is wiped before it is handed
+  /// out, so that no variant finds the result of another.
   template <class T>
   std::shared_ptr<Array<T>> output(std::size_t count) {
     if (!output_) output_ = std::make_shared<Array<T>>(count);
@@ -91,8 +90,8 @@ class ProblemCache {
     return output;
   }
 
-  /// What several problems have in common, `bytes` large. Up to kShared bytes of such are kept;
-  /// what was asked for longest ago goes first.
+  /// Data of `bytes` bytes that several problems share. The least recently used is dropped when
+  /// more than kShared bytes are kept.
   template <class T, class Make>
   std::shared_ptr<T> share(const std::string& key, std::size_t bytes, Make make) {
     auto found =
@@ -135,6 +134,7 @@ struct Case {
   const Variant* variant = nullptr;
   std::string shape;  ///< "n:65536", "m:1/n:4096/k:4096", "m:1/n:4096/k:4096/cold"
   int threads = 1;
+  Rows rows = Rows::any;  ///< of a product
   Work work;
   std::function<std::unique_ptr<Instance>(const Setup&)> make;
 
@@ -142,6 +142,8 @@ struct Case {
   std::string name() const;
   /// What rows that can replace each other share: op/format/shape[/threads:T].
   std::string key() const;
+  /// Whether a user's call of this operation on this shape runs the variant. Packing is none.
+  bool is_dispatched_to() const;
   /// The instruction sets whose limits judge the row: those the variant needs, or for a peer all
   /// there are, since it looks at the CPU itself.
   FeatureSet judged_by() const;
@@ -164,10 +166,11 @@ struct Plan {
 
 using Suite = std::vector<Case>;
 
-/// Takes out the rows that tell least, for a run that has little time: compilers' and portable
-/// vector code for weaker instruction sets than the strongest here, and for groups of 128, which
-/// cost them what groups of 32 do; and repacking by variants that are not dispatched to. Scalar
-/// code, hand-written variants and peers stay.
+/// Removes the rows that tell least, for a quick run:
+///   - autovec and xsimd variants of other instruction sets than the strongest that runs here;
+///   - autovec and xsimd variants on groups of 128, which cost them as much as groups of 32;
+///   - repacking by variants that are not dispatched to.
+/// Scalar code, hand-written variants and peers stay.
 void leave_out_redundant(Suite& suite);
 
 // One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last

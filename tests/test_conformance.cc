@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absmax/absmax.h"
+#include "catalog.h"
 #include "fault.h"
 #include "support/guarded.h"
 

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "absmax/absmax.h"
+#include "catalog.h"
 #include "core/variant.h"
 
 namespace {

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "catalog.h"
 #include "peers/peers.h"
 #include "rival.h"
 

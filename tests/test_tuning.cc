@@ -1,5 +1,5 @@
 // QB_TUNING is read once per process, so each test decides in a child of its own (EXPECT_EXIT).
-#include "core/tuning.h"
+#include "tuning.h"
 
 #include <gtest/gtest.h>
 
@@ -10,29 +10,39 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "absmax/absmax.h"
+#include "catalog.h"
 #include "core/isa.h"
+#include "matmul/matmul.h"
 
 namespace {
 
 /// What quantbench-choose writes for this machine, preferring a variant that is never the default.
 nlohmann::json good() {
   return {
-      {"quantbench_tuning", 1},
+      {"quantbench_tuning", 2},
       {"cpu", {{"name", qb::isa::cpu_name()}, {"isa_detected", qb::isa::detected().to_string()}}},
+      {"row_classes", {{"one", 1}, {"few", 2}, {"many", 4}}},
       {"variants", {{"absmax_f32", "scalar"}}}};
 }
 
-/// In a child: writes `text` to a file, points QB_TUNING at it, and exits with 0 if absmax_f32 goes
-/// to `expected`, otherwise with 1. The child's standard error carries the refusal, if any.
-[[noreturn]] void dispatch_with(const std::string& text, const std::string& expected) {
+/// In a child: writes `text` to a file, points QB_TUNING at it, and exits with 0 if `holds` does,
+/// otherwise with 1. The child's standard error carries the refusal, if any.
+template <class Holds>
+[[noreturn]] void with_tuning(const std::string& text, Holds holds) {
   const std::string path = testing::TempDir() + "tuning_" + std::to_string(getpid()) + ".json";
   std::ofstream(path) << text;
   setenv("QB_TUNING", path.c_str(), 1);
-  const std::string got(qb::absmax::f32.best().name);
+  const bool held = holds();
   std::remove(path.c_str());
-  std::exit(got == expected ? 0 : 1);
+  std::exit(held ? 0 : 1);
+}
+
+/// Of absmax_f32.
+[[noreturn]] void dispatch_with(const std::string& text, const std::string& expected) {
+  with_tuning(text, [&] { return qb::absmax::f32.best().name == expected; });
 }
 
 /// The variant that the fixed order picks, without touching this process's tuning.
@@ -67,11 +77,95 @@ TEST(Tuning, BrokenFileIsRefused) {
   json.erase("cpu");
   expect_refused(json, "cpu");
   json = good();
-  json["quantbench_tuning"] = 2;
-  expect_refused(json, "version");
+  json["quantbench_tuning"] = 1;
+  expect_refused(json, "version is not 2");
   json = good();
   json["variants"]["absmax_f32"] = 7;
-  expect_refused(json, "string");
+  expect_refused(json, "absmax_f32: it has no classes of rows, only a variant's name");
+}
+
+/// The product's default where no class of rows differs from the order of the table.
+std::string default_product() {
+  std::string name;
+  for (const qb::Variant* v : qb::matmul::a32_f32.variants())
+    if (v->refusal().empty()) name = v->name;
+  return name;
+}
+
+/// In a child: exits with 0 if a product goes to these variants for one, few and many rows, and one
+/// that the file does not name to the default.
+[[noreturn]] void products_with(const nlohmann::json& json, const std::string& one,
+                                const std::string& few, const std::string& many) {
+  with_tuning(json.dump(), [&] {
+    using qb::Rows;
+    const auto& op = qb::matmul::a32_f32;
+    return op.best(Rows::one).name == one && op.best(Rows::few).name == few &&
+           op.best(Rows::many).name == many && qb::dispatched(op.name, Rows::few)->name == few &&
+           qb::matmul::a32_s8.best(Rows::one).name == default_product();
+  });
+}
+
+TEST(TuningByRows, ClassesAreObeyed) {
+  const std::string usual = default_product();
+  ASSERT_NE(usual, "scalar");
+  auto json = good();
+  json["variants"] = {{"matmul_a32_f32", {{"one", "scalar"}, {"many", "autovec"}}}};
+  EXPECT_EXIT(products_with(json, "scalar", usual, "autovec"), testing::ExitedWithCode(0), "^$");
+  json["variants"] = {{"matmul_a32_f32", {{"few", "scalar"}}}};
+  EXPECT_EXIT(products_with(json, usual, "scalar", usual), testing::ExitedWithCode(0), "^$");
+}
+
+TEST(TuningByRows, OneNameHoldsForAllClasses) {
+  auto json = good();
+  json["variants"] = {{"matmul_a32_f32", "scalar"}};
+  EXPECT_EXIT(products_with(json, "scalar", "scalar", "scalar"), testing::ExitedWithCode(0), "^$");
+}
+
+TEST(TuningByRows, WeightsArePackedForTheExpectedRows) {
+  auto json = good();
+  json["variants"] = {{"matmul_a32_f32", {{"one", "scalar"}, {"many", "autovec"}}}};
+  EXPECT_EXIT(
+      with_tuning(
+          json.dump(),
+          [] {
+            using namespace qb::matmul;
+            const std::vector<float> w(4);
+            const auto packed_for = [&](std::size_t m) {
+              return PackedWeights(view_f32(w, 2, 2), Arithmetic::a32, {}, 1, m).variant().name;
+            };
+            return packed_for(1) == "scalar" && packed_for(4) == "autovec" &&
+                   packed_for(512) == "autovec";
+          }),
+      testing::ExitedWithCode(0), "^$");
+}
+
+TEST(TuningByRows, OtherClassesAreRefused) {
+  auto json = good();
+  const auto expect_refused_for = [&](const nlohmann::json& said, const std::string& why) {
+    json["variants"] = {{"matmul_a32_f32", said}};
+    expect_refused(json, why);
+  };
+  expect_refused_for({{"lots", "scalar"}},
+                     "matmul_a32_f32: there is no class 'lots' of rows; there are: one, few, many");
+  expect_refused_for({{"any", "scalar"}}, "no class 'any' of rows");
+  expect_refused_for(nlohmann::json::object(), "neither a variant's name nor classes");
+  expect_refused_for(nlohmann::json::array({"scalar"}), "neither a variant's name nor classes");
+  expect_refused_for(7, "neither a variant's name nor classes");
+  expect_refused_for({{"one", 7}}, "class 'one': no variant's name");
+  expect_refused_for({{"one", {{"two", "scalar"}}}}, "class 'one': no variant's name");
+  expect_refused_for({{"one", "scalar"}, {"many", "abacus"}}, "no matmul_a32_f32/abacus");
+  json["variants"] = {{"absmax_f32", {{"one", "scalar"}}}};
+  expect_refused(json, "absmax_f32: it has no classes of rows");
+  json["variants"] = {{"matmul_a32_f64", {{"one", "scalar"}}}};
+  expect_refused(json, "no operation matmul_a32_f64");
+}
+
+TEST(TuningByRows, ClassesThatBeginElsewhereAreRefused) {
+  auto json = good();
+  json["row_classes"]["many"] = 100;
+  expect_refused(json, "its classes of rows are .*100.*, here ");
+  json.erase("row_classes");
+  expect_refused(json, "row_classes");
 }
 
 TEST(Tuning, ForeignFileIsRefused) {

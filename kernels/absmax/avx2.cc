@@ -4,7 +4,7 @@
 //                   caches memory, read in four places (core/turns.h).
 //   groups of 32    the vector pipes in L1: reducing eight groups takes 21 (f32) or 25 (f16)
 //                   operations on top of 56 or 24; memory from L2 outward.
-#include "absmax/eights.h"
+#include "absmax/groups_x86.h"
 
 #include "absmax/kernels.h"
 

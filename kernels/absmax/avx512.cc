@@ -5,7 +5,7 @@
 //                   looks for it beside: three operations for 128 bytes. What it finds, and what
 //                   may be subnormal (DAZ would hide it), is done again on the bits.
 //   one f16 group   an AND and a maximum a load: 64 bytes a cycle.
-//   groups of 32    AVX2's code, and so is that of one group beyond the caches: absmax/eights.h.
+//   groups of 32    AVX2's code, as for one group beyond the caches: absmax/groups_x86.h.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // eight loads of one f32 group take 8 cycles; with two, 6.
@@ -13,7 +13,7 @@
 // All but vrangeps is integer arithmetic on the bits with the sign cleared: NaN is the largest.
 #include "core/avx512.h"
 
-#include "absmax/eights.h"
+#include "absmax/groups_x86.h"
 #include "absmax/kernels.h"
 
 namespace qb::absmax {

@@ -109,9 +109,9 @@ struct FloatToBrain {
   using Out = bf16;
   static constexpr std::size_t kVector = 16, kBlock = 32;
 
-  /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
-  /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high
-  /// one: the saturating addition makes the low word a mask for that.
+  /// The bf16 bits of each lane in its low word, with a high word of zero. No lane may be NaN.
+  /// Adding half a unit rounds ties up. A tie then has a low word of 0, and the last bit of its
+  /// high word must be cleared; the saturating addition turns the low word into the mask for that.
   static __m256i round(__m256i bits) {
     const __m256i up = _mm256_add_epi32(bits, _mm256_set1_epi32(0x8000));
     const __m256i masked = _mm256_adds_epu16(up, _mm256_set1_epi32(0xfffe));
@@ -149,7 +149,7 @@ template <class C>
 inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
   std::size_t i = 0;
   if (past_caches(n * sizeof *x, n * sizeof *y)) {
-    // Up to y's first cache line; what the block writes beyond it is written again, the same.
+    // One block up to y's first cache line; the next blocks write the rest of it again, the same.
     C::template block<false>(x, y);
     static_assert(C::kBlock * sizeof *y >= kLine);
     i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;

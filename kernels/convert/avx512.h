@@ -1,8 +1,9 @@
-// What the AVX-512 conversions share: how a converter is run over an array, and f32 -> bf16 on the
-// bits. Beyond the caches stores are non-temporal, and narrowing reads in two places. A long output
-// is written in whole cache lines: else every store would touch two.
+// What the AVX-512 conversions share: the loop that runs a converter over an array, and f32 -> bf16
+// by integer operations. Arrays too large for the caches are written with non-temporal stores, and
+// narrowing reads them at two places in turn. A long output is written in whole cache lines, since
+// each store would touch two lines otherwise.
 //
-// In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
+// Everything is in an anonymous namespace: see docs/decisions/0002-odr.md.
 #pragma once
 
 #include <immintrin.h>
@@ -36,9 +37,9 @@ struct FloatToBrain {
   using Out = bf16;
   static constexpr std::size_t kVector = 32, kBlock = 64;
 
-  /// Rounded to the high word, in the low word; the high word zero. No NaN. Adding half a unit
-  /// rounds, ties up; a tie has left the low word 0 then and must clear the last bit of the high
-  /// one: the saturating addition makes the low word a mask for that.
+  /// The bf16 bits of each lane in its low word, with a high word of zero. No lane may be NaN.
+  /// Adding half a unit rounds ties up. A tie then has a low word of 0, and the last bit of its
+  /// high word must be cleared; the saturating addition turns the low word into the mask for that.
   static __m512i round(__m512i bits) {
     const __m512i up = _mm512_add_epi32(bits, _mm512_set1_epi32(0x8000));
     const __m512i masked = _mm512_adds_epu16(up, _mm512_set1_epi32(0xfffe));
@@ -82,7 +83,7 @@ inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
   constexpr std::size_t kLong = 8 * C::kBlock;
   std::size_t i = 0;
   if (n >= kLong) {
-    // Up to y's first cache line; what the block writes beyond it is written again, the same.
+    // One block up to y's first cache line; the next blocks write the rest of it again, the same.
     i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;
     static_assert(C::kBlock * sizeof *y >= kLine);
     if (i != 0) C::template block<false>(x, y);

@@ -16,13 +16,13 @@
 namespace qb {
 namespace {
 
-/// As integers, which is the order of magnitudes where there is no sign: integer maxima have more
-/// pipes than those of floats, and NaN needs no care.
+/// The maximum of magnitudes as integers. Without a sign, integers and floats have the same order;
+/// integer maxima run on more pipes, and NaN needs no special case.
 [[maybe_unused]] inline __m256i greater(__m256i a, __m256i b) { return _mm256_max_epu32(a, b); }
 
 /// Reduces four registers to one with `op`: each half of the result has lanes a, b, c, d, one for
-/// each register. A transpose that keeps only the extremes, in two steps that each join two
-/// registers in one.
+/// each register. Each of the two steps joins pairs of registers, as a transpose does, and keeps
+/// the larger of what it joins.
 template <class Op>
 [[maybe_unused]] inline __m256i reduce4(__m256i a, __m256i b, __m256i c, __m256i d, Op op) {
   const __m256i ab = op(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));  // abab
@@ -36,9 +36,9 @@ template <class Op>
       op(_mm256_permute2x128_si256(low, high, 0x20), _mm256_permute2x128_si256(low, high, 0x31)));
 }
 
-/// Absmax of four consecutive runs of kLen elements, in each half. kFar: they come from memory. gcc
-/// would reorder the loads, and the prefetchers would lose the stream; in cache its order is the
-/// faster.
+/// Absmax of four consecutive runs of kLen elements, in each half. kFar: the runs come from memory,
+/// where the loads must stay in ascending order, since prefetchers lose the stream otherwise. In
+/// cache gcc's own order is faster.
 template <std::size_t kLen, bool kFar>
 [[maybe_unused]] inline __attribute__((always_inline)) __m256i absmax_of_4(const float* x) {
   const auto magnitude = [](const float* p) {
@@ -62,19 +62,20 @@ template <std::size_t kLen, bool kFar>
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }
 
-/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups.
+/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups:
 ///
-///   first(x)             reduces the maxima of four groups to one register set
-///   reduce(...)          joins such to a vector with one lane for each of eight groups
-///   factors(g, v, n)     divisions: makes the factors of groups g to g+n-1 of the first n lanes of
-///   v codes(g, factor, x)  encodes groups g to g+3
+///   first(x)               maxima of four groups at x, reduced to one set of registers
+///   reduce(...)            joins such sets to a vector with a lane for each of eight groups
+///   factors(g, v, n)       the divisions: factors of groups g to g+n-1 from the first n lanes of v
+///   codes(g, factor, x)    encodes groups g to g+3 at x
 ///
-/// While groups g to g+7 are encoded, the maxima and factors of the next eight are computed, a
-/// piece after every four groups, so that their latency is hidden: a CPU retires in order, and one
-/// that meets the whole chain (loads, tree, division) at once runs out of registers behind it.
+/// Software pipeline: while groups g to g+7 are encoded, the maxima and factors of the next eight
+/// are computed, a part of them after every four groups. This hides the latency of the chain of
+/// loads, tree and division. A core retires in order: behind a whole chain in one place it would
+/// run out of registers.
 ///
-/// kFar: x comes from memory. Reading ahead of the codes is slower there (measured on a Zen 4), and
-/// there is time to spare: 2 KiB at a time, and nothing ahead.
+/// kFar: x comes from memory. The first pass then does not run ahead, which is slower there
+/// (measured on a Zen 4), and 2 KiB are encoded at a time.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -93,8 +94,8 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
     });
   } else {
     using Four = decltype(first(x));
-    // How far ahead the first pass is, in fours of groups. Long groups leave time enough; two
-    // vectors a four leave no registers.
+    // Fours of groups that the first pass is ahead. Long groups need less; with two vectors a four
+    // there are no registers for more.
     constexpr std::size_t kAhead = kLen < 128 && sizeof(Four) == 32 ? 4 : 3, kReduce = 4 - kAhead;
     const float* const last = x + (groups - 4) * kLen;
     const auto first_at = [=](const float* p) { return first(p < last ? p : last); };

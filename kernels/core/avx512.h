@@ -136,20 +136,20 @@ template <std::size_t kLen>
   return reduce4(g[0], g[1], g[2], g[3], greater);
 }
 
-/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups.
+/// The pipeline of both passes over groups of kLen elements, a multiple of 16 groups:
 ///
-///   first(x)             reduces the maxima of four groups to one register set
-///   reduce(...)          joins such to a vector with one lane for each of sixteen groups
-///   factors(g, v, n)     divisions: makes the factors of groups g to g+n-1 of the first n lanes of
-///   v codes(g, factor, x)  encodes groups g to g+3
+///   first(x)               maxima of four groups at x, reduced to one set of registers
+///   reduce(...)            joins such sets to a vector with a lane for each of sixteen groups
+///   factors(g, v, n)       the divisions: factors of groups g to g+n-1 from the first n lanes of v
+///   codes(g, factor, x)    encodes groups g to g+3 at x
 ///
-/// While groups g to g+15 are encoded, the maxima and factors of the next sixteen are computed, a
-/// piece after every four groups, so that their latency is hidden: a CPU retires in order, and one
-/// that meets the whole chain (loads, tree, division) at once runs out of registers behind it (a
-/// tenth of the time on a Zen 4).
+/// Software pipeline: while groups g to g+15 are encoded, the maxima and factors of the next
+/// sixteen are computed, a part of them after every four groups. This hides the latency of the
+/// chain of loads, tree and division. A core retires in order: behind a whole chain in one place it
+/// would run out of registers, which costs a tenth of the time on a Zen 4.
 ///
-/// kFar: x comes from memory. Reading ahead of the codes is slower there (measured on a Zen 4), and
-/// there is time to spare: 2 KiB at a time, and nothing ahead.
+/// kFar: x comes from memory. The first pass then does not run ahead, which is slower there
+/// (measured on a Zen 4), and 2 KiB are encoded at a time.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -169,7 +169,7 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
       for (std::size_t i = 0; i < kFours; ++i) codes(g + 4 * i, factor + 4 * i, from + i * kFour);
     });
   } else {
-    // How far ahead the first pass is, in fours of groups; long groups leave time enough.
+    // Fours of groups that the first pass is ahead; long groups need less.
     constexpr std::size_t kAhead = kLen == 32 ? 7 : kLen == 64 ? 6 : 5, kReduce = 8 - kAhead;
     const float* const last = x + (groups - 4) * kLen;
     const auto first_at = [=](const float* p) { return first(p < last ? p : last); };
@@ -195,7 +195,7 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
   }
 }
 
-/// Of one run: eight loads go through a tree to four accumulators.
+/// Absmax of one run: eight vectors a step are reduced to four accumulators in a tree.
 [[maybe_unused, gnu::noinline]] float absmax_of_1(const float* x, std::size_t len) {
   const auto load = [](const float* p) { return _mm512_loadu_ps(p); };
   __m512 a[4];

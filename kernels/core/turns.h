@@ -1,11 +1,16 @@
-// How arrays too large for the caches are read on x86: several places far apart take turns of 2 or
-// 4 KiB each. The third cache then still has more of what the last call left there, and memory has
-// more to do at once. Absmax reads four places by ascending 32-byte loads: on a Zen 4 that is 1.7
-// times as fast as one place for 32 MiB, 1.1 times for 64 MiB, and as fast from 128 MiB on. Turns
-// of a line or two gain nothing, nor do 64-byte loads, which the core reorders across turns; more
-// than sixteen places halve the speed.
+// How arrays too large for the caches are read on x86: several places, far apart, take turns of 2
+// or 4 KiB each.
 //
-// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+//   place     0           1           2           3
+//   x        [1 5 9 ...  |2 6 ...    |3 7 ...    |4 8 ...    ]  the order in which pieces are read
+//
+// This way L3 still holds more of the data of the last call, and memory serves several streams at
+// once. Absmax reads four places by ascending 32-byte loads: on a Zen 4 that is 1.7 times as fast
+// as one place for 32 MiB, 1.1 times for 64 MiB, and the same from 128 MiB on. Turns of one or two
+// cache lines gain nothing, nor do 64-byte loads, which the core reorders across turns. More than
+// sixteen places halve the speed.
+//
+// Everything is in an anonymous namespace: see docs/decisions/0002-odr.md.
 #pragma once
 
 #include <immintrin.h>
@@ -22,14 +27,14 @@ namespace {
 
 constexpr std::size_t kPlaces = 4, kTurnBytes = 2048;
 
-/// How many turns the places are apart, of `turns` in all. An odd number: the places would share
-/// sets of the first-level cache otherwise.
+/// The distance between places, in turns, for `turns` turns in all. It is odd, since places at an
+/// even distance would share sets of L1.
 [[maybe_unused]] constexpr std::size_t turns_apart(std::size_t turns, std::size_t places) {
   return (turns / places - 1) | 1;
 }
 
-/// Calls step(g) for every kStep-th of n groups (n large), two steps to a turn. Two places only,
-/// since there is output too: four are slower than one here.
+/// Calls step(g) for every kStep-th of n groups (n large), two steps to a turn. Two places only:
+/// with output beside the input four are slower than one.
 template <std::size_t kStep, class Step>
 [[maybe_unused]] inline __attribute__((always_inline)) void for_turns(std::size_t n, Step step) {
   const std::size_t steps = n / kStep, stride = 2 * turns_apart(steps / 2, 2);

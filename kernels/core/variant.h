@@ -9,9 +9,19 @@
 #include <vector>
 
 #include "core/isa.h"
-#include "core/tuning.h"
+#include "core/rows.h"
 
 namespace qb {
+
+/// Where a variant is slower than the rows of the table before it, so that it gives way to them:
+/// for some classes of products, on CPUs that have certain instruction sets.
+struct GivesWay {
+  std::uint8_t rows = 0;  ///< a bit for each of Rows
+  FeatureSet on{};
+
+  /// By what the CPU has, whether or not QB_ISA allows it: that is how CPUs are told apart.
+  bool applies(Rows to) const { return (rows >> int(to) & 1) != 0 && isa::detected().contains(on); }
+};
 
 /// One implementation of one operation. Each room has one table of these.
 struct Variant {
@@ -20,6 +30,7 @@ struct Variant {
   Arch arch;              ///< where it can be compiled at all
   FeatureSet needs;       ///< what must be enabled to run it
   const void* impl;       ///< the kernel, of the op's type; null where not compiled
+  GivesWay gives_way{};
 
   /// Empty if this variant can run here, otherwise why not.
   std::string refusal() const {
@@ -27,6 +38,15 @@ struct Variant {
     return isa::refusal(needs);
   }
 };
+
+/// The variant of `op` that the user prefers for products of such `rows`; empty: none. Defined
+/// above the rooms (kernels/tuning.cc), since it knows all of them.
+std::string_view preferred_variant(std::string_view op, Rows rows);
+
+/// The dispatcher's rule, over all variants of one operation in table order: the one that the user
+/// prefers, or else the last that runs here and does not give way to those before it. Null if none
+/// runs.
+const Variant* dispatched(std::span<const Variant* const> variants, Rows rows);
 
 /// An operation: its name and the type of its kernels (a function type, or a const record of
 /// several functions). Rows of `room` that carry another op's name are not its variants.
@@ -49,15 +69,9 @@ struct Op {
     return reinterpret_cast<Impl*>(const_cast<void*>(v.impl));
   }
 
-  /// The variant that QB_TUNING prefers, or else the last of the table that can run here: the order
-  /// of the table is the dispatch order.
-  const Variant& best() const {
-    const std::vector<const Variant*> list = variants();
-    const std::string_view tuned = tuning::preferred(name);
-    for (const Variant* v : list)
-      if (v->name == tuned && v->refusal().empty()) return *v;
-    for (auto v = list.rbegin(); v != list.rend(); ++v)
-      if ((*v)->refusal().empty()) return **v;
+  /// The variant that is dispatched to for products of such `rows`, by dispatched().
+  const Variant& best(Rows rows = Rows::any) const {
+    if (const Variant* const v = dispatched(variants(), rows)) return *v;
     throw std::logic_error(std::string(name) + ": no variant runs on this CPU");
   }
 
@@ -79,12 +93,10 @@ struct Op {
                                 "'; there are: " + known);
   }
 
-  /// The kernel of best(). The checked entries keep it in a function-local static.
+  /// The kernel of best(), for operations without rows of activations. The checked entries keep it
+  /// in a function-local static.
   Impl* dispatch() const { return kernel(best()); }
 };
-
-/// Every row of every room, for --list and for checks that span rooms.
-std::vector<const Variant*> all_variants();
 
 }  // namespace qb
 

@@ -119,6 +119,16 @@ void add_rows(Variant row, std::span<const Product> products, std::vector<Varian
   }
 }
 
+/// A row of order.inc.
+void give_way(std::string_view operations, std::string_view variant, Rows rows, FeatureSet on,
+              std::vector<Variant>& table) {
+  for (Variant& v : table)
+    if (v.name == variant && v.op.starts_with(operations)) {
+      v.gives_way.rows = std::uint8_t(v.gives_way.rows | 1u << int(rows));
+      v.gives_way.on = on;
+    }
+}
+
 }  // namespace
 
 std::span<const Variant> room() {
@@ -129,6 +139,10 @@ std::span<const Variant> room() {
            family##_products, made);
 #include "matmul/variants.inc"
 #undef QB_VARIANT
+#define QB_GIVES_WAY(operations, variant, rows, on) \
+  give_way(#operations, #variant, Rows::rows, isa::on, made);
+#include "matmul/order.inc"
+#undef QB_GIVES_WAY
     return made;
   }();
   return rows;
@@ -202,7 +216,7 @@ WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size
 }
 
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
-                             std::string_view variant, int threads)
+                             std::string_view variant, int threads, std::size_t expected_m)
     : weights_(weights), arithmetic_(arithmetic) {
   const Op<const Kernel>& op = operation(arithmetic, weights.format);
   if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
@@ -211,7 +225,7 @@ PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
     check::refuse(kPack, "'k' = " + std::to_string(weights.w.k) + " is more than " +
                              std::to_string(kLongestInt8Row) +
                              ", the longest row whose int8 products always add up in int32");
-  variant_ = variant.empty() ? &op.best() : &op.named(variant);
+  variant_ = variant.empty() ? &op.best(rows_of(expected_m)) : &op.named(variant);
   kernel_ = op.kernel(*variant_);
   const Weights& w = weights_.w;
   packed_ = AlignedBytes(kernel_->packed_bytes(w.n, w.k, w.group));

@@ -1,7 +1,7 @@
 // Dequantized matmul (contract, section 4): y[m,n] = sum_k x[m,k]*w[n,k].
 //
 //   const WeightView w = view_q4_0(blocks, n, k);
-//   PackedWeights packed(w, Arithmetic::a8);       // repacks once, for the best variant here
+//   PackedWeights packed(w, Arithmetic::a8);       // repacks once, for the best variant for m = 1
 //   packed.run(x, m, y, threads);
 //
 // The weights' canonical layouts stand in kernels.h, beside the record that a variant is.
@@ -115,15 +115,21 @@ class AlignedBytes {
 };
 
 /// Weights made ready for one variant, and the workspace its activations need.
+///
+/// Which variant is fastest depends on m (core/rows.h), and a variant reads only the layout that it
+/// packs. So the choice falls when weights are packed, once, by the m that the caller expects of
+/// most calls, and run() takes any m all the same. Who wants both, a prompt of many rows and then
+/// one row a token, packs twice, if the two choices differ (variant().name) and memory allows it.
 class PackedWeights {
  public:
-  /// Packs on `threads` threads, for the variant of that name, or for the best if it is empty. The
-  /// canonical weights must stay where they are: some variants run on them directly.
+  /// Packs on `threads` threads, for the variant of that name, or if it is empty for the one that
+  /// is dispatched to for products of `expected_m` rows. The canonical weights must stay where they
+  /// are: some variants run on them directly.
   /// Throws BadArgument if no operation takes this format under this arithmetic, or k is above
   /// kLongestInt8Row for a8 with a scale per output; std::invalid_argument if the variant does not
   /// exist or can't run here.
   PackedWeights(const WeightView& weights, Arithmetic arithmetic, std::string_view variant = {},
-                int threads = 1);
+                int threads = 1, std::size_t expected_m = 1);
 
   /// y[m,n] = x[m,k] times the weights, on `threads` threads. x must have m*k elements, y at least
   /// m*n; y overlaps neither x nor the weights. Throws BadArgument otherwise, if the arithmetic is

@@ -2,7 +2,8 @@
 
 `quantbench-choose results.json` prints, per operation and format, the ranking of the variants at
 every shape with its margins, where the winner changes along n or m, and for matmul what each format
-costs in time and error. `--write-tuning FILE` writes the choice for the dispatcher (QB_TUNING).
+costs in time and error. `--write-tuning FILE` writes the choice for the dispatcher (QB_TUNING), for
+products by their rows of activations: one, few or many.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from quantbench_results.load import load
 from quantbench_results.rows import Results, Row
 from quantbench_results.text import printable, printable_lines
 
-TUNING_VERSION = 1
+TUNING_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -161,38 +162,63 @@ def formats(
 
 
 def tuning(results: Results) -> dict[str, object]:
-    """What QB_TUNING reads: per operation the variant with the least geometric mean of slow-downs
-    over all its single-thread rows. Only variants that have every one of these rows compete, and
-    only operations are in it whose dispatched variant was measured at every shape."""
-    symbols = results.context.get("operations")
-    if not isinstance(symbols, dict) or not symbols:
-        raise ResultsError(results.path, "no 'operations' in the context: written by an old suite")
-    slowdowns: dict[str, dict[str, list[float]]] = {}
-    shapes: dict[str, int] = {}
-    unknown = {symbols.get(f"{row.op}/{row.format}") for row in dispatch.unmeasured(results)}
-    for (op, format_, _shape, threads), ranked in rank(
-        row for row in usable(results) if not row.is_peer
-    ).items():
-        symbol = symbols.get(f"{op}/{format_}")
-        # Packing is a means of the variant that multiplies, not chosen for itself.
-        if threads != 1 or not isinstance(symbol, str) or op == "repack" or symbol in unknown:
+    """What QB_TUNING reads: per operation, and for products per class of rows, the variant with the
+    least geometric mean of slow-downs over all its single-thread rows.
+
+    Only variants that have every one of these rows compete. An operation or class of which the
+    dispatched variant was not measured at every shape, or that has no rows, is left out: the
+    dispatcher keeps its default order there.
+    """
+    variants: dict[str, str | dict[str, str]] = {}
+    for (symbol, rows), ranked in _of_symbols(results).items():
+        if not (best := _best_throughout(ranked)):
             continue
-        shapes[symbol] = shapes.get(symbol, 0) + 1
-        for r in ranked:
-            slowdowns.setdefault(symbol, {}).setdefault(r.row.variant, []).append(r.slowdown)
-    variants = {}
-    for symbol, by_variant in sorted(slowdowns.items()):
-        complete = {v: s for v, s in by_variant.items() if len(s) == shapes[symbol]}
-        if complete:
-            variants[symbol] = min(complete, key=lambda v: math.fsum(map(math.log, complete[v])))
+        if not rows:
+            variants[symbol] = best
+        elif isinstance(classes := variants.setdefault(symbol, {}), dict):
+            classes[rows] = best
     if not variants:
         raise ResultsError(results.path, "no operation with complete single-thread rows")
     return {
         "quantbench_tuning": TUNING_VERSION,
         "cpu": {"name": results.text("cpu_name"), "isa_detected": results.text("isa_detected")},
         "from": {"date": results.text("date"), "git_revision": results.revision},
+        "row_classes": results.row_classes,
         "variants": variants,
     }
+
+
+def _of_symbols(results: Results) -> dict[tuple[str, str], list[list[Ranked]]]:
+    """Per operation's symbol and class of rows: the ranking at each of its shapes."""
+    symbols = results.context.get("operations")
+    if not isinstance(symbols, dict) or not symbols:
+        raise ResultsError(results.path, "no 'operations' in the context: written by an old suite")
+
+    def key(row: Row) -> tuple[str, str] | None:
+        symbol = symbols.get(f"{row.op}/{row.format}")
+        # Packing is a means of the variant that multiplies, not chosen for itself.
+        if row.threads != 1 or not isinstance(symbol, str) or row.op == "repack":
+            return None
+        return symbol, results.row_class(row)
+
+    unknown = {key(row) for row in dispatch.unmeasured(results)}
+    found: dict[tuple[str, str], list[list[Ranked]]] = {}
+    for ranked in rank(row for row in usable(results) if not row.is_peer).values():
+        where = key(ranked[0].row)
+        if where and where not in unknown:
+            found.setdefault(where, []).append(ranked)
+    return dict(sorted(found.items()))
+
+
+def _best_throughout(shapes: Sequence[Sequence[Ranked]]) -> str | None:
+    """Of the variants that were timed at every one of these shapes the one with the least geometric
+    mean of slow-downs."""
+    slowdowns: dict[str, list[float]] = {}
+    for ranked in shapes:
+        for r in ranked:
+            slowdowns.setdefault(r.row.variant, []).append(r.slowdown)
+    complete = {v: s for v, s in slowdowns.items() if len(s) == len(shapes)}
+    return min(complete, key=lambda v: math.fsum(map(math.log, complete[v])), default=None)
 
 
 def answer(results: Results, op: str, format_: str, shape: str, most: int) -> str:

@@ -1,7 +1,8 @@
-"""Which variant the suite dispatches to, per operation and format, and what an interrupted run lacks.
+"""Which variant the suite dispatches to, per operation, format and class of rows, and what an
+interrupted run lacks.
 
-A file names them in its context ("dispatched"). Older files don't: there it is the hand-written
-variant that the suite registers, and so writes, last.
+A file names them in its context ("dispatched"), for products per class of rows ("row_classes"). Older
+files don't: there it is the hand-written variant that the suite registers, and so writes, last.
 """
 
 from __future__ import annotations
@@ -11,26 +12,31 @@ from collections.abc import Iterable
 from quantbench_results import summary
 from quantbench_results.rows import Results, Row
 
-Format = tuple[str, str]
-"""An operation and a format."""
+Key = tuple[str, str, str]
+"""An operation, a format and, for products, a class of rows."""
 
 
-def dispatched(results: Results, rows: Iterable[Row] | None = None) -> dict[Format, str]:
-    """The variant dispatched to per operation and format of these rows (default: all of the file)."""
+def key(results: Results, row: Row) -> Key:
+    """What rows share that are dispatched alike."""
+    return row.op, row.format, results.row_class(row)
+
+
+def dispatched(results: Results, rows: Iterable[Row] | None = None) -> dict[Key, str]:
+    """The variant dispatched to per key of these rows (default: all of the file)."""
     named = results.dispatched
-    found: dict[Format, str] = {}
+    found: dict[Key, str] = {}
     for row in results.rows if rows is None else rows:
-        key = (row.op, row.format)
-        if told := named.get("/".join(key)):
-            found[key] = told
+        op, format_, rows_ = key(results, row)
+        if told := named.get((f"{op}/{format_}", rows_)):
+            found[op, format_, rows_] = told
         elif summary.family(row.variant) == "hand":
-            found[key] = row.variant
+            found[op, format_, rows_] = row.variant
     return found
 
 
 def unmeasured(results: Results) -> list[Row]:
-    """Of each key (shape and threads) without a time of the dispatched variant one row; nothing can
-    be chosen there. An old complete file names no dispatched variants: it lacks none."""
+    """Of each key of rows (shape and threads) without a time of the dispatched variant one row;
+    nothing can be chosen there. An old complete file names no dispatched variants: it lacks none."""
     if results.complete and not results.dispatched:
         return []
     variants = dispatched(results)
@@ -39,8 +45,8 @@ def unmeasured(results: Results) -> list[Row]:
     stopped_at = (ours[-1].op, ours[-1].format) if ours and not results.dispatched else None
     missing = []
     for group in summary.group_by_key(ours).values():
-        key = (group[0].op, group[0].format)
+        first = group[0]
         timed = {row.variant for row in group if row.times_ns}
-        if key == stopped_at or variants.get(key) not in timed:
-            missing.append(group[0])
+        if (first.op, first.format) == stopped_at or variants.get(key(results, first)) not in timed:
+            missing.append(first)
     return missing

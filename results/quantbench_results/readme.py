@@ -22,8 +22,9 @@ SIZE_CLASSES = ("L1", "L2", "L3", "memory")
 LEFT_OUT = ("repack",)
 
 
-def dispatched(results: Results) -> dict[tuple[str, str], str]:
-    """Per operation and format the variant whose rows are shown: the one that is dispatched to."""
+def dispatched(results: Results) -> dict[dispatch.Key, str]:
+    """Per operation, format and class of rows the variant whose rows are shown: the one that is
+    dispatched to."""
     found = dispatch.dispatched(results, _shown(results))
     if not found:
         raise ResultsError(results.path, "no row of a hand-written variant to show")
@@ -84,7 +85,14 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
 
 def _ours(results: Results) -> list[Row]:
     variants = dispatched(results)
-    return [row for row in _shown(results) if variants.get((row.op, row.format)) == row.variant]
+    return [
+        row for row in _shown(results) if variants.get(dispatch.key(results, row)) == row.variant
+    ]
+
+
+def _variants(rows: Iterable[Row]) -> str:
+    """The variants of a line's rows, which products may have one of per class of rows."""
+    return md(", ".join(dict.fromkeys(row.variant for row in rows)))
 
 
 def _by_place(results: Results) -> dict[tuple[str, str], dict[str, Row]]:
@@ -115,7 +123,7 @@ def array_table(results: Results) -> list[str]:
     middle = "L2" if "L2" in places else places[0]
     lines = []
     for (op, format_), at in groups.items():
-        cells = [md(f"{op} {format_}"), md(next(iter(at.values())).variant)]
+        cells = [md(f"{op} {format_}"), _variants(at.values())]
         for place in places:
             row = at.get(place)
             rate = row.counter("items_per_second") if row else None
@@ -125,7 +133,7 @@ def array_table(results: Results) -> list[str]:
         cells += [_times(over) if over else "", _spread(at.values())]
         lines.append(cells)
     ours = [row for at in groups.values() for row in at.values()]
-    exact = all(not row.counter("max_ulp") and row.counter("mismatches") == 0 for row in ours)
+    exact = all(row.counter("mismatches") == 0 for row in ours)
     lengths = ", ".join(
         "/".join(
             summary.binary_text(n)
@@ -160,7 +168,7 @@ def matmul_table(results: Results) -> list[str]:
     shapes = list(dict.fromkeys(shape for at in groups.values() for shape in at))
     lines = []
     for format_, at in groups.items():
-        cells, errors = [md(format_), md(next(iter(at.values())).variant)], []
+        cells, errors = [md(format_), _variants(at.values())], []
         for shape in shapes:
             row = at.get(shape)
             rate = row.counter("ops_per_second") if row else None

@@ -14,6 +14,8 @@ from typing import Any
 from quantbench_results.text import printable
 
 PEER = "peer:"
+ROW_CLASSES = {"one": 1, "few": 2, "many": 4}
+"""Classes of products by m, and the least m of each, where a file does not say them."""
 MOST_TEXT = 100_000
 
 
@@ -129,14 +131,36 @@ class Results:
         return self.text("git_revision")
 
     @property
-    def dispatched(self) -> dict[str, str]:
-        """ "op/format" -> the variant that is dispatched to, as the suite said; empty in old files."""
-        named = self.context.get("dispatched")
+    def row_classes(self) -> dict[str, int]:
+        """The classes of products that the suite dispatches by, and the least m of each."""
+        named = self.context.get("row_classes")
+        if not isinstance(named, dict):
+            return ROW_CLASSES
         return {
-            printable(str(key)): printable(value)
-            for key, value in (named.items() if isinstance(named, dict) else ())
-            if isinstance(value, str)
+            printable(str(key)): value
+            for key, value in named.items()
+            if isinstance(value, int) and not isinstance(value, bool)
         }
+
+    def row_class(self, row: Row) -> str:
+        """The class of a product's row; empty for other operations."""
+        m = row.dims.get("m")
+        if m is None:
+            return ""
+        reached = {name: least for name, least in self.row_classes.items() if least <= m}
+        return max(reached, key=lambda name: reached[name], default="")
+
+    @property
+    def dispatched(self) -> dict[tuple[str, str], str]:
+        """("op/format", class of rows or empty) -> the variant that is dispatched to, as the suite
+        said; empty in old files."""
+        named = self.context.get("dispatched")
+        found: dict[tuple[str, str], str] = {}
+        for key, value in named.items() if isinstance(named, dict) else ():
+            for rows, variant in value.items() if isinstance(value, dict) else [("", value)]:
+                if isinstance(variant, str):
+                    found[printable(str(key)), printable(str(rows))] = printable(variant)
+        return found
 
     @property
     def refused(self) -> dict[str, str]:

@@ -61,12 +61,10 @@ def error_text(row: Row) -> str:
     """The error on the timed inputs, in a few words."""
     if not row.verified:
         return "unverified"
-    nmse, ulp = row.counter("nmse"), row.counter("max_ulp")
+    nmse = row.counter("nmse")
     if nmse is not None:
         lost = row.counter("weights_nmse")
         return f"nmse {nmse:.1e}" + (f", weights {lost:.1e}" if lost else "")
-    if ulp:
-        return f"{ulp:g} ulp"
     return "exact"
 
 

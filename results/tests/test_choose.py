@@ -18,8 +18,9 @@ def rows_file(write, *rows, **context):
     return load(write(data))
 
 
-def array(variant, n, ns, op="absmax", format_="f32", **counters):
-    return entries(f"{op}/{format_}/{variant}/n:{n}", [ns * 1.01, ns, ns * 1.005], **counters)
+def array(variant, n, ns, op="absmax", format_="f32", shape="", **counters):
+    name = f"{op}/{format_}/{variant}/{shape or f'n:{n}'}"
+    return entries(name, [ns * 1.01, ns, ns * 1.005], **counters)
 
 
 def test_ranks_by_median_and_marks_ties(write):
@@ -73,11 +74,55 @@ def test_tuning_takes_the_best_over_all_sizes(write, tmp_path):
     assert choose.main([str(results_path), "--write-tuning", str(out)]) == 0
     tuned = json.loads(out.read_text())
     assert tuned["variants"] == {"absmax_f32": "b"}
-    assert tuned["quantbench_tuning"] == 1
+    assert tuned["quantbench_tuning"] == 2
+    assert tuned["row_classes"] == {"one": 1, "few": 2, "many": 4}
     assert tuned["cpu"] == {
         "name": "Example CPU E-5 @ 3.00GHz",
         "isa_detected": "sse4.2+avx2+fma+f16c",
     }
+
+
+def product(variant, m, ns, format_="abf16.f32"):
+    return array(variant, 64, ns, op="matmul", format_=format_, shape=f"m:{m}/n:64/k:64")
+
+
+PRODUCTS = {"operations": {"matmul/abf16.f32": "matmul_abf16_f32", "absmax/f32": "absmax_f32"}}
+
+
+def test_tuning_of_products_is_by_rows(write):
+    results = rows_file(
+        write,
+        product("avx512", 1, 12), product("avx512bf16", 1, 10),
+        product("avx512", 12, 60), product("avx512bf16", 12, 100),
+        product("avx512", 128, 700), product("avx512bf16", 128, 600),
+        array("avx2", 64, 10),
+        **PRODUCTS,
+    )  # fmt: skip
+    assert choose.tuning(results)["variants"] == {
+        "absmax_f32": "avx2",
+        # 60/100 weighs more than 700/600; no row has m of 2 or 3, so that nothing is said of few
+        "matmul_abf16_f32": {"one": "avx512bf16", "many": "avx512"},
+    }
+
+
+def test_classes_of_rows_are_those_of_the_file(write):
+    rows = [product("a", 12, 20), product("b", 12, 10), product("a", 32, 10), product("b", 32, 20)]
+    context = PRODUCTS | {"row_classes": {"one": 1, "few": 2, "many": 20}}
+    tuned = choose.tuning(rows_file(write, *rows, **context))
+    assert tuned["variants"] == {"matmul_abf16_f32": {"few": "b", "many": "a"}}
+    assert tuned["row_classes"] == context["row_classes"]
+
+
+def test_a_class_without_its_dispatched_variant_is_left_out(write):
+    dispatched = {"matmul/abf16.f32": {"one": "avx512bf16", "few": "avx512", "many": "avx512"}}
+    results = rows_file(
+        write,
+        product("avx512", 1, 12),
+        product("avx512", 12, 60), product("avx512bf16", 12, 100),
+        **PRODUCTS, dispatched=dispatched,
+    )  # fmt: skip
+    assert choose.tuning(results)["variants"] == {"matmul_abf16_f32": {"many": "avx512"}}
+    assert any("matmul/abf16.f32 (1 shapes)" in warning for warning in choose.warnings(results))
 
 
 def test_unverified_and_failed_rows_do_not_count(write):

@@ -67,7 +67,7 @@ def test_every_tool_names_the_same_best_variant(write):
     assert best.runner_up is not None and best.runner_up.variant == "avx2"
     (ranked,) = choose.rank(choose.usable(results)).values()
     assert [r.row.variant for r in ranked if r.tied] == ["avx512", "xsimd_avx2"]
-    assert choose.tuning(results)["variants"] == {"matmul_a8_s8": "avx512"}
+    assert choose.tuning(results)["variants"] == {"matmul_a8_s8": {"one": "avx512"}}
     assert "| avx512 |" in markdown(label_machines([results])) and "tie: xsimd" in markdown(
         label_machines([results])
     )

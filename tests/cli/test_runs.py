@@ -366,7 +366,7 @@ class Terminal(Runs):
     def test_text_from_outside_does_not_steer_the_terminal(self):
         evil = "\x1b[2J\u202eevil\x07\u2066\x9b"
         missing = self.path("\x1b]0;title\x07\u202e.json")
-        file = self.write("tuning.json", json.dumps({"quantbench_tuning": 1, "cpu": {"name": evil}},
+        file = self.write("tuning.json", json.dumps({"quantbench_tuning": 2, "cpu": {"name": evil}},
                                                     ensure_ascii=False))
         for args, env, status in (
                 (["--list"], {"QB_ISA": evil}, 2),

@@ -98,74 +98,119 @@ std::span<T> overlaid(std::vector<From>& of, std::size_t at, std::size_t n) {
   return {reinterpret_cast<T*>(reinterpret_cast<unsigned char*>(of.data()) + at), n};
 }
 
+/// What the checked entries of quantizing are called with, and what must be left of it: groups of a
+/// few elements of ones, outputs that no entry writes as it refuses.
 template <class Entries>
-void check_quantize_refuses() {
+struct QuantizeArguments {
   using Code = typename Entries::Code;
   using Block = typename Entries::Block;
-  using testing::HasSubstr;
+
   const std::string in = std::string(Entries::kName) + "::quantize: ";
   const std::size_t bytes = Layout<Code>::bytes(128);
-  std::vector<float> x(128, 1.0f), scale(4, -1.0f);
-  std::vector<f16> half(128, f16(0x3c00)), half_scale(4, f16(7));
-  std::vector<Code> q(bytes, 99);
-  std::vector<Block> blocks(4);
-  std::memset(blocks.data(), 0x5a, sizeof(Block) * 4);
-  const std::span<float> few(scale.data(), 1);
-  const std::span<Code> short_q(q.data(), bytes - 1);
-  const auto refused = [](auto&&... arguments) {
+  std::vector<float> x = std::vector<float>(128, 1.0f), scale = std::vector<float>(4, -1.0f);
+  std::vector<f16> half = std::vector<f16>(128, f16(0x3c00)),
+                   half_scale = std::vector<f16>(4, f16(7));
+  std::vector<Code> q = std::vector<Code>(bytes, 99);
+  std::vector<Block> blocks = std::vector<Block>(4);
+
+  QuantizeArguments() { std::memset(blocks.data(), 0x5a, sizeof(Block) * 4); }
+
+  static std::string refused(auto&&... arguments) {
     return refusal([&] { Entries::quantize(arguments...); });
-  };
-
-  EXPECT_EQ(refused(x, 48, q, scale), in + "'group' = 48 does not divide 'x.size()' = 128");
-  EXPECT_NE(refused(x, 0, q, scale), "");
-  EXPECT_EQ(refused(x, 64, q, few), in + "'scale' has room for 1 elements, needs 2");
-  EXPECT_EQ(refused(x, 64, short_q, scale), in + "'q' has room for " + std::to_string(bytes - 1) +
-                                                " elements, needs " + std::to_string(bytes));
-  EXPECT_EQ(refused(x, 16, q, half_scale), in + "'group' = 16 is none of 32, 64 and 128");
-  EXPECT_THAT(refused(std::span(x).first(96), 64, q, half_scale),
-              HasSubstr("'group' = 64 does not divide"));
-  EXPECT_THAT(refused(half, 100, q, half_scale), HasSubstr("divide"));
-  EXPECT_THAT(refused(half, 64, q, std::span(half_scale).first(1)),
-              HasSubstr("'inv' has room for 1"));
-  EXPECT_THAT(refused(std::span(x).first(33), blocks),
-              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
-  EXPECT_THAT(refused(x, std::span(blocks).first(3)),
-              HasSubstr("'y' has room for 3 elements, needs 4"));
-
-  EXPECT_EQ(refused(x, 64, overlaid<Code>(x, sizeof(float) * 128 - bytes, bytes), scale),
-            in + "'x' and 'q' overlap");
-  EXPECT_EQ(refused(x, 64, q, std::span(x).subspan(100)), in + "'x' and 'scale' overlap");
-  EXPECT_EQ(refused(half, 64, overlaid<Code>(half, 0, bytes), half_scale),
-            in + "'x' and 'q' overlap");
-  EXPECT_THAT(refused(x, overlaid<Block>(x, 0, 4)), HasSubstr("'x' and 'y' overlap"));
-  EXPECT_THAT(refused(x, 64, q, overlaid<float>(q, 0, 2)), HasSubstr("'q' and 'scale' overlap"));
-
-  for (const float bad : {kNan, kInf, -kInf}) {
-    x[77] = x[78] = bad;
-    EXPECT_THAT(refused(x, 128, q, scale), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refused(x, 32, q, half_scale), HasSubstr("'x'[77]"));
-    EXPECT_THAT(refused(x, blocks), HasSubstr("'x'[77]"));
   }
-  x[77] = x[78] = 1.0f;
-  half[5] = f16(0x7c00);
-  EXPECT_THAT(refused(half, 64, q, half_scale), HasSubstr("'x'[5] is infinite"));
 
-  x[70] = -Entries::kGroupOverflow;
-  EXPECT_THAT(refused(x, 32, q, half_scale), HasSubstr("group 2"));
-  x[70] = Entries::kBlockOverflow;
-  EXPECT_THAT(refused(x, blocks), HasSubstr("block 2"));
+  void expect_untouched() const {
+    EXPECT_EQ(q, std::vector<Code>(bytes, 99));
+    EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
+    EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
+    for (const Block& block : blocks) EXPECT_EQ(*std::rbegin(block.qs), 0x5a);
+  }
+};
 
-  EXPECT_EQ(q, std::vector<Code>(bytes, 99));
-  EXPECT_EQ(scale, std::vector<float>(4, -1.0f));
-  EXPECT_EQ(half_scale, std::vector<f16>(4, f16(7)));
-  for (const Block& block : blocks) EXPECT_EQ(*std::rbegin(block.qs), 0x5a);
+template <class Entries>
+void check_quantize_refuses_sizes() {
+  using testing::HasSubstr;
+  QuantizeArguments<Entries> a;
+  constexpr auto refused = [](auto&&... arguments) {
+    return QuantizeArguments<Entries>::refused(arguments...);
+  };
+  const std::span<float> few(a.scale.data(), 1);
+  const std::span<typename Entries::Code> short_q(a.q.data(), a.bytes - 1);
+  EXPECT_EQ(refused(a.x, 48, a.q, a.scale), a.in + "'group' = 48 does not divide 'x.size()' = 128");
+  EXPECT_NE(refused(a.x, 0, a.q, a.scale), "");
+  EXPECT_EQ(refused(a.x, 64, a.q, few), a.in + "'scale' has room for 1 elements, needs 2");
+  EXPECT_EQ(refused(a.x, 64, short_q, a.scale), a.in + "'q' has room for " +
+                                                    std::to_string(a.bytes - 1) +
+                                                    " elements, needs " + std::to_string(a.bytes));
+  EXPECT_EQ(refused(a.x, 16, a.q, a.half_scale), a.in + "'group' = 16 is none of 32, 64 and 128");
+  EXPECT_THAT(refused(std::span(a.x).first(96), 64, a.q, a.half_scale),
+              HasSubstr("'group' = 64 does not divide"));
+  EXPECT_THAT(refused(a.half, 100, a.q, a.half_scale), HasSubstr("divide"));
+  EXPECT_THAT(refused(a.half, 64, a.q, std::span(a.half_scale).first(1)),
+              HasSubstr("'inv' has room for 1"));
+  EXPECT_THAT(refused(std::span(a.x).first(33), a.blocks),
+              HasSubstr("'block' = 32 does not divide 'x.size()' = 33"));
+  EXPECT_THAT(refused(a.x, std::span(a.blocks).first(3)),
+              HasSubstr("'y' has room for 3 elements, needs 4"));
+  a.expect_untouched();
+}
 
-  x[70] = std::nextafter(Entries::kGroupOverflow, 0.0f);  // its scale rounds to the largest f16
-  Entries::quantize(x, 32, q, half_scale);
-  EXPECT_EQ(half_scale[2], f16(0x7bff));
-  x[70] = -std::nextafter(Entries::kBlockOverflow, 0.0f);
-  Entries::quantize(x, blocks);
-  EXPECT_EQ(blocks[2].d, f16(0x7bff));
+template <class Entries>
+void check_quantize_refuses_overlaps() {
+  using Code = typename Entries::Code;
+  using testing::HasSubstr;
+  QuantizeArguments<Entries> a;
+  constexpr auto refused = [](auto&&... arguments) {
+    return QuantizeArguments<Entries>::refused(arguments...);
+  };
+  const auto behind = overlaid<Code>(a.x, sizeof(float) * 128 - a.bytes, a.bytes);
+  EXPECT_EQ(refused(a.x, 64, behind, a.scale), a.in + "'x' and 'q' overlap");
+  EXPECT_EQ(refused(a.x, 64, a.q, std::span(a.x).subspan(100)), a.in + "'x' and 'scale' overlap");
+  EXPECT_EQ(refused(a.half, 64, overlaid<Code>(a.half, 0, a.bytes), a.half_scale),
+            a.in + "'x' and 'q' overlap");
+  EXPECT_THAT(refused(a.x, overlaid<typename Entries::Block>(a.x, 0, 4)),
+              HasSubstr("'x' and 'y' overlap"));
+  EXPECT_THAT(refused(a.x, 64, a.q, overlaid<float>(a.q, 0, 2)),
+              HasSubstr("'q' and 'scale' overlap"));
+  a.expect_untouched();
+}
+
+template <class Entries>
+void check_quantize_refuses_values() {
+  using testing::HasSubstr;
+  QuantizeArguments<Entries> a;
+  constexpr auto refused = [](auto&&... arguments) {
+    return QuantizeArguments<Entries>::refused(arguments...);
+  };
+  for (const float bad : {kNan, kInf, -kInf}) {
+    a.x[77] = a.x[78] = bad;
+    EXPECT_THAT(refused(a.x, 128, a.q, a.scale), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refused(a.x, 32, a.q, a.half_scale), HasSubstr("'x'[77]"));
+    EXPECT_THAT(refused(a.x, a.blocks), HasSubstr("'x'[77]"));
+  }
+  a.x[77] = a.x[78] = 1.0f;
+  a.half[5] = f16(0x7c00);
+  EXPECT_THAT(refused(a.half, 64, a.q, a.half_scale), HasSubstr("'x'[5] is infinite"));
+
+  a.x[70] = -Entries::kGroupOverflow;
+  EXPECT_THAT(refused(a.x, 32, a.q, a.half_scale), HasSubstr("group 2"));
+  a.x[70] = Entries::kBlockOverflow;
+  EXPECT_THAT(refused(a.x, a.blocks), HasSubstr("block 2"));
+  a.expect_untouched();
+
+  a.x[70] = std::nextafter(Entries::kGroupOverflow, 0.0f);  // its scale rounds to the largest f16
+  Entries::quantize(a.x, 32, a.q, a.half_scale);
+  EXPECT_EQ(a.half_scale[2], f16(0x7bff));
+  a.x[70] = -std::nextafter(Entries::kBlockOverflow, 0.0f);
+  Entries::quantize(a.x, a.blocks);
+  EXPECT_EQ(a.blocks[2].d, f16(0x7bff));
+}
+
+template <class Entries>
+void check_quantize_refuses() {
+  check_quantize_refuses_sizes<Entries>();
+  check_quantize_refuses_overlaps<Entries>();
+  check_quantize_refuses_values<Entries>();
 }
 
 template <class Entries>

@@ -1,9 +1,10 @@
-// Groups, eight at a time, and runs too large for the caches, in 256-bit vectors: what AVX2 and
-// AVX-512 share. Wider ones don't help: the last halvings, of more lanes, cost what the first steps
-// save, and memory is read the better by 32 bytes (core/turns.h).
+// Absmax by 256-bit vectors, which AVX2 and AVX-512 share: of groups, eight at a time, and of one
+// run that is too large for the caches. 512-bit vectors are no faster here: reducing them takes one
+// step more, which costs what the loads save, and memory is read faster by loads of 32 bytes
+// (core/turns.h).
 //
-// Arithmetic is on the bits with the sign cleared: NaN is the largest. In an anonymous namespace on
-// purpose (docs/decisions/0002-odr.md).
+// Magnitudes are compared as integers, the bits with the sign cleared, so that NaN is the largest.
+// Everything is in an anonymous namespace: see docs/decisions/0002-odr.md.
 #pragma once
 
 #include <immintrin.h>
@@ -91,14 +92,15 @@ struct U16 {
   }
 };
 
-/// One group of len >= U::lanes. Eight loads go through a tree to four accumulators, so that a
-/// load costs one AND and one maximum and no chain is longer than the loads take.
+/// One group of len >= U::lanes. Eight vectors a step are reduced to four accumulators in a tree. A
+/// vector costs one AND and one maximum, and the chain of dependent maxima is shorter than the time
+/// that the loads take.
 template <class U>
 inline float run(const typename U::T* x, std::size_t len) {
   constexpr std::size_t lanes = U::lanes;
   const auto* const end = x + len;
   __m256i a[4];
-  // The tail re-reads elements already seen: a maximum does not mind.
+  // The last vector overlaps elements that the loop reads too, which does not change a maximum.
   for (auto& v : a) v = U::magnitude(end - lanes);
   for (; std::size_t(end - x) >= 8 * lanes; x += 8 * lanes)
     for (std::size_t i = 0; i < 4; ++i)
