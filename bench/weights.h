@@ -87,24 +87,6 @@ class QuantizedWeights {
     quantize::quantize(x, std::span(reinterpret_cast<Block*>(row), bytes / sizeof(Block)));
   }
 
-  static void rough(std::span<const float> x, std::byte* row) {
-    auto* block = reinterpret_cast<BlockQ4_K*>(row);
-    for (std::size_t i = 0; i < x.size(); i += 256, ++block) {
-      float lo = 0, hi = 0;
-      for (std::size_t j = 0; j < 256; ++j)
-        lo = std::min(lo, x[i + j]), hi = std::max(hi, x[i + j]);
-      block->d = oracle::to_f16((hi - lo) / 15 / 63);
-      block->dmin = oracle::to_f16(-lo / 63);
-      for (auto& b : block->packed_scales) b = 255;
-      const double d = oracle::value(block->d) * 63, m = oracle::value(block->dmin) * 63;
-      for (std::size_t j = 0; j < 256; ++j) {
-        const int q = std::clamp(int((x[i + j] + m) / d + 0.5), 0, 15);
-        auto& b = block->qs[j / 64 * 32 + j % 32];
-        b = std::uint8_t(j % 64 < 32 ? q : b | q << 4);
-      }
-    }
-  }
-
   /// Row n by the dispatched kernels, behind their checks.
   void quantize_row(const float* originals, std::size_t n) {
     const std::span<const float> x(originals, k_);
@@ -142,10 +124,7 @@ class QuantizedWeights {
   case Format::name:                                               \
     quantize_blocks(quantize::quantize_f32_##name, x, row, bytes); \
     break;
-#define QB_QUANTIZE_block32(name) \
-  case Format::name:              \
-    rough(x, row);                \
-    break;
+#define QB_QUANTIZE_block32(name) QB_QUANTIZE_block(name)
 #define QB_FORMAT(name, codes, scales, weights, bytes) QB_QUANTIZE_##scales(name)
 #include "formats/formats.inc"
 #undef QB_FORMAT
