@@ -63,8 +63,14 @@ template <class V>
 constexpr size_t part(int c, size_t size) {
   return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
 }
-/// Where scales and minima of a panel stand, in lines before eight blocks, pairs of blocks, or each
-/// block; and how a vector of them is loaded. None: as a scale alone (Kind says where).
+
+// A Header says where the scales and minima of a panel stand, and loads a vector of them:
+//
+//   kSuper, kPair, kEach   bytes before eight blocks, before a pair of blocks, before each block
+//   put<F>(w, n, g, ...)   stores those of group g
+//   scales, minima<V>(...) the c'th vector; second: of the pair's second block
+
+/// Scales without minima: Kind says where they stand.
 struct ScalesAlone {
   static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0;
 };
