@@ -12,6 +12,9 @@ struct Quantized {
     return oracle::quantized_activations(weights, row);
   }
   static double weight(double w) { return w; }
+  static std::vector<double> magnitudes(const matmul::WeightView& w, std::size_t n) {
+    return oracle::magnitudes_of_output(w, n);
+  }
   static double bound(std::span<const double> x, std::span<const double>,
                       const oracle::Product& p) {
     return oracle::bound(p, x.size());

@@ -12,6 +12,7 @@ struct Rounded {
     return oracle::rounded_activations(row);
   }
   static double weight(double w) { return oracle::rounded_to_bf16(w); }
+  static std::vector<double> magnitudes(const matmul::WeightView&, std::size_t) { return {}; }
   static double bound(std::span<const double> x, std::span<const double> w,
                       const oracle::Product& p) {
     return oracle::bound_bf16(x, w, p);

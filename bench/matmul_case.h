@@ -78,6 +78,7 @@ using ColumnOracle = std::function<ExpectedColumn(std::span<const T> x, std::siz
 ///
 ///   activations(format, row)   what it makes of a row, exact in double
 ///   weight(w)                  and of a dequantized weight
+///   magnitudes(weights, n)     what output n's weights count with in bounds, if not their own
 ///   bound(x, w, product)       how far from their product a kernel may be
 ///
 /// Making the rows takes longer than a column does, so they are kept until others come.
@@ -91,9 +92,10 @@ class Columns {
     const std::vector<double> unrounded = oracle::weights_of_output(w, n);
     std::vector<double> weights = unrounded;
     for (double& e : weights) e = A::weight(e);
+    const std::vector<double> magnitudes = A::magnitudes(w, n);
     ExpectedColumn column;
     for (std::size_t i = 0; i < m; ++i) {
-      const auto p = oracle::product<double>((*rows)[i], weights);
+      const auto p = oracle::product<double>((*rows)[i], weights, magnitudes);
       const auto exact = oracle::product(x.subspan(i * k, k), std::span<const double>(unrounded));
       column.value.push_back(p.value);
       column.exact.push_back(exact.value);
@@ -396,8 +398,7 @@ inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::si
 }
 
 inline bool fits(const MatmulFormat& f, std::size_t k) {
-  const bool blocks = info(f.format).scales == ScaleKind::block;
-  return k % (f.group ? f.group : blocks ? info(f.format).weights : 1) == 0;
+  return k % info(f.format).k_step(f.group) == 0;
 }
 
 /// matmul/<format>/<variant>/m:<m>/n:<n>/k:<k>[/cold]

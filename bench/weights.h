@@ -124,6 +124,7 @@ class QuantizedWeights {
   case Format::name:                                               \
     quantize_blocks(quantize::quantize_f32_##name, x, row, bytes); \
     break;
+#define QB_QUANTIZE_block32(name) QB_QUANTIZE_block(name)
 #define QB_FORMAT(name, codes, scales, weights, bytes) QB_QUANTIZE_##scales(name)
 #include "formats/formats.inc"
 #undef QB_FORMAT

@@ -105,9 +105,9 @@ TEST(MatmulA8Checked, RefusesBlocksWhoseScaleOverflowsF16) {
   constexpr float kLeast = 127 * 65520.0f;  // whose scale is infinite
   for (const qb::FormatInfo& row : qb::kFormats) {
     if (row.is_float()) continue;
-    const TestWeights w(row.format, 3, 64, 32, 4);
+    const TestWeights w(row.format, 3, 256, 32, 4);
     PackedWeights packed(w.view(), Arithmetic::a8);
-    std::vector<float> x(128, 1.0f), y(6, -1.0f);
+    std::vector<float> x(512, 1.0f), y(6, -1.0f);
     x[100] = -kLeast;
     if (row.scales == qb::ScaleKind::output) {
       packed.run(x, 2, y);

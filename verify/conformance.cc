@@ -152,7 +152,7 @@ void pass_product(const matmul::Kernel& kernel, matmul::Format format) {
   if (scales == ScaleKind::group)
     for (const std::size_t group : {32, 64, 128}) pass_product<A>(kernel, format, group);
   else
-    pass_product<A>(kernel, format, scales == ScaleKind::block ? info(format).weights : 1);
+    pass_product<A>(kernel, format, info(format).k_step(1));
 }
 
 void pass_f16(const matmul::Kernel& kernel) {

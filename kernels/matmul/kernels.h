@@ -27,11 +27,12 @@ namespace qb::matmul {
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
 ///   q8_0, q4_0, mxfp4, iq4_nl
 ///                  const BlockQ8_0[N,K/32] and so on, scales unused
+///   q4_K           const BlockQ4_K[N,K/256],    scales unused
 struct Weights {
   const void* values;
   const void* scales;
   std::size_t n;      ///< outputs
-  std::size_t k;      ///< inputs; a multiple of group, and of 32 for the block formats
+  std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
   std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
 };
 
@@ -48,8 +49,8 @@ struct Kernel {
   /// Packs outputs [n0,n1) into their place in `packed`.
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
   /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
-  /// int8[N,K] (q4_0: nibble-8, of a table: its value) to codes, or the exact values as f32 for f32
-  /// and f16 weights (abf16: of f32 weights what rounding to bf16 left).
+  /// int8[N,K] (q4_0: nibble-8, q4_K: the nibble, of a table: its value) to codes, or the exact
+  /// values as f32 for f32 and f16 weights (abf16: of f32 weights what rounding to bf16 left).
   void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
                  std::size_t n0, std::size_t n1, void* codes);
   /// Bytes of workspace for m rows of activations; may be 0.

@@ -56,7 +56,7 @@ WeightView checked_view(Format format, std::string_view name, std::span<const V>
   const FormatInfo& f = info(format);
   const std::string op = "matmul::view_" + std::string(f.name);
   if (f.scales == ScaleKind::group) check_group(op, group, k);
-  if (f.scales == ScaleKind::block) check::divides(op, "block", f.weights, "k", k);
+  if (f.in_blocks()) check::divides(op, "block", f.weights, "k", k);
   elements(op, "n", n, k);
   const std::size_t scale_size = sizeof(S) == 1 ? f.scale_bytes() : 1;  // spans of bytes
   check::size_is(op, name, values.size(), n * (f.row_bytes(k) / sizeof(V)));
@@ -209,6 +209,10 @@ WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::si
 
 WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::size_t k) {
   return checked_view(Format::iq4_nl, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q4_K, "blocks", blocks, kNoScales, n, k);
 }
 
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,

@@ -3,10 +3,11 @@
 // register (or, if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA
 // and BFMMLA pack; a class S says how long a word is (S::kWord codes along K) and interleaves them.
 //
-// Panels of 8 outputs. For each group 8 f16 scales, then its blocks of 32; for one scale per output
-// 8 f32 scales, then all blocks. A block: two quads. 4-bit codes have K+0..15 in the low nibbles,
-// K+16..31 in the high ones, integers as two's complement. Those are taken 16 times too large, by a
-// shift or a mask; the conversion to float, which has a fixed point, takes the 16 away.
+// Panels of 8 outputs. For each group 8 f16 scales (or f32 scales and minima), then its blocks of
+// 32; for one scale per output 8 f32 scales, then all blocks. A block: two quads. 4-bit codes have
+// K+0..15 in the low nibbles, K+16..31 in the high ones, integers as two's complement. Those are
+// taken 16 times too large, by a shift or a mask; the conversion to float, which has a fixed point,
+// takes the 16 away.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -55,13 +56,14 @@ struct Kind {
   using Codes = Codes_;
   using Scale = Scale_;
   static constexpr int bits = Codes::bits;
-  static constexpr bool per_block = sizeof(Scale) == 2;
+  static constexpr bool per_block = kOfGroups<Scale>;
+  static constexpr bool minimum = kHasMinimum<Scale>;
 
   // Bytes in a panel.
   static constexpr size_t quad = kBlock * kQuad * bits / 8;
   static constexpr size_t block = 2 * quad;
-  static constexpr size_t scale = bits == 16 ? 0 : sizeof(Scale);
-  static constexpr size_t scales = kPanel * scale;
+  static constexpr size_t scale = bits == 16 ? 0 : minimum ? sizeof(float) : sizeof(Scale);
+  static constexpr size_t scales = kPanel * scale * (minimum ? 2 : 1);
   static size_t panel(size_t k, size_t group) {
     return per_block ? k / group * (scales + group / kBlock * block)
                      : scales + blocks_of(k) * block;
@@ -84,12 +86,14 @@ inline uint8x16x2_t codes_of(const Weights& w, size_t n, size_t b) {
   constexpr size_t bytes = kBlock * F::Codes::bits / 8;
   uint8x16x2_t v = {{vdupq_n_u8(0), vdupq_n_u8(0)}};
   if (n >= w.n) return v;
-  const size_t row = F::row(w.k), at = b * F::block + F::codes, count = row - at;
-  const Byte* from = static_cast<const Byte*>(w.values) + n * row + at;
   Byte padded[bytes] = {};
-  if (count < bytes) {
-    __builtin_memcpy(padded, from, count);
-    from = padded;
+  const Byte* from = block_codes<F>(w, n, b, padded);
+  if constexpr (!kGathered<F>) {
+    const size_t count = F::row(w.k) - (b * F::block + F::codes);
+    if (count < bytes) {
+      __builtin_memcpy(padded, from, count);
+      from = padded;
+    }
   }
   v.val[0] = vld1q_u8(from);
   if constexpr (F::Codes::bits == 8) {
@@ -118,10 +122,8 @@ void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
   for (size_t n = n0; n < n1; n += kPanel) {
     Byte* out = static_cast<Byte*>(packed) + n / kPanel * bytes;
     for (size_t g = 0; g < groups; ++g) {
-      for (size_t c = 0; c < kPanel; ++c, out += K::scale) {
-        const auto scale = n + c < w.n ? F::scale(w, n + c, g) : typename F::Scale{};
-        __builtin_memcpy(out, &scale, sizeof scale);
-      }
+      put_scales<F>(w, n, g, kPanel, out);
+      out += K::scales;
       for (size_t b = g * group_blocks; b < (g + 1) * group_blocks; ++b)
         for (size_t quad = 0; quad < kPanel; quad += kQuad, out += K::quad) {
           uint8x16x2_t v[kQuad];
@@ -194,10 +196,16 @@ template <class K>
 inline float32x4_t load_scales(const Byte* p) {
   if constexpr (__is_same(typename K::Scale, bf16))
     return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
-  else if constexpr (K::per_block)
+  else if constexpr (K::per_block && !K::minimum)
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
   else
     return vreinterpretq_f32_u8(vld1q_u8(p));
+}
+
+/// Four outputs' minima, from where their scales are.
+template <class K>
+inline float32x4_t load_minima(const Byte* p) {
+  return vreinterpretq_f32_u8(vld1q_u8(p + kPanel * sizeof(float)));
 }
 
 /// What the products of one call have in common.
@@ -207,6 +215,7 @@ struct Call {
   size_t panel;         ///< bytes of a panel
   size_t x_stride;      ///< bytes from row to row of the workspace
   size_t x_scales;      ///< from a row's codes to its scales
+  size_t x_sums;        ///< and to what minima are multiplied with
   size_t n;             ///< y's row length
   size_t n1;
 };

@@ -32,7 +32,8 @@ inline __m512i codes_of(const Weights& w, size_t n, size_t k, size_t count) {
   const __m512i zero = _mm512_set1_epi8(F::Codes::bits == 4 ? 8 : 0);
   if (n >= w.n || k >= w.k) return zero;
   count = least(count, w.k - k);
-  const Byte* const from = codes_at<F>(w, n, k / kBlock);
+  [[maybe_unused]] BlockCodes<F> room;
+  const Byte* const from = block_codes<F>(w, n, k / kBlock, room);
   if constexpr (F::Codes::bits == 8) {
     return _mm512_maskz_loadu_epi8(first(count), from);
   } else if constexpr (F::neighbours) {

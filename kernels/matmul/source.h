@@ -1,11 +1,12 @@
 // Canonical weights as kernels read them, for the files of every instruction set in this room.
 //
 // A product knows kinds only: of codes (Float32 to Table) and of scales (the type of one, and
-// whether an output has one or each group). A class in namespace `source` says for one format which
-// kinds it has and where codes and scales lie, in blocks of 32 weights:
+// whether an output has one or each group). With scale s and minimum m (of formats that have one) a
+// weight is s*code - m. A class in namespace `source` says for one format which kinds it has and
+// where codes and scales lie, in blocks of 32 weights:
 //
 //   Codes                 the kind of codes
-//   Scale                 the type of a scale; None
+//   Scale                 the type of a scale; None; ScaleAndMinimum
 //   per_group, group(w)   whether each group along K has a scale, or else each output; its length
 //   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
 //                         block; the earlier one in the low nibble
@@ -13,6 +14,8 @@
 //   block, codes          bytes of 32 weights, and of them what lies before the codes
 //   row(k)                bytes of an output
 //   scale(w, n, g)        of group g of output n; g is 0 where an output has one scale
+//   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
+//                         together: those of block b of output n, as q4_0's nibbles or as bytes
 //
 // Vector loads of every instruction set are derived from these; what is below them reads one code,
 // or 32, in plain C++. No other file of this room knows a format.
@@ -22,6 +25,7 @@
 
 #include <cstddef>
 
+#include "core/scalar_half.h"
 #include "formats/blocks.h"
 #include "matmul/kernels.h"
 
@@ -38,6 +42,10 @@ struct Float16 {
 };
 /// Signed bytes.
 struct Bytes {
+  static constexpr int bits = 8;
+};
+/// Bytes for 0 to 255.
+struct UnsignedBytes {
   static constexpr int bits = 8;
 };
 /// 4 bits, 0 to 15, for the integers from -8 to 7.
@@ -71,9 +79,38 @@ constexpr bool kIsTable = false;
 template <const std::int8_t (&values)[16]>
 constexpr bool kIsTable<Table<values>> = true;
 
+inline constexpr std::int8_t kCount[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+/// 4 bits, 0 to 15, for just these. Who has no shorter way looks them up.
+using UnsignedNibbles = Table<kCount>;
+template <class Codes>
+constexpr bool kIsUnsigned = __is_same(Codes, UnsignedNibbles) || __is_same(Codes, UnsignedBytes);
+
 // --- Kinds of scales ---------------------------------------------------------------------------
 
 struct None {};
+
+/// Both exact in f32, and so is a code times the scale: one FMA gives the weight.
+struct ScaleAndMinimum {
+  float scale, minimum;
+};
+/// The same as products of two, d * scale and dmin * minimum, of which groups of a block of 256
+/// share the first.
+struct ScaleAndMinimumOf256 {
+  qb::f16 d, dmin;
+  std::uint8_t scale, minimum;
+};
+template <class Scale>
+constexpr bool kHasMinimum = false;
+template <>
+inline constexpr bool kHasMinimum<ScaleAndMinimum> = true;
+/// Whether scales of that type belong to groups, and not to outputs.
+template <class Scale>
+constexpr bool kOfGroups = !__is_same(Scale, float) && !__is_same(Scale, None);
+
+[[maybe_unused]] inline float to_f32(float scale) { return scale; }
+[[maybe_unused]] inline float to_f32(qb::f16 scale) { return f16_to_f32(scale); }
+[[maybe_unused]] inline float to_f32(qb::bf16 scale) { return bf16_to_f32(scale); }
+[[maybe_unused]] inline float to_f32(ScaleAndMinimum pair) { return pair.scale; }
 
 /// Scales in an array of their own.
 struct NoScales {
@@ -135,6 +172,49 @@ struct Blocks {
   }
 };
 
+struct SixBits {
+  int scale, minimum;
+};
+/// Of group g, as q4_K and q5_K pack them (formats/blocks.h).
+inline SixBits scale_and_minimum(const std::uint8_t (&p)[12], std::size_t g) {
+  if (g < 4) return {p[g] & 63, p[g + 4] & 63};
+  return {(p[g + 4] & 15) | (p[g - 4] >> 6) << 4, (p[g + 4] >> 4) | (p[g] >> 6) << 4};
+}
+
+/// Blocks of 256 nibbles in groups of 32 that have a scale and a minimum.
+struct SuperBlocksQ4_K {
+  using Codes = UnsignedNibbles;
+  using Scale = ScaleAndMinimum;
+  static constexpr bool per_group = true;
+  static constexpr std::size_t group(const Weights&) { return kBlock; }
+  static constexpr bool neighbours = false;
+  static constexpr int flip = 0;
+  static const BlockQ4_K& at(const Weights& w, std::size_t n, std::size_t g) {
+    constexpr std::size_t groups = kSuperBlock / kBlock;
+    return static_cast<const BlockQ4_K*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
+  }
+  static ScaleAndMinimumOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
+    const BlockQ4_K& block = at(w, n, g);
+    const SixBits bits = scale_and_minimum(block.packed_scales, g % (kSuperBlock / kBlock));
+    return {block.d, block.dmin, static_cast<std::uint8_t>(bits.scale),
+            static_cast<std::uint8_t>(bits.minimum)};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const ScaleAndMinimumOf256 both = levels(w, n, g);
+    return {f16_to_f32(both.d) * float(both.scale), f16_to_f32(both.dmin) * float(both.minimum)};
+  }
+  static void gather(const Weights& w, std::size_t n, std::size_t b,
+                     std::uint8_t (&to)[kBlock / 2]) {
+    const std::size_t g = b % (kSuperBlock / kBlock);
+    constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
+    std::uint64_t pairs[4];  // of this group and of the one it shares bytes with
+    __builtin_memcpy(pairs, at(w, n, b).qs + g / 2 * kBlock, sizeof pairs);
+    for (std::uint64_t& word : pairs) word = word >> g % 2 * 4 & nibbles;
+    for (std::size_t i = 0; i < 2; ++i) pairs[i] |= pairs[i + 2] << 4;
+    __builtin_memcpy(to, pairs, sizeof to);
+  }
+};
+
 /// By the names that the formats have in formats/formats.inc.
 namespace source {
 using f32 = Array<Float32, NoScales>;
@@ -147,7 +227,13 @@ using q8_0 = Blocks<Bytes, BlockQ8_0>;
 using q4_0 = Blocks<Nibbles, BlockQ4_0>;
 using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
 using iq4_nl = Blocks<Table<kIq4Values>, BlockIq4Nl>;
+using q4_K = SuperBlocksQ4_K;
 }  // namespace source
+
+template <class F>
+constexpr bool kGathered = requires {
+  F::gather;
+};
 
 /// product(source) of every format.
 template <class Product>
@@ -171,10 +257,40 @@ constexpr Kernels every_quantized_format(Product product) {
 
 // --- Reading -----------------------------------------------------------------------------------
 
-/// The codes of block b of output n, as bytes.
+/// The codes of block b of output n, as bytes; not of a format whose codes are gathered.
 template <class F>
 inline const std::uint8_t* codes_at(const Weights& w, std::size_t n, std::size_t b) {
   return static_cast<const std::uint8_t*>(w.values) + n * F::row(w.k) + b * F::block + F::codes;
+}
+
+/// Room for the codes of a block of 32, if they must be gathered.
+template <class F>
+using BlockCodes = std::uint8_t[kBlock * F::Codes::bits / 8];
+/// The codes of block b of output n: where they are, or gathered in `room`.
+template <class F>
+inline const std::uint8_t* block_codes(const Weights& w, std::size_t n, std::size_t b,
+                                       [[maybe_unused]] BlockCodes<F>& room) {
+  if constexpr (kGathered<F>) {
+    F::gather(w, n, b, room);
+    return room;
+  } else {
+    return codes_at<F>(w, n, b);
+  }
+}
+
+/// Scale g (and minima behind the scales) of `panel` outputs from n on, those not there 0.
+template <class F>
+inline void put_scales(const Weights& w, std::size_t n, std::size_t g, std::size_t panel,
+                       std::uint8_t* to) {
+  for (std::size_t c = 0; c < panel; ++c) {
+    const auto scale = n + c < w.n ? F::scale(w, n + c, g) : typename F::Scale{};
+    if constexpr (kHasMinimum<typename F::Scale>) {
+      __builtin_memcpy(to + c * sizeof(float), &scale.scale, sizeof(float));
+      __builtin_memcpy(to + (panel + c) * sizeof(float), &scale.minimum, sizeof(float));
+    } else {
+      __builtin_memcpy(to + c * sizeof scale, &scale, sizeof scale);
+    }
+  }
 }
 
 /// Codes [k, k+count) of output n, of 8 bits or more; in the block formats of one block.
@@ -182,8 +298,9 @@ template <class F, class Code>
 inline void copy_codes(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
                        Code* to) {
   static_assert(sizeof(Code) * 8 == F::Codes::bits);
-  const std::uint8_t* const from = codes_at<F>(w, n, k / kBlock) + k % kBlock * sizeof(Code);
-  __builtin_memcpy(to, from, count * sizeof(Code));
+  [[maybe_unused]] BlockCodes<F> room;
+  const std::uint8_t* const from = block_codes<F>(w, n, k / kBlock, room);
+  __builtin_memcpy(to, from + k % kBlock * sizeof(Code), count * sizeof(Code));
 }
 
 /// The low nibbles of eight bytes, pushed together.
@@ -199,7 +316,8 @@ inline std::uint32_t low_nibbles(std::uint64_t x) {
 template <class F>
 inline void copy_nibbles(const Weights& w, std::size_t n, std::size_t k, std::size_t count,
                          std::uint32_t (&to)[4]) {
-  const std::uint8_t* const from = codes_at<F>(w, n, k / kBlock);
+  [[maybe_unused]] BlockCodes<F> room;
+  const std::uint8_t* const from = block_codes<F>(w, n, k / kBlock, room);
   if constexpr (!F::neighbours) {
     std::uint64_t bytes[2];
     __builtin_memcpy(bytes, from, sizeof bytes);

@@ -31,8 +31,6 @@ void check_alignment(std::string_view op, std::string_view name, const void* p, 
                           " bytes");
 }
 
-bool in_blocks(const FormatInfo& format) { return format.weights >= kBlock; }
-
 /// Of a row's elements or its blocks' scales.
 std::size_t alignment_of(const FormatInfo& format) {
   return format.codes == CodeKind::f32 ? alignof(float) : format.bytes % 2 == 0 ? alignof(f16) : 1;
@@ -44,10 +42,7 @@ Rows checked(std::string_view op, Format format, std::size_t n, std::size_t k, s
   const FormatInfo& row = info(format);
   if (row.scales == ScaleKind::group) check::group_of_f16_scale(op, group);
   const Rows rows{row, n, k, row.group_of(k, group)};
-  const std::size_t unit = row.scales == ScaleKind::group ? group
-                           : in_blocks(row)               ? row.weights
-                                                          : 1;
-  check::divides(op, "group", unit, "k", k);
+  check::divides(op, "group", row.k_step(group), "k", k);
   check::size_is(op, "w", w.size(), check::product(op, "n", n, "k", k));
   const auto bytes = [&](std::size_t row_bytes) {
     return check::product(op, "n", n, "bytes of a row", row_bytes);
@@ -115,6 +110,7 @@ void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byt
 #define QB_ROW_block(name) \
   case Format::name:       \
     return quantize_blocks(quantize_f32_##name, x, values);
+#define QB_ROW_block32(name) QB_ROW_block(name)
 #define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
 #include "formats/formats.inc"
 #undef QB_FORMAT

@@ -28,7 +28,7 @@ void check_entry(matmul::Arithmetic arithmetic) {
     const matmul::Format format = row.format;
     if (!matmul::find_operation(arithmetic, format)) continue;
     for (const int threads : {1, 2, 3}) {
-      const std::size_t m = 9, n = 45, k = 128;
+      const std::size_t m = 9, n = 45, k = 256;
       const TestWeights w(format, n, k, 64, 4);
       matmul::PackedWeights packed(w.view(), arithmetic, {}, threads);
       const std::vector<float> x = A::activations(m, k, 8);
@@ -79,6 +79,7 @@ std::string refusal(const auto& call) {
 #define QB_GROUPS_OF_output 1
 #define QB_GROUPS_OF_group 32, 64, 128
 #define QB_GROUPS_OF_block 32
+#define QB_GROUPS_OF_block32 256
 
 /// The same and what only quantized weights can be held to.
 #define QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A, format, ...)                              \

@@ -5,6 +5,7 @@
 //   activations(m, k, seed)   m rows that are hard on it
 //   factors(format, row)      a row as its product takes it, exact in double
 //   weights(view, n)          output n's weights as its product takes them, likewise
+//   magnitudes(view, n)       what magnitude each of them counts with, if not its own
 //   packed(value)             what packing makes of an f32 or f16 weight
 //   bound(x, w, product)      how far from `product` the kernel may be
 //   kLarge                    what activations may be multiplied with
@@ -39,6 +40,8 @@ struct Unrounded {
   static std::vector<double> weights(const matmul::WeightView& view, std::size_t n) {
     return oracle::weights_of_output(view, n);
   }
+  /// What magnitude each weight's rounding goes by, if not its own.
+  static std::vector<double> magnitudes(const matmul::WeightView&, std::size_t) { return {}; }
   static double packed(double value) { return value; }
   static double bound(const std::vector<double>& x, const std::vector<double>&,
                       const oracle::Product& product) {
@@ -75,6 +78,9 @@ struct A8 : Unrounded {
   }
   static std::vector<double> factors(matmul::Format format, std::span<const float> row) {
     return oracle::quantized_activations(format, row);
+  }
+  static std::vector<double> magnitudes(const matmul::WeightView& view, std::size_t n) {
+    return oracle::magnitudes_of_output(view, n);
   }
   static constexpr float kLarge = 1.0f;
   static constexpr Many kMany{141, {37, 4097}, {37, 4096}};

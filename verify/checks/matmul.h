@@ -59,9 +59,9 @@ class Expected {
  private:
   void each(const auto& look) const {
     for (std::size_t j = 0; j < view_.w.n; ++j) {
-      const std::vector<double> w = A::weights(view_, j);
+      const std::vector<double> w = A::weights(view_, j), magnitudes = A::magnitudes(view_, j);
       for (std::size_t i = 0; i<m_; i += m_> 64 && i + 8 < m_ ? 7 : 1)
-        look(i, j, w, oracle::product<double>(rows_[i], w));
+        look(i, j, w, oracle::product<double>(rows_[i], w, magnitudes));
     }
   }
 

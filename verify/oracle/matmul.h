@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstring>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "matmul/matmul.h"
@@ -13,10 +14,11 @@
 
 namespace qb::oracle {
 
-/// Code of weight (n, k), and what it is multiplied by. For f32 and f16 weights the code is the
-/// value itself and the scale 1; for the formats with a table the code is the table's value.
+/// Code of weight (n, k), what it is multiplied by, and what is taken off then. For f32 and f16
+/// weights the code is the value itself and the scale 1; for the formats with a table the code is
+/// the table's value.
 struct CodeAndScale {
-  double code, scale;
+  double code, scale, minimum = 0;
 };
 
 /// Twice the number that four bits are: a sign, two bits of exponent, one of mantissa.
@@ -24,6 +26,14 @@ inline double twice_e2m1(int bits) {
   const int exponent = bits / 2 % 4, mantissa = bits % 2;
   const double magnitude = exponent == 0 ? mantissa : std::ldexp(2 + mantissa, exponent - 1);
   return bits < 8 ? magnitude : -magnitude;
+}
+
+/// Scale and minimum of group g of q4_K, which 12 bytes hold with 6 bits each: those of the first
+/// four groups in the low bits of a byte; of the others four bits in bytes of their own, the upper
+/// two above those of the first four.
+inline std::pair<int, int> six_bits(const std::uint8_t (&bytes)[12], std::size_t g) {
+  if (g < 4) return {bytes[g] % 64, bytes[4 + g] % 64};
+  return {bytes[4 + g] % 16 + bytes[g - 4] / 64 * 16, bytes[4 + g] / 16 + bytes[g] / 64 * 16};
 }
 
 inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n, std::size_t k) {
@@ -74,16 +84,35 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const std::size_t j = at % 32;
       return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
     }
+    case matmul::Format::q4_K: {
+      const BlockQ4_K& block = static_cast<const BlockQ4_K*>(w.values)[at / 256];
+      const std::size_t j = at % 256;
+      const auto [scale, minimum] = six_bits(block.packed_scales, j / 32);
+      const int byte = block.qs[j / 64 * 32 + j % 32];
+      return {double(j % 64 < 32 ? byte % 16 : byte / 16), value(block.d) * scale,
+              value(block.dmin) * minimum};
+    }
   }
   return {};
 }
 
-/// Output n's k weights, dequantized: code times scale, rounded once to f32.
+/// Output n's k weights, dequantized: code times scale less the minimum, rounded once to f32.
 inline std::vector<double> weights_of_output(const matmul::WeightView& view, std::size_t n) {
   std::vector<double> row(view.w.k);
   for (std::size_t k = 0; k < row.size(); ++k) {
-    const auto [code, scale] = code_and_scale(view, n, k);
-    row[k] = double(float(code * scale));
+    const auto [code, scale, minimum] = code_and_scale(view, n, k);
+    row[k] = double(float(code * scale - minimum));
+  }
+  return row;
+}
+
+/// What a8 may lose of each of them is measured by |code * scale| + |minimum|: both are multiplied
+/// with the activations, apart.
+inline std::vector<double> magnitudes_of_output(const matmul::WeightView& view, std::size_t n) {
+  std::vector<double> row(view.w.k);
+  for (std::size_t k = 0; k < row.size(); ++k) {
+    const auto [code, scale, minimum] = code_and_scale(view, n, k);
+    row[k] = std::fabs(code * scale) + std::fabs(minimum);
   }
   return row;
 }
@@ -93,14 +122,16 @@ struct Product {
   double value = 0, magnitude = 0;
 };
 
-/// sum x[k]*w[k]. Four partial sums, which a compiler may keep in flight together.
+/// sum x[k]*w[k]. Four partial sums, which a compiler may keep in flight together. magnitudes: of
+/// the weights, where it is more than their own.
 template <class T>
-Product product(std::span<const T> x, std::span<const double> w) {
+Product product(std::span<const T> x, std::span<const double> w,
+                std::span<const double> magnitudes = {}) {
   double sum[4] = {}, magnitude[4] = {};
   for (std::size_t k = 0; k < w.size(); ++k) {
     const double term = double(x[k]) * w[k];
     sum[k % 4] += term;
-    magnitude[k % 4] += std::fabs(term);
+    magnitude[k % 4] += std::fabs(magnitudes.empty() ? term : double(x[k]) * magnitudes[k]);
   }
   return {(sum[0] + sum[1]) + (sum[2] + sum[3]),
           (magnitude[0] + magnitude[1]) + (magnitude[2] + magnitude[3])};

@@ -36,7 +36,7 @@ struct Avx512 {
   /// Sixteen accumulators of whatever shape: memory and decoding bind few rows.
   template <class C>
   static constexpr Few few(int rows) {
-    if (rows == 1) return C::kRounds ? Few{2, 2} : Few{4, 1};
+    if (rows == 1) return C::kRounds || C::kMinimum ? Few{2, 2} : Few{4, 1};
     return rows == 2 ? Few{2, 1} : Few{1, 1};
   }
 

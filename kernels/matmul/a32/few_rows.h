@@ -22,16 +22,35 @@ constexpr size_t kFar = size_t{16} << 20;
 template <class C>
 constexpr bool kScaled = C::kPerGroup || C::kPerOutput;
 
+/// Vectors that scale a panel's weights: of scales, and of minima with their sign turned.
+template <class C>
+constexpr int kFactors = C::kMinimum ? 4 : 2;
+
 /// The scales at p of a panel's first or second vector of outputs.
 template <class S, class C>
 inline __attribute__((always_inline)) typename S::V load_scale(const Byte* p, size_t half) {
   const Byte* const at = p + half * S::kLanes * sizeof(typename C::Scale);
-  if constexpr (C::kPerOutput)
+  if constexpr (C::kMinimum)
+    return S::load_bytes(p + half * S::kLanes * sizeof(float));
+  else if constexpr (C::kPerOutput)
     return S::load_bytes(at);
   else if constexpr (__is_same(typename C::Scale, bf16))
     return S::load_bf16(at);
   else
     return S::load_half(at);
+}
+
+/// All of them.
+template <class S, class C>
+inline __attribute__((always_inline)) void load_factors(const Byte* p,
+                                                        typename S::V (&factors)[kFactors<C>]) {
+  factors[0] = load_scale<S, C>(p, 0);
+  factors[1] = load_scale<S, C>(p, 1);
+  if constexpr (C::kMinimum)
+    Unroll<2>::run([&](auto half) {
+      const typename S::V minimum = S::load_bytes(p + (2 + half.value) * S::kLanes * sizeof(float));
+      factors[2 + half.value] = S::nfma(minimum, S::all(1.0f), S::zero());
+    });
 }
 
 /// One row of a panel's sums to y; the last panel may have fewer outputs than columns.
@@ -66,20 +85,32 @@ inline __attribute__((always_inline)) typename S::V rounded(typename S::V v) {
   }
 }
 
-/// Whether R rows scale each weight. It must be done if weights are rounded then; sums of every
-/// group would need registers of their own, which many rows' do not leave.
+/// A code as the weight it stands for.
+template <class S, class C, int half>
+inline __attribute__((always_inline)) typename S::V dequantized(
+    typename S::V code, const typename S::V (&factors)[kFactors<C>]) {
+  typename S::V v;
+  if constexpr (C::kMinimum)
+    v = S::fma(code, factors[half], factors[2 + half]);
+  else
+    v = S::mul(code, factors[half]);
+  if constexpr (C::kRounds) v = rounded<S, C>(v);
+  return v;
+}
+
+/// Whether R rows scale each weight. It must be done if weights are rounded then, or if a minimum
+/// is taken off; sums of every group would need registers of their own, which many rows' do not
+/// leave.
 template <class C, int R>
-constexpr bool kScalesWeights = C::kRounds || (C::kPerGroup && R > 4);
+constexpr bool kScalesWeights = C::kRounds || C::kMinimum || (C::kPerGroup && R > 4);
 
 /// Weight i of a step as the product of R rows takes it.
 template <class S, class C, int R, int i, int half>
-inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
-                                                           const typename S::V (&scale)[2]) {
+inline __attribute__((always_inline)) typename S::V weight(
+    const Byte* p, const typename S::V (&scale)[kFactors<C>]) {
   const typename S::V code = C::template get<i, half>(p);
-  if constexpr (C::kRounds)
-    return rounded<S, C>(S::mul(code, scale[half]));
-  else if constexpr (kScalesWeights<C, R>)
-    return S::mul(code, scale[half]);
+  if constexpr (kScalesWeights<C, R>)
+    return dequantized<S, C, half>(code, scale);
   else
     return code;
 }
@@ -90,7 +121,7 @@ inline __attribute__((always_inline)) typename S::V weight(const Byte* p,
 template <class S, class C, int R, int P, int U>
 inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t stride, size_t ahead,
                                                      size_t depth, const float* x,
-                                                     const typename S::V (&scale)[P][2],
+                                                     const typename S::V (&scale)[P][kFactors<C>],
                                                      typename S::V (&acc)[U][P][R][2]) {
   using V = typename S::V;
   constexpr size_t step_bytes = Layout<S, C>::kStepBytes;
@@ -149,11 +180,10 @@ void fused(const Weights& w, const Byte* panel, size_t ahead, const float* x, si
   using V = typename S::V;
   using L = Layout<S, C>;
   const size_t stride = L::panel_bytes(w.k, w.group);
-  V acc[U][P][R][2], scale[P][2];
+  V acc[U][P][R][2], scale[P][kFactors<C>];
   const auto load_scales = [&](const Byte* p) {
-    Unroll<P * 2>::run([&](auto i) {
-      constexpr int q = i.value / 2, half = i.value % 2;
-      if constexpr (kScaled<C>) scale[q][half] = load_scale<S, C>(p + q * stride, half);
+    Unroll<P>::run([&](auto q) {
+      if constexpr (kScaled<C>) load_factors<S, C>(p + q.value * stride, scale[q.value]);
     });
   };
   alignas(64) float sums[P][R][L::kPanel];

@@ -3,7 +3,8 @@
 // Panels of kPanel = 2 vectors of outputs, each contiguous, k by k, so that a vector holds one k of
 // neighbouring outputs and sums never leave their lanes. Codes of 4 bits, and of 8 where a decoder
 // wants it, stand eight or four k's of an output in a 32-bit lane, lowest k in the lowest bits.
-// Group scales stand before their group's codes, channel scales before the panel's.
+// Group scales (and behind them minima) stand before their group's codes, channel scales before the
+// panel's.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -66,6 +67,7 @@ struct Codec : Decoder<typename F::Codes> {
   static constexpr bool kPerGroup = F::per_group;
   static constexpr bool kPerOutput = __is_same(Scale, float);
   static constexpr bool kRounds = rounds;
+  static constexpr bool kMinimum = kHasMinimum<Scale>;
   /// Nibbles are packed as two's complement.
   static constexpr std::uint32_t kSigns = __is_same(typename F::Codes, Nibbles) ? 0x88888888u : 0u;
 };
@@ -240,13 +242,8 @@ struct Layout {
 
   /// Scale g of a panel's outputs, from n on.
   static Byte* put_scales(const Weights& w, size_t n, size_t g, Byte* p) {
-    using Scale = typename C::Scale;
-    const size_t outputs = least(kPanel, w.n - n);
-    for (size_t column = 0; column < kPanel; ++column, p += sizeof(Scale)) {
-      const Scale scale = column < outputs ? C::Source::scale(w, n + column, g) : Scale{};
-      __builtin_memcpy(p, &scale, sizeof scale);
-    }
-    return p;
+    matmul::put_scales<typename C::Source>(w, n, g, kPanel, p);
+    return p + kPanel * sizeof(typename C::Scale);
   }
 
   static void pack(const Weights& weights, size_t n0, size_t n1, void* packed) {

@@ -23,51 +23,36 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
                            float* out) {
   using V = typename S::V;
   using L = Layout<S, C>;
-  const auto codes = [](const Byte* p, size_t count, V s0, V s1, float* to) {
+  const auto codes = [](const Byte* p, size_t count, const V(&factors)[kFactors<C>], float* to) {
+    const auto put = [&](auto i, const Byte* from, float* at) {
+      V w0 = C::template get<i.value, 0>(from), w1 = C::template get<i.value, 1>(from);
+      if constexpr (kScaled<C>) {
+        w0 = dequantized<S, C, 0>(w0, factors);
+        w1 = dequantized<S, C, 1>(w1, factors);
+      }
+      S::store(at, w0);
+      S::store(at + S::kLanes, w1);
+    };
     size_t k = 0;
     for (; k + kStep <= count; k += kStep, p += L::kStepBytes, to += kStep * L::kPanel)
-      Unroll<int(kStep)>::run([&](auto i) {
-        V w0 = C::template get<i.value, 0>(p), w1 = C::template get<i.value, 1>(p);
-        if constexpr (kScaled<C>) {
-          w0 = S::mul(w0, s0);
-          w1 = S::mul(w1, s1);
-        }
-        if constexpr (C::kRounds) {
-          w0 = rounded<S, C>(w0);
-          w1 = rounded<S, C>(w1);
-        }
-        S::store(to + size_t(i.value) * L::kPanel, w0);
-        S::store(to + size_t(i.value) * L::kPanel + S::kLanes, w1);
-      });
+      Unroll<int(kStep)>::run([&](auto i) { put(i, p, to + size_t(i.value) * L::kPanel); });
     if constexpr (!L::kPads)
-      for (; k < count; ++k, p += L::kStepBytes / kStep, to += L::kPanel) {
-        V w0 = C::template get<0, 0>(p), w1 = C::template get<0, 1>(p);
-        if constexpr (kScaled<C>) {
-          w0 = S::mul(w0, s0);
-          w1 = S::mul(w1, s1);
-        }
-        if constexpr (C::kRounds) {
-          w0 = rounded<S, C>(w0);
-          w1 = rounded<S, C>(w1);
-        }
-        S::store(to, w0);
-        S::store(to + S::kLanes, w1);
-      }
+      for (; k < count; ++k, p += L::kStepBytes / kStep, to += L::kPanel) put(Int<0>{}, p, to);
   };
+  V factors[kFactors<C>];
+  Unroll<kFactors<C>>::run([&](auto i) { factors[i.value] = S::zero(); });
   if constexpr (C::kBits == 32) {
     return reinterpret_cast<const float*>(panel + L::offset(k0, w.group));
   } else if constexpr (C::kPerGroup) {
     const Byte* p = panel + L::offset(k0, w.group);
-    for (size_t k = 0; k < depth; k += w.group, p += L::group_bytes(w.group))
-      codes(p + L::kPanel * sizeof(typename C::Scale), w.group, load_scale<S, C>(p, 0),
-            load_scale<S, C>(p, 1), out + k * L::kPanel);
-    return out;
-  } else if constexpr (C::kPerOutput) {
-    codes(panel + L::offset(k0, w.group), depth, load_scale<S, C>(panel, 0),
-          load_scale<S, C>(panel, 1), out);
+    for (size_t k = 0; k < depth; k += w.group, p += L::group_bytes(w.group)) {
+      load_factors<S, C>(p, factors);
+      codes(p + L::kPanel * sizeof(typename C::Scale), w.group, factors, out + k * L::kPanel);
+    }
     return out;
   } else {
-    codes(panel + L::offset(k0, w.group), depth, S::zero(), S::zero(), out);
+    if constexpr (C::kPerOutput) load_factors<S, C>(panel, factors);
+    codes(panel + L::offset(k0, w.group), depth, factors, out);
     return out;
   }
 }

@@ -11,9 +11,6 @@ namespace {
 constexpr std::size_t kRun = 256;  // a multiple of every group size
 constexpr std::size_t kLanes = 8;  // independent sums: what a vector loop and a pipeline both need
 
-inline float to_f32(f16 scale) { return f16_to_f32(scale); }
-inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
-
 template <class F>
 inline int low_code(std::uint8_t byte) {
   if constexpr (F::flip)  // two's complement
@@ -49,11 +46,28 @@ inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, f
   }
 }
 
+/// The same of gathered codes, a block at a time, and of minima.
+template <class F>
+inline void decode_blocks(const Weights& w, std::size_t n, std::size_t k, std::size_t len,
+                          float* out) {
+  for (std::size_t i = 0; i < len; i += kBlock) {
+    BlockCodes<F> room;
+    const std::size_t b = (k + i) / kBlock;
+    const auto scale = F::scale(w, n, b);
+    decode_run<F>(block_codes<F>(w, n, b, room), to_f32(scale), kBlock, out + i);
+    if constexpr (kHasMinimum<typename F::Scale>)
+      for (std::size_t j = 0; j < kBlock; ++j) out[i + j] -= scale.minimum;
+  }
+}
+
 /// Weights [k, k+len) of output n, k a multiple of kRun, as f32.
 template <class F>
 inline void decode(const Weights& w, std::size_t n, std::size_t k, std::size_t len, float* out) {
-  const std::uint8_t* from = codes_at<F>(w, n, k / kBlock);
-  if constexpr (__is_same(F, source::f32)) {
+  const std::uint8_t* from = nullptr;
+  if constexpr (!kGathered<F>) from = codes_at<F>(w, n, k / kBlock);
+  if constexpr (kGathered<F>) {
+    decode_blocks<F>(w, n, k, len, out);
+  } else if constexpr (__is_same(F, source::f32)) {
     const auto* values = reinterpret_cast<const float*>(from);
     for (std::size_t i = 0; i < len; ++i) out[i] = values[i];
   } else if constexpr (__is_same(F, source::f16)) {

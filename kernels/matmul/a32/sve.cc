@@ -100,12 +100,16 @@ const Byte* decode_sve(const Weights& w, const Byte* panel, size_t k0, size_t co
   for (size_t k = k0; k < k0 + count; k += some) {
     const Byte* const scales = panel + k / run * run_bytes<C>(run);
     const Byte* p = scales + scale_bytes<C>() + code_bytes<C>(k % run);
-    svfloat32_t s0 = svdup_n_f32(1), s1 = s0;
+    svfloat32_t s0 = svdup_n_f32(1), s1 = s0, m0 = s0, m1 = s0;
     if constexpr (kScaled<C>) s0 = scale<C>(scales, 0), s1 = scale<C>(scales, 1);
+    if constexpr (C::kMinimum) m0 = scale<C>(scales, 2), m1 = scale<C>(scales, 3);
     for (size_t i = 0; i < some; i += 4, p += code_bytes<C>(8) / 2, to += 4 * width())
       Unroll<4>::run([&](auto j) __attribute__((always_inline)) {
         svfloat32_t w0 = C::template get<j.value, 0>(p), w1 = C::template get<j.value, 1>(p);
-        if constexpr (kScaled<C>) {
+        if constexpr (C::kMinimum) {
+          w0 = svnmsb_f32_x(all(), w0, s0, m0);
+          w1 = svnmsb_f32_x(all(), w1, s1, m1);
+        } else if constexpr (kScaled<C>) {
           w0 = svmul_f32_x(all(), w0, s0);
           w1 = svmul_f32_x(all(), w1, s1);
         }
@@ -138,7 +142,7 @@ void many(const Weights& w, const Byte* packed, const float* x, size_t m, size_t
           size_t row = m0;
           for (; row + 8 <= m1; row += 8, from += 8 * count, to += 8 * v)
             tile_sve<8>(from, 4 * count, b, count, k0 == 0, to);
-          if (row < m1) tile_sve<4>(from, 0, b, count, k0 == 0, to);
+          if (row < m1) (m == 1 ? tile_sve<1> : tile_sve<4>)(from, 0, b, count, k0 == 0, to);
         }
       }
       for (size_t row = m0; row < least(m1, m); ++row)
@@ -157,7 +161,8 @@ void run_sve(const Weights& w, const void* packed, const void*, const void* work
   const auto* p = static_cast<const Byte*>(packed);
   const auto* x = static_cast<const float*>(workspace);
   auto* y = static_cast<Out*>(out);
-  if (m > 4) return many<C>(w, p, x, m, n0, n1, y);
+  // A minimum is taken off each weight, so that these are decoded before they are multiplied.
+  if (m > 4 || C::kMinimum) return many<C>(w, p, x, m, n0, n1, y);
   if (m > 1)
     for (size_t n = n0; n < n1; n += width()) few<C, 4, 1>(w, p, x, m, n, n1, y);
   if (m == 1)

@@ -144,7 +144,7 @@ svfloat32_t scale(const Byte* p, int half) {
   const auto* const at = reinterpret_cast<const std::uint16_t*>(p);
   if constexpr (__is_same(typename C::Scale, bf16))
     return svreinterpret_f32_u32(svlsl_n_u32_x(all(), svld1uh_vnum_u32(all(), at, half), 16));
-  if constexpr (C::kPerGroup) return halves(p, half);
+  if constexpr (C::kPerGroup && !C::kMinimum) return halves(p, half);
   return svld1_vnum_f32(all(), reinterpret_cast<const float*>(p), half);
 }
 
@@ -156,13 +156,10 @@ void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
   Byte* to = static_cast<Byte*>(packed) + n0 / v * panel_bytes<C>(w.k, w.group);
   for (size_t n = n0; n < n1; n += v)
     for (size_t k0 = 0; k0 < w.k; k0 += k_run) {
-      if constexpr (kScaled<C>)
-        for (size_t c = 0; c < v; ++c) {
-          typename C::Scale scale{};
-          if (n + c < w.n) scale = C::Source::scale(w, n + c, k0 / k_run);
-          __builtin_memcpy(to, &scale, sizeof scale);
-          to += sizeof scale;
-        }
+      if constexpr (kScaled<C>) {
+        put_scales<typename C::Source>(w, n, k0 / k_run, v, to);
+        to += scale_bytes<C>();
+      }
       for (size_t k = k0; k < k0 + k_run; k += run) {
         const size_t stored = least(run, k0 + k_run - k) / each;
         for (size_t c = 0; c < v; ++c) {

@@ -6,6 +6,7 @@
 #include <arm_neon.h>
 
 #include "matmul/a8/activations.h"
+#include "matmul/source.h"
 
 namespace qb::matmul {
 namespace {
@@ -19,6 +20,7 @@ namespace {
   return __builtin_bit_cast(float, std::uint32_t{static_cast<std::uint16_t>(half)} << 16);
 }
 [[maybe_unused]] inline float widened(float scale) { return scale; }
+[[maybe_unused]] inline float widened(ScaleAndMinimum scale) { return scale.scale; }
 
 [[maybe_unused]] inline float rounded_to_f16(float x) {
   return vgetq_lane_f32(vcvt_f32_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);

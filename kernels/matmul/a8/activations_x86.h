@@ -3,6 +3,7 @@
 // A class Start says how a row is kept:
 //   kCodeBytes, put(to, codes)  bytes of a code in the workspace; stores a block, returns its sums
 //   of_row, of_block            what is kept of the sum of a row's or a block's codes
+//   kMinimum                    of a block instead: the sum times the block's scale, as a float
 //   kInPairs                    whether a block's scale and what is kept of its sum stand together
 //   kPairedBlocks               whether rows are padded to pairs of blocks
 //
@@ -68,6 +69,7 @@ inline void load_block(const float* x, std::size_t count, __m256 (&v)[4]) {
 
 /// How codes are kept: as bytes, in order. put() stores a block and returns its sums.
 struct ByteCodes {
+  static constexpr bool kMinimum = false;
   static constexpr std::size_t kCodeBytes = 1;
   static __m256i put(std::uint8_t* to, __m256i codes) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), codes);
@@ -126,8 +128,14 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
                                                  _mm256_max_ps(magnitude(v[2]), magnitude(v[3])))));
       scales[b * step] = _mm_cvtss_f32(
           _mm_cvtph_ps(_mm_cvtps_ph(_mm_set_ss(scaling.scale), _MM_FROUND_TO_NEAREST_INT)));
-      starts[b * step] = Start::of_block(reduce_add(Start::put(
-          out + b * kBlock * Start::kCodeBytes, quantize_block<true>(v, scaling.inverse))));
+      const std::int32_t sum = reduce_add(Start::put(out + b * kBlock * Start::kCodeBytes,
+                                                     quantize_block<true>(v, scaling.inverse)));
+      if constexpr (Start::kMinimum) {
+        const float weighted = float(sum) * scales[b * step];
+        __builtin_memcpy(&starts[b * step], &weighted, sizeof weighted);
+      } else {
+        starts[b * step] = Start::of_block(sum);
+      }
     }
   }
 }

@@ -9,17 +9,21 @@ namespace qb::matmul {
 namespace {
 
 // Strip of 16 outputs: for each block of 32 its tile (8 rows of four codes of each output; 4-bit:
-// K+0..15 in the low nibbles, K+16..31 in the high ones); then for each group 16 f16 scales.
+// K+0..15 in the low nibbles, K+16..31 in the high ones); then for each group 16 f16 scales, or 16
+// f32 scales and as many minima.
 
-constexpr size_t kBlocks = 32;                    // of a strip in L1: 16 KiB
-constexpr size_t kBlockTile = kTile / 2;          // bytes
-constexpr size_t kRowBlock = kBlockTile + kLine;  // of 16 rows' activations: codes, f32 scales
-constexpr size_t kSquare = kRows * kStrip;        // sums of a tile
+constexpr size_t kBlocks = 32;              // of a strip in L1: 16 KiB
+constexpr size_t kBlockTile = kTile / 2;    // bytes
+constexpr size_t kSquare = kRows * kStrip;  // sums of a tile
+/// Of a block of 16 rows' activations: codes, f32 scales, and what minima are multiplied with: sums
+/// of codes times their scale.
+template <bool minimum>
+constexpr size_t kRowBlock = kBlockTile + (minimum ? 2 : 1) * kLine;
 
 template <class F>
 struct Grouped {
   static constexpr size_t unit = kBlockTile * F::Codes::bits / 8;
-  static constexpr size_t scales = kStrip * sizeof(f16);
+  static constexpr size_t scales = kStrip * sizeof(typename F::Scale);
   static size_t strip(size_t k, size_t group) {
     return k / kBlock * unit + quotient_up(k / group * scales, kLine) * kLine;
   }
@@ -40,11 +44,7 @@ struct Grouped {
         for (size_t j = 0; j < (F::Codes::bits == 8 ? 8 : 4); ++j)
           store(out + j * kLine, F::Codes::bits == 8 ? v[j] : encode_nibbles(v[j], v[4 + j]));
       }
-      for (size_t g = 0; g < w.k / w.group; ++g)
-        for (size_t c = 0; c < kStrip; ++c, out += sizeof(f16)) {
-          const auto d = n + c < w.n ? F::scale(w, n + c, g) : typename F::Scale{};
-          __builtin_memcpy(out, &d, sizeof d);
-        }
+      for (size_t g = 0; g < w.k / w.group; ++g, out += scales) put_scales<F>(w, n, g, kStrip, out);
     }
   }
 
@@ -65,13 +65,14 @@ struct Grouped {
 };
 
 /// A scale for every block, as q8_0; four blocks of a row at a time.
+template <bool minimum>
 void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1,
                     void* workspace) {
   const size_t blocks = k / kBlock;
   Byte* const tiles = static_cast<Byte*>(workspace);
   for (size_t row = m0; row < m1; ++row) {
     const float* from = static_cast<const float*>(x) + row * k;
-    Byte* const to = tiles + row / kRows * blocks * kRowBlock;
+    Byte* const to = tiles + row / kRows * blocks * kRowBlock<minimum>;
     for (size_t b = 0; b < blocks; b += 4, from += 4 * kBlock) {
       const size_t count = least(4, blocks - b);
       __m512 v[8], largest[4];
@@ -104,11 +105,18 @@ void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t
             HalfAway::round(_mm512_mul_ps(v[2 * i + j], _mm512_set1_ps(inverses[i + j / 2])));
         const __m512i codes = narrow64(q[0], q[1], q[2], q[3]);
         QB_UNROLL for (size_t j = 0; j < 2; ++j) if (i + j < count) {
-          Byte* const block = to + (b + i + j) * kRowBlock;
+          Byte* const block = to + (b + i + j) * kRowBlock<minimum>;
           _mm256_storeu_si256(
               reinterpret_cast<__m256i*>(block + row % kRows * kBlock),
               j ? _mm512_extracti64x4_epi64(codes, 1) : _mm512_castsi512_si256(codes));
-          reinterpret_cast<float*>(block + kBlockTile)[row % kRows] = scales[i + j];
+          float* const numbers = reinterpret_cast<float*>(block + kBlockTile) + row % kRows;
+          numbers[0] = scales[i + j];
+          if constexpr (minimum) {
+            const __m512i pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), codes);
+            const __m512i fours = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+            numbers[kRows] =
+                float(_mm512_mask_reduce_add_epi32(j ? 0xff00 : 0x00ff, fours)) * scales[i + j];
+          }
         }
       }
     }
@@ -116,22 +124,25 @@ void prepare_blocks(const void* x, size_t m, size_t k, size_t, size_t m0, size_t
   if (m1 != m) return;
   for (size_t row = m; row % kRows; ++row)
     for (size_t b = 0; b < blocks; ++b) {
-      Byte* const block = tiles + (row / kRows * blocks + b) * kRowBlock;
+      Byte* const block = tiles + (row / kRows * blocks + b) * kRowBlock<minimum>;
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(block + row % kRows * kBlock),
                           _mm256_setzero_si256());
-      reinterpret_cast<float*>(block + kBlockTile)[row % kRows] = 0.0f;
+      for (size_t at = kBlockTile; at < kRowBlock<minimum>; at += kLine)
+        reinterpret_cast<float*>(block + at)[row % kRows] = 0.0f;
     }
 }
 
+template <bool minimum>
 size_t workspace_bytes_blocks(size_t m, size_t, size_t k, size_t) {
-  return quotient_up(m, kRows) * (k / kBlock) * kRowBlock;
+  return quotient_up(m, kRows) * (k / kBlock) * kRowBlock<minimum>;
 }
 
 /// Blocks of a strip made ready while the ones before them are multiplied: codes decoded (or
-/// fetched), scales as floats.
+/// fetched), scales and minima as floats.
 template <class F>
 struct NextBlocks {
   static constexpr int bits = F::Codes::bits;
+  static constexpr bool minimum = kHasMinimum<typename F::Scale>;
   const Byte* codes;     ///< of the strip
   const Byte* scales;    ///< likewise
   unsigned group_shift;  ///< blocks to groups
@@ -146,16 +157,24 @@ struct NextBlocks {
     // The block after the next, of what is decoded: the next itself is read here.
     QB_UNROLL for (size_t line = 0; line < unit; line += kLine) if constexpr (bits == 4) {
       _mm_prefetch(reinterpret_cast<const char*>(from + kBlocks * unit + line), _MM_HINT_T0);
-      if constexpr (kIsTable<typename F::Codes>)
+      if constexpr (kIsUnsigned<typename F::Codes>)
+        split_nibbles(from + line, to + line, to + kBlockTile / 2 + line);
+      else if constexpr (kIsTable<typename F::Codes>)
         look_up_nibbles<typename F::Codes>(from + line, to + line, to + kBlockTile / 2 + line);
       else
         decode_nibbles(from + line, to + line, to + kBlockTile / 2 + line);
     }
     else _mm_prefetch(reinterpret_cast<const char*>(from + line), _MM_HINT_T1);
-    const __m512 d = group_scales<typename F::Scale>(scales + (block >> group_shift) * kStrip *
-                                                                  sizeof(typename F::Scale));
-    constexpr bool sixteenfold = __is_same(typename F::Codes, Nibbles);
-    _mm512_storeu_ps(scales_to, sixteenfold ? _mm512_mul_ps(d, _mm512_set1_ps(0.0625f)) : d);
+    const Byte* const group = scales + (block >> group_shift) * Grouped<F>::scales;
+    if constexpr (minimum) {
+      _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group));
+      scales_to += kStrip;
+      _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group + kLine));
+    } else {
+      const __m512 d = group_scales<typename F::Scale>(group);
+      constexpr bool sixteenfold = __is_same(typename F::Codes, Nibbles);
+      _mm512_storeu_ps(scales_to, sixteenfold ? _mm512_mul_ps(d, _mm512_set1_ps(0.0625f)) : d);
+    }
     if constexpr (bits == 4) to += kBlockTile;
     scales_to += kStrip;
     ++block;
@@ -217,6 +236,7 @@ template <int R, class Tiles, class Next>
 [[gnu::noinline]] void strip_blocks(const Byte* a, const Byte* b, const float* d, size_t blocks,
                                     float* waiting, bool fresh, const StripOutput* output,
                                     Next& shared) {
+  constexpr size_t row_block = kRowBlock<Next::minimum>;
   alignas(64) std::int32_t sums[2][kSquare];
   Next next = shared;
   __m512 total[R];
@@ -225,18 +245,22 @@ template <int R, class Tiles, class Next>
   const auto stage = [&](auto odd, size_t i) __attribute__((always_inline)) {
     constexpr bool is_odd = decltype(odd)::value;
     if (i < blocks) {
-      Tiles::load_rows(a + i * kRowBlock);
+      Tiles::load_rows(a + i * row_block);
       _tile_loadd(6, b + i * kBlockTile, kLine);
       Tiles::template multiply<is_odd>();
     }
     if (i - 1 < blocks) Tiles::template put<!is_odd>(sums[!is_odd]);
     if (i - 2 < blocks) {
-      const __m512 weights = _mm512_loadu_ps(d + (i - 2) * kStrip);
+      const float* const scales = d + (i - 2) * (Next::minimum ? 2 : 1) * kStrip;
+      const __m512 weights = _mm512_loadu_ps(scales);
       const float* const rows =
-          reinterpret_cast<const float*>(a + (i - 2) * kRowBlock + kBlockTile);
+          reinterpret_cast<const float*>(a + (i - 2) * row_block + kBlockTile);
       QB_UNROLL for (int r = 0; r < R; ++r) total[r] =
           _mm512_fmadd_ps(_mm512_cvtepi32_ps(load(sums[is_odd] + size_t(r) * kStrip)),
                           _mm512_mul_ps(weights, _mm512_set1_ps(rows[r])), total[r]);
+      if constexpr (Next::minimum)
+        QB_UNROLL for (int r = 0; r < R; ++r) total[r] = _mm512_fnmadd_ps(
+            _mm512_loadu_ps(scales + kStrip), _mm512_set1_ps(rows[int(kRows) + r]), total[r]);
     }
     next.step();
   };
@@ -257,20 +281,22 @@ template <class F>
 void run_grouped(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
                  size_t n0, size_t n1, void* out) {
   using G = Grouped<F>;
+  constexpr bool minimum = kHasMinimum<typename F::Scale>;
+  constexpr size_t row_block = kRowBlock<minimum>;
   if (m == 0 || n0 >= n1) return;
   alignas(64) Byte decoded[2][F::Codes::bits == 4 ? kBlocks * kBlockTile : kLine];
-  alignas(64) float scales[2][kBlocks * kStrip];
+  alignas(64) float scales[2][(minimum ? 2 : 1) * kBlocks * kStrip];
   alignas(64) float waiting[kBlockRows / kRows][kSquare];
   const size_t blocks = w.k / kBlock, bytes = G::strip(w.k, w.group);
   const size_t parts = blocks ? quotient_up(blocks, kBlocks) : 1;
   const bool stream = streams(w, G::packed_bytes(w.n, w.k, w.group), m, out);
-  const size_t chunk = chunk_of(m, kRows, blocks * kRowBlock / kRows);
+  const size_t chunk = chunk_of(m, kRows, blocks * row_block / kRows);
   for (size_t m0 = 0; m0 < m; m0 += chunk) {
     const size_t rows = least(chunk, m - m0), tiles = quotient_up(rows, kRows);
     const size_t left = rows - (tiles - 1) * kRows,
                  part_rows = left == 1 ? 1 : quotient_up(left, 4) * 4;
     configure(kRows, part_rows, kBlock);
-    const Byte* const a0 = static_cast<const Byte*>(workspace) + m0 / kRows * blocks * kRowBlock;
+    const Byte* const a0 = static_cast<const Byte*>(workspace) + m0 / kRows * blocks * row_block;
     NextBlocks<F> next = {};
     next.group_shift = w.group >= 4 * kBlock ? 2u : w.group >= 2 * kBlock ? 1u : 0u;
     int buffer = 0;
@@ -308,7 +334,7 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
                                       here, static_cast<__mmask16>(first(n1 - n)),
                                       stream && n1 - n >= kStrip};
           const auto go = [&](auto multiply) {
-            multiply(a0 + (t * blocks + b0) * kRowBlock, codes, d, count, waiting[t], p == 0,
+            multiply(a0 + (t * blocks + b0) * row_block, codes, d, count, waiting[t], p == 0,
                      last ? &output : nullptr, next);
           };
           using Next = NextBlocks<F>;
@@ -337,9 +363,9 @@ constexpr Kernel grouped_kernel() {
           .packed_bytes = Grouped<F>::packed_bytes,
           .pack = Grouped<F>::pack,
           .unpack = Grouped<F>::unpack,
-          .workspace_bytes = workspace_bytes_blocks,
+          .workspace_bytes = workspace_bytes_blocks<kHasMinimum<typename F::Scale>>,
           .m_step = kRows,
-          .prepare = prepare_blocks,
+          .prepare = prepare_blocks<kHasMinimum<typename F::Scale>>,
           .run = run_grouped<F>};
 }
 

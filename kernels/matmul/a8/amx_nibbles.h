@@ -34,6 +34,13 @@ inline void look_up_nibbles(const Byte* from, Byte* low, Byte* high) {
   store(high, _mm512_shuffle_epi8(table, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble)));
 }
 
+/// Two codes of 0 to 15 a byte, to bytes.
+inline void split_nibbles(const Byte* from, Byte* low, Byte* high) {
+  const __m512i v = load(from), nibble = _mm512_set1_epi8(15);
+  store(low, _mm512_and_si512(v, nibble));
+  store(high, _mm512_and_si512(_mm512_srli_epi16(v, 4), nibble));
+}
+
 /// Two codes of 0 to 15 to a byte.
 inline __m512i encode_nibbles(__m512i low, __m512i high) {
   return _mm512_or_si512(_mm512_slli_epi16(high, 4), low);

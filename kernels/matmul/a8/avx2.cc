@@ -25,7 +25,9 @@
 // a cycle, of 4-bit codes 16 for their masks; from the third cache nearly as many, in two streams,
 // the scales of groups read in order with the codes.
 //
-// Panel: for each group the codes of its blocks of 32, then 16 f16 scales; for one scale per output
+// Panel: for each group the codes of its blocks of 32, then 16 f16 scales (of blocks of 256 with
+// minima 16 scales and 16 minima as bytes, and before eight groups 16 f16 d and 16 f16 dmin that
+// these are multiplied with); for one scale per output
 // the codes of all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit:
 // K+0..15 in the low nibbles, K+16..31 in the high ones), then the other 8.
 //
@@ -70,6 +72,26 @@ inline __m256 broadcast_float(const std::uint8_t* p) {
   return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
 }
 
+/// Eight scales or minima: bytes times the factors of eight groups.
+inline __m256 load_levels(const std::uint8_t* bytes, const std::uint8_t* factors) {
+  const __m256i wide =
+      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), load_scales<f16>(factors));
+}
+/// Of the c'th eight outputs of a panel: scales, and minima behind them.
+inline __m256 scales_of(const std::uint8_t* bytes, const std::uint8_t* factors, int c) {
+  return load_levels(bytes + c * kVector, factors + c * (kVector * sizeof(f16)));
+}
+inline __m256 minima_of(const std::uint8_t* bytes, const std::uint8_t* factors, int c) {
+  return scales_of(bytes + kPanel, factors + kPanel * sizeof(f16), c);
+}
+
+template <int R, int C>
+inline void start_at_zero(__m256i (&sum)[R][C]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
+      _mm256_setzero_si256();
+}
+
 /// Outputs [n, n+8) of row m, as far as they are there.
 inline void store(const Call& call, std::size_t m, std::size_t n, __m256 v) {
   if (n >= call.n1) return;
@@ -103,7 +125,27 @@ template <class L, int panels>
   const std::uint8_t *scale = x + call.x.scales, *start = x + call.x.sums;
   __m256 result[C];
   __m256i sum[1][C];
-  if constexpr (L::per_block) {
+  if constexpr (L::kMinimum) {
+    const std::uint8_t* factors[panels];
+    QB_UNROLL for (int p = 0; p < panels; ++p) factors[p] = w[p];
+    QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
+    for (std::size_t b = 0; b < call.blocks; ++b, x += block_bytes, scale += 4, start += 4) {
+      if (b % 8 == 0) QB_UNROLL for (int p = 0; p < panels; ++p) {
+          factors[p] = w[p];
+          w[p] += L::kFactors;
+        }
+      start_at_zero<1, C>(sum);
+      D::template add<false>(w, x, 0, sum);
+      next_block();
+      const __m256 s = broadcast_float(scale), less = broadcast_float(start);
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        const __m256 d = _mm256_mul_ps(scales_of(w[c / 2], factors[c / 2], c % 2), s);
+        result[c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(D::widened(sum[0][c])), d, result[c]);
+        result[c] = _mm256_fnmadd_ps(minima_of(w[c / 2], factors[c / 2], c % 2), less, result[c]);
+      }
+      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * kPanel;
+    }
+  } else if constexpr (L::per_block) {
     QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
     for (std::size_t b = 0; b < call.blocks;) {
       __m256 group[C];
@@ -152,6 +194,10 @@ constexpr int kTileRows = 4;
 constexpr std::size_t kMostRows = 128;         // whose sums wait in memory,
 constexpr std::size_t kRowBytes = 512 * 1024;  // and which fit a second cache
 constexpr std::size_t kRowSums = kPanel * 4;   // bytes
+/// Of a panel's block that was unpacked, with scales and minima as floats behind the codes.
+template <class L>
+constexpr std::size_t kUnpackedBlock = kPanel* kBlock +
+                                       (L::kMinimum ? 2 * kPanel * sizeof(float) : 0);
 
 /// A piece of K of a panel.
 struct Piece {
@@ -179,7 +225,7 @@ template <class L, From from, int R>
   const auto next_block = [&] {
     x += block_bytes;
     if constexpr (from != From::bytes) w += P::block;
-    if constexpr (from != From::panel) bytes += kPanel * kBlock;
+    if constexpr (from != From::panel) bytes += kUnpackedBlock<L>;
   };
   __m256i sum[R][C];
   const auto at = [&](int r, int c) {
@@ -198,7 +244,44 @@ template <class L, From from, int R>
       start_at<R, C>(start, stride, sum);
     put();
   }
-  if constexpr (L::per_block) {
+  if constexpr (L::kMinimum) {
+    scale += piece.b0 * 4;
+    start += piece.b0 * 4;
+    const std::uint8_t* factors = w;
+    for (std::size_t b = 0; b < piece.blocks; ++b, scale += 4, start += 4) {
+      if (from != From::bytes && b % 8 == 0) {
+        factors = w;
+        w += L::kFactors;
+      }
+      start_at_zero<R, C>(sum);
+      D::template add<false, from>(&w, x, stride, sum, bytes);
+      float* const floats = reinterpret_cast<float*>(bytes + kPanel * kBlock);
+      next_block();
+      if constexpr (from != From::bytes) w += 2 * kPanel;
+      forget(sums);
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        __m256 d, minima;
+        if constexpr (from == From::bytes) {
+          d = _mm256_load_ps(floats + c * kVector);
+          minima = _mm256_load_ps(floats + kPanel + c * kVector);
+        } else {
+          d = scales_of(w - 2 * kPanel, factors, c);
+          minima = minima_of(w - 2 * kPanel, factors, c);
+        }
+        if constexpr (from == From::panel_for_others) {
+          _mm256_store_ps(floats + c * kVector, d);
+          _mm256_store_ps(floats + kPanel + c * kVector, minima);
+        }
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const __m256 s = broadcast_float(scale + r * stride);
+          const __m256 less = broadcast_float(start + r * stride);
+          __m256 v = _mm256_load_ps(float_at(r, c));
+          v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(D::widened(sum[r][c])), _mm256_mul_ps(d, s), v);
+          _mm256_store_ps(float_at(r, c), _mm256_fnmadd_ps(minima, less, v));
+        }
+      }
+    }
+  } else if constexpr (L::per_block) {
     scale += piece.b0 * 4;
     start += piece.b0 * 4;
     for (std::size_t b = 0; b < piece.blocks;) {
@@ -302,7 +385,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   if (most < kTileRows) most = kTileRows;
   const std::size_t chunks = (m + most - 1) / most;
   alignas(64) std::uint8_t sums[kMostRows * kRowSums];
-  alignas(64) std::uint8_t bytes_of_nibbles[L::bits == 4 ? kDepth * kBlock * kPanel : 64];
+  alignas(64) std::uint8_t bytes_of_nibbles[L::bits == 4 ? kDepth * kUnpackedBlock<L> : 64];
   for (std::size_t i = 0; i < chunks; ++i) {
     const std::size_t m0 = m * i / chunks, rows = m * (i + 1) / chunks - m0;
     const std::size_t tiles = (rows + kTileRows - 1) / kTileRows;
@@ -315,7 +398,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
         piece.blocks = least(call.blocks - piece.b0, kDepth);
         piece.first = piece.b0 == 0;
         piece.last = piece.b0 + piece.blocks == call.blocks;
-        piece.codes = at + (piece.b0 ? L::block(piece.b0, call.group_blocks) : 0);
+        piece.codes = at + L::piece(piece.b0, call.group_blocks);
         piece.scales =
             at + L::scales(L::per_block ? piece.b0 / call.group_blocks : 0, call.group_blocks);
         const auto rows_from = [&](auto how, std::size_t t) {

@@ -46,17 +46,33 @@ struct Layout {
   using Codes = Codes_;
   using Scale = Scale_;
   static constexpr int bits = Codes::bits;
-  static constexpr bool per_block = sizeof(Scale) == 2;  ///< or else one per output
+  static constexpr bool per_block = kOfGroups<Scale>;  ///< or else one per output
+  static constexpr bool kMinimum = kHasMinimum<Scale>;
+  /// Before eight blocks with minima: d and dmin as f16. Scales and minima of a block are bytes
+  /// then.
+  static constexpr std::size_t kFactors = kMinimum ? 2 * kPanel * sizeof(f16) : 0;
   using P = Panel<bits>;
   static constexpr unsigned kFlip = bits == 8 ? 0x0080 : 0;
   static constexpr std::size_t kDword = kVector * 4, kHalf = P::half;
   static constexpr bool kPairedBlocks = false;
   static constexpr std::size_t bytes(std::size_t k, std::size_t group_len) {
-    return per_block ? k / group_len * P::group(group_len / kBlock)
+    return per_block ? k / group_len * P::group(group_len / kBlock) + factors(k / kBlock)
                      : P::scales(blocks_of(k)) + kPanel * sizeof(float);
   }
+  /// Of b blocks.
+  static constexpr std::size_t factors(std::size_t b) { return (b + 7) / 8 * kFactors; }
+  /// Where the piece of K that begins with block b, a multiple of 8, begins.
+  static constexpr std::size_t piece(std::size_t b, std::size_t group_blocks) {
+    return b ? block(b, group_blocks) - kFactors : 0;
+  }
+  template <class F>
+  static void put_group(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* panel) {
+    std::uint8_t* const scales = panel + block(g, 1) + P::scales(1);
+    put_levels<F>(w, n, g, panel + piece(g / 8 * 8, 1), scales, scales + kPanel);
+  }
   static constexpr std::size_t block(std::size_t b, std::size_t group_blocks) {
-    return b * P::block + (per_block ? b / group_blocks * (kPanel * sizeof(f16)) : 0);
+    return b * P::block + factors(b + 1) +
+           (per_block ? b / group_blocks * (kPanel * sizeof(f16)) : 0);
   }
   static constexpr std::size_t scales(std::size_t g, std::size_t group_blocks) {
     return g * P::group(group_blocks) + P::scales(group_blocks);
@@ -81,11 +97,19 @@ struct Activations<Nibbles> : ByteCodes {
   }
 };
 
+template <>
+struct Activations<UnsignedNibbles> : ByteCodes {
+  static constexpr bool kInPairs = false, kPairedBlocks = false, kMinimum = true;
+  static std::int32_t of_row(std::int32_t) { return 0; }
+  static std::int32_t of_block(std::int32_t) { return 0; }
+};
+
 /// Words, of each block first those that meet whole words of weights, then those that meet the
 /// words' high bytes. The +128 of the low bytes is taken off the sum.
 template <>
 struct Activations<Bytes> {
   static constexpr std::size_t kCodeBytes = 2;
+  static constexpr bool kMinimum = false;
   static __m256i put(std::uint8_t* to, __m256i codes) {
     const __m256i even_high = _mm256_slli_epi16(codes, 8);
     const __m256i even = _mm256_srai_epi16(even_high, 8);
@@ -148,6 +172,9 @@ struct Dot<Nibbles, R, C> {
   }
   static __m256i widened(__m256i sum) { return _mm256_madd_epi16(sum, _mm256_set1_epi16(1)); }
 };
+
+template <int R, int C>
+struct Dot<UnsignedNibbles, R, C> : Dot<Nibbles, R, C> {};
 
 template <int R, int C>
 struct Dot<Bytes, R, C> {

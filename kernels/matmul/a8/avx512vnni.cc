@@ -105,6 +105,8 @@ void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t 
   constexpr int even = K::kRaise, odd = 7;
   const __m512i offset = _mm512_setr_epi32(even, even, even, even, odd, odd, odd, odd, even, even,
                                            even, even, odd, odd, odd, odd);
+  [[maybe_unused]] const __m512i order_of_sums =
+      _mm512_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
   const __m512 sixteenths = _mm512_castsi512_ps(_mm512_set1_epi64(0x3d8000003f800000));
   for (size_t m = m0; m < m1; ++m) {
     const float* const row = static_cast<const float*>(x) + m * k;
@@ -145,9 +147,14 @@ void quantize_blocks(const void* x, size_t, size_t k, size_t, size_t m0, size_t 
         store_codes(out + (b + i) * kBlock, (count - i) * kBlock, codes);
         sum[i / 2] = add_codes(sum[i / 2], codes);
       }
+      __m512i start = sums_of(sum);
+      if constexpr (K::kMinimum) {
+        const __m512 in_order = _mm512_permutexvar_ps(order_of_sums, scale);
+        start = _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(start), in_order));
+      } else {
+        start = _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_sllv_epi32(start, offset));
+      }
       if constexpr (K::kNibbles) scale = _mm512_mul_ps(scale, sixteenths);
-      const __m512i start =
-          _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_sllv_epi32(sums_of(sum), offset));
       const auto there = static_cast<std::uint32_t>((std::uint64_t{1} << 2 * count) - 1);
       std::int32_t* const pairs = reinterpret_cast<std::int32_t*>(out + layout.scales) + 2 * b;
       _mm512_mask_storeu_epi32(
@@ -220,9 +227,14 @@ struct Zmm {
     const Int wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
   }
+  static Float from_bytes(const void* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+  }
   static Float to_float(Int v) { return _mm512_cvtepi32_ps(v); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static Float nfma(Float a, Float b, Float c) { return _mm512_fnmadd_ps(a, b, c); }
   static void store(float* p, Float v) { _mm512_storeu_ps(p, v); }
   static void store(float* p, Float v, size_t count) {
     _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), v);

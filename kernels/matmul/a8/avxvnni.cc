@@ -67,9 +67,14 @@ struct Ymm {
     const Int wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
+  static Float from_bytes(const void* p) {
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
+  }
   static Float to_float(Int v) { return _mm256_cvtepi32_ps(v); }
   static Float mul(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float fma(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float nfma(Float a, Float b, Float c) { return _mm256_fnmadd_ps(a, b, c); }
   static void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
   static void store(float* p, Float v, size_t count) {
     const Int lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);

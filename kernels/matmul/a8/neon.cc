@@ -3,7 +3,7 @@
 //
 // smull/smlal multiply 8 bytes into int16, sadalp adds pairs of those to int32. 8-bit weights: two
 // products fit int16 (2*127*128 = 32512), so one sadalp for 16 of K. 4-bit weights: a block's four
-// products a lane fit (4*8*127), so one sadalp for 32. For s4, whose bytes hold neighbours,
+// products a lane fit (4*15*127), so one sadalp for 32. For s4, whose bytes hold neighbours,
 // prepare() stores the activations of a block evens first and odds behind them.
 #include <arm_neon.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 // --- Activations -------------------------------------------------------------------------------
 
-template <bool per_block, bool split>
+template <bool per_block, bool split, bool minimum>
 void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0, std::size_t m1,
              void* workspace) {
   const RowLayout layout = row_layout(k, per_block);
@@ -24,6 +24,7 @@ void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t
     auto* const out = static_cast<std::byte*>(workspace) + m * layout.stride;
     auto* const codes = reinterpret_cast<std::int8_t*>(out);
     auto* const scales = reinterpret_cast<float*>(out + layout.scales);
+    [[maybe_unused]] auto* const sums = reinterpret_cast<float*>(out + layout.sums);
     float32x4_t v[8];
     Scaling scaling{};
     if constexpr (!per_block) {
@@ -37,6 +38,9 @@ void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t
         scales[i / kBlock] = rounded_to_f16(scaling.scale);
       }
       const int8x16x2_t q = quantize_block<per_block>(v, scaling.inverse);
+      // What minima are multiplied with.
+      if constexpr (minimum)
+        sums[i / kBlock] = float(vaddlvq_s8(q.val[0]) + vaddlvq_s8(q.val[1])) * scales[i / kBlock];
       vst1q_s8(codes + i, split ? vuzp1q_s8(q.val[0], q.val[1]) : q.val[0]);
       vst1q_s8(codes + i + 16, split ? vuzp2q_s8(q.val[0], q.val[1]) : q.val[1]);
     }
@@ -99,15 +103,18 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
   const std::size_t blocks = blocks_of(w.k);
   const std::int8_t* x[R];
   const float* scales[R];
-  const std::uint8_t* from[C];
+  [[maybe_unused]] const std::uint8_t* from[C];
+  [[maybe_unused]] float less[R][C] = {};  // for minima
   for (int r = 0; r < R; ++r) {
     const std::byte* row = workspace + (m + std::size_t(r)) * layout.stride;
     x[r] = reinterpret_cast<const std::int8_t*>(row);
     scales[r] = reinterpret_cast<const float*>(row + layout.scales);
   }
-  for (int c = 0; c < C; ++c) from[c] = codes_at<F>(w, n + std::size_t(c), 0);
+  if constexpr (!kGathered<F>)
+    for (int c = 0; c < C; ++c) from[c] = codes_at<F>(w, n + std::size_t(c), 0);
 
-  constexpr int bits = kIsTable<typename F::Codes> ? 8 : F::Codes::bits;
+  constexpr bool looks_up = kIsTable<typename F::Codes> && !kIsUnsigned<typename F::Codes>;
+  constexpr int bits = looks_up ? 8 : F::Codes::bits;
   int32x4_t sum[R][C];
   float32x4_t result[R][C];
   for (int r = 0; r < R; ++r)
@@ -118,7 +125,11 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
     for (int c = 0; c < C; ++c) {
       const int8x16x2_t codes = weights(c);
       if constexpr (F::per_group) {
-        const float d = widened(F::scale(w, n + std::size_t(c), b * kBlock / F::group(w)));
+        const auto scale = F::scale(w, n + std::size_t(c), b * kBlock / F::group(w));
+        const float d = widened(scale);
+        if constexpr (kHasMinimum<typename F::Scale>)
+          for (int r = 0; r < R; ++r)
+            less[r][c] += scale.minimum * scales[r][b + (layout.sums - layout.scales) / 4];
         for (int r = 0; r < R; ++r)
           result[r][c] =
               vfmaq_n_f32(result[r][c], vcvtq_f32_s32(dot<bits>(vdupq_n_s32(0), codes, v[r])),
@@ -130,7 +141,14 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
   };
   const std::size_t whole = w.k / kBlock;
   for (std::size_t b = 0; b < whole; ++b)
-    add(b, [&](int c) { return load_codes<F>(from[c] + b * F::block); });
+    add(b, [&](int c) {
+      if constexpr (kGathered<F>) {
+        BlockCodes<F> room;
+        return load_codes<F>(block_codes<F>(w, n + std::size_t(c), b, room));
+      } else {
+        return load_codes<F>(from[c] + b * F::block);
+      }
+    });
   if constexpr (!F::per_group) {
     if (whole < blocks) {  // a copy of what there is of the last block, zeros behind it
       const std::size_t bytes = F::row(w.k) - whole * F::block;
@@ -147,6 +165,7 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
         out = vaddvq_f32(result[r][c]);
       else
         out = float(vaddvq_s32(sum[r][c])) * (*scales[r] * F::scale(w, n + std::size_t(c), 0));
+      if constexpr (kHasMinimum<typename F::Scale>) out -= less[r][c];
     }
 }
 
@@ -181,7 +200,8 @@ constexpr Kernel kernel_of() {
           .workspace_bytes = workspace_bytes<F::per_group>,
           .m_step = 1,
           .prepare = prepare < F::per_group,
-          F::Codes::bits == 4 && F::neighbours >,
+          F::Codes::bits == 4 && F::neighbours,
+          kHasMinimum<typename F::Scale> >,
           .run = run<F>};
 }
 

@@ -43,6 +43,15 @@ struct Sdot : WordsOf4 {
     result[3] = vfmaq_laneq_f32(result[3], vmulq_f32(as_float<Codes>(sum[3]), d), s, 3);
   }
 
+  /// result - minima times four rows' sums.
+  static void subtract(float32x4_t (&result)[4], float32x4_t minima, const Byte* sums) {
+    const float32x4_t s = vreinterpretq_f32_u8(vld1q_u8(sums));
+    result[0] = vfmsq_laneq_f32(result[0], minima, s, 0);
+    result[1] = vfmsq_laneq_f32(result[1], minima, s, 1);
+    result[2] = vfmsq_laneq_f32(result[2], minima, s, 2);
+    result[3] = vfmsq_laneq_f32(result[3], minima, s, 3);
+  }
+
   // A plain row's sums with a quad.
 
   static constexpr int kRowSums = 1;

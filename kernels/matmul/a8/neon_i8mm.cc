@@ -57,6 +57,15 @@ struct Smmla {
     }
   }
 
+  /// result - minima times four rows' sums.
+  static void subtract(float32x4_t (&result)[4], float32x4_t minima, const Byte* sums) {
+    QB_UNROLL for (int i = 0; i < 2; ++i) {
+      const float32x4_t s = floats(sums + 16 * i);
+      result[2 * i] = vfmsq_f32(result[2 * i], low(minima, minima), s);
+      result[2 * i + 1] = vfmsq_f32(result[2 * i + 1], high(minima, minima), s);
+    }
+  }
+
   // A plain row's sums with a quad: outputs 0 and 1 in two halves each, likewise 2 and 3.
 
   static constexpr int kRowSums = 2;

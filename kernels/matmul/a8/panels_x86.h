@@ -8,6 +8,7 @@
 //   kHalf                  bytes from outputs 0..7 of a block to outputs 8..15
 //   block(b, group_blocks) where block b's codes are
 //   scales(g, group_blocks) where group g's scales are, or with one scale per output all scales
+//   put_group<F>(w, n, g, panel) instead of scales: stores group g's scales and minima of a panel
 //   bytes(k, group)        of a panel
 //   kPairedBlocks          4-bit codes: whether two blocks lie together, at the first one's place
 //
@@ -64,6 +65,20 @@ inline void put_dwords(__m256i (&a)[8], std::uint8_t* to) {
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x20));
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (j + 4) * L::kDword),
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
+  }
+}
+
+/// Both halves of a block of 256's scales, or minima, are products of two: the panel's common
+/// factors as f16, and bytes of each group.
+template <class F>
+inline void put_levels(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* factors,
+                       std::uint8_t* scales, std::uint8_t* minima) {
+  for (std::size_t c = 0; c < kPanel; ++c) {
+    const ScaleAndMinimumOf256 both = n + c < w.n ? F::levels(w, n + c, g) : ScaleAndMinimumOf256{};
+    __builtin_memcpy(factors + 2 * c, &both.d, sizeof both.d);
+    __builtin_memcpy(factors + 2 * (kPanel + c), &both.dmin, sizeof both.dmin);
+    scales[c] = both.scale;
+    minima[c] = both.minimum;
   }
 }
 
@@ -133,37 +148,46 @@ std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
   return (n + kPanel - 1) / kPanel * L::bytes(k, group);
 }
 
+/// Where the codes of block b of eight outputs from n on are, of which `there` exist: copies at
+/// `room` of what is gathered or cut short, and what stands there already for what is not there.
+template <class F>
+inline void find_codes(const Weights& w, std::size_t n, std::size_t there, std::size_t b,
+                       std::uint8_t (&room)[kEight][kBlock], const std::uint8_t* (&codes)[kEight]) {
+  constexpr std::size_t code_bytes = kBlock * F::Codes::bits / 8;
+  for (std::size_t c = 0; c < kEight; ++c) codes[c] = room[c];
+  if constexpr (kGathered<F>) {
+    for (std::size_t c = 0; c < there && b < w.k / kBlock; ++c)
+      F::gather(w, n + c, b, reinterpret_cast<BlockCodes<F>&>(room[c]));
+  } else {
+    const std::size_t row = F::row(w.k), at = b * F::block + F::codes;
+    const std::size_t count = least(row - least(at, row), code_bytes);
+    const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row + at;
+    for (std::size_t c = 0; c < there && count; ++c)
+      if (count == code_bytes)
+        codes[c] = from + c * row;
+      else
+        __builtin_memcpy(room[c], from + c * row, count);
+  }
+}
+
 template <class F, class L>
 void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
-  constexpr std::size_t code_bytes = kBlock * F::Codes::bits / 8;
   // Outputs and codes that aren't there are zeros, of 4 bits stored as such.
   alignas(32) std::uint8_t missing[2][kEight][kBlock];
   __builtin_memset(missing, F::Codes::bits == 4 ? 0x11 * (8 ^ F::flip) : 0, sizeof missing);
   const std::size_t bytes = L::bytes(w.k, w.group);
-  const std::size_t row = F::row(w.k), blocks = blocks_of(padded<L>(w.k));
+  const std::size_t blocks = blocks_of(padded<L>(w.k));
   const std::size_t group_blocks = F::per_group ? w.group / kBlock : blocks;
   for (std::size_t n = n0; n < n1; n += kPanel) {
     auto* const panel = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
-    const auto* const from = static_cast<const std::uint8_t*>(w.values) + n * row;
     const std::size_t outputs = least(n1 - n, kPanel);
     for (std::size_t b = 0; b < blocks; b += L::kPairedBlocks ? 2 : 1) {
       for (std::size_t half = 0; half < 2; ++half) {
         const std::uint8_t* source[L::kPairedBlocks ? 2 : 1][kEight];
-        for (std::size_t i = 0; i < (L::kPairedBlocks ? 2 : 1); ++i) {
-          const std::size_t at = (b + i) * F::block + F::codes;
-          const std::size_t count = least(row - least(at, row), code_bytes);
-          const bool all = outputs == kPanel && count == code_bytes;
-          for (std::size_t c = 0; c < kEight; ++c) {
-            const std::size_t column = half * kEight + c;
-            if (all || (column < outputs && count == code_bytes)) {
-              source[i][c] = from + column * row + at;
-            } else {
-              source[i][c] = missing[i][c];
-              if (column < outputs && count)
-                __builtin_memcpy(missing[i][c], from + column * row + at, count);
-            }
-          }
-        }
+        for (std::size_t i = 0; i < (L::kPairedBlocks ? 2 : 1); ++i)
+          find_codes<F>(w, n + half * kEight,
+                        least(outputs - least(half * kEight, outputs), kEight), b + i, missing[i],
+                        source[i]);
         std::uint8_t* const to = panel + L::block(b, group_blocks) + half * L::kHalf;
         if constexpr (L::kPairedBlocks)
           pack_pairs<F, L>(source[0], source[1], to);
@@ -174,10 +198,14 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
       }
     }
     for (std::size_t g = 0; g < (F::per_group ? blocks / group_blocks : 1); ++g) {
-      typename F::Scale scales[kPanel] = {};
-      if (!F::per_group || g < w.k / w.group)
-        for (std::size_t c = 0; c < outputs; ++c) scales[c] = F::scale(w, n + c, g);
-      __builtin_memcpy(panel + L::scales(g, group_blocks), scales, sizeof scales);
+      if constexpr (kHasMinimum<typename F::Scale>) {
+        L::template put_group<F>(w, n, g, panel);
+      } else {
+        typename F::Scale scales[kPanel] = {};
+        if (!F::per_group || g < w.k / w.group)
+          for (std::size_t c = 0; c < outputs; ++c) scales[c] = F::scale(w, n + c, g);
+        __builtin_memcpy(panel + L::scales(g, group_blocks), scales, sizeof scales);
+      }
     }
   }
 }

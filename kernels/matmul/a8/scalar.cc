@@ -72,9 +72,6 @@ std::size_t workspace_bytes(std::size_t m, std::size_t, std::size_t k, std::size
 
 std::size_t packed_bytes(std::size_t, std::size_t, std::size_t) { return 0; }
 
-inline float to_f32(f16 scale) { return f16_to_f32(scale); }
-inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
-
 inline std::int32_t dot_bytes(const std::int8_t* w, const std::int8_t* x, std::size_t count) {
   std::int32_t sum = 0;
   for (std::size_t i = 0; i < count; ++i) sum += w[i] * x[i];
@@ -116,9 +113,33 @@ inline std::int32_t dot_row(const std::uint8_t* w, const std::int8_t* x, std::si
   }
 }
 
-/// One output's weights times one row of activations.
+/// Sum of a block's codes: what a minimum is multiplied with.
+inline std::int32_t sum_of(const std::int8_t* x) {
+  std::int32_t sum = 0;
+  for (std::size_t i = 0; i < kBlock; ++i) sum += x[i];
+  return sum;
+}
+
+/// Gathered codes, groups of 32 with a minimum, times one row of activations.
 template <class F>
-inline float product(const Weights& w, std::size_t n, const std::int8_t* x, const float* scales) {
+inline float product_of_gathered(const Weights& w, std::size_t n, const std::int8_t* x,
+                                 const float* scales) {
+  float sum = 0;
+  for (std::size_t b = 0; b < w.k / kBlock; ++b, x += kBlock) {
+    BlockCodes<F> room;
+    const std::uint8_t* const codes = block_codes<F>(w, n, b, room);
+    const auto scale = F::scale(w, n, b);
+    sum += float(dot_block<F>(codes, x)) * (to_f32(scale) * scales[b]);
+    if constexpr (kHasMinimum<typename F::Scale>)
+      sum -= scale.minimum * (float(sum_of(x)) * scales[b]);
+  }
+  return sum;
+}
+
+/// Codes where they are.
+template <class F>
+inline float product_in_place(const Weights& w, std::size_t n, const std::int8_t* x,
+                              const float* scales) {
   const std::uint8_t* codes = codes_at<F>(w, n, 0);
   if constexpr (!F::per_group) {
     return float(dot_row<F>(codes, x, w.k)) * (*scales * F::scale(w, n, 0));
@@ -132,6 +153,15 @@ inline float product(const Weights& w, std::size_t n, const std::int8_t* x, cons
     }
     return sum;
   }
+}
+
+/// One output's weights times one row of activations.
+template <class F>
+inline float product(const Weights& w, std::size_t n, const std::int8_t* x, const float* scales) {
+  if constexpr (kGathered<F>)
+    return product_of_gathered<F>(w, n, x, scales);
+  else
+    return product_in_place<F>(w, n, x, scales);
 }
 
 template <class F>

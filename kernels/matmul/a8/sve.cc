@@ -2,9 +2,10 @@
 // where quads_neon.h has four, and SDOT takes the activations from a register that repeats 16
 // bytes (four of K for four rows) in every 128-bit segment.
 //
-// Panels of V outputs. For each group V f16 scales, then its blocks of 32; for one scale per output
-// V f32 scales, then all blocks. A block is 8 vectors, 4-bit 4 with K+0..15 in the low nibbles;
-// both nibbles are taken 16 times too large, and the 16 is taken away from the sum or the scale.
+// Panels of V outputs. For each group V f16 scales (or f32 scales and minima), then its blocks of
+// 32; for one scale per output V f32 scales, then all blocks. A block is 8 vectors, 4-bit 4 with
+// K+0..15 in the low nibbles; both nibbles are taken 16 times too large, and the 16 is taken away
+// from the sum or the scale.
 //
 // SVE's types can't stand in arrays: a tile is eight rows, or four, by name, and one panel. Few
 // rows wait for the weights, so that they are one row (four sums in turn hide the latency) or a
@@ -28,7 +29,8 @@ struct Vectors {
   using Codes = Codes_;
   using Scale = Scale_;
   static constexpr int bits = Codes::bits;
-  static constexpr bool per_block = sizeof(Scale) == 2;
+  static constexpr bool per_block = kOfGroups<Scale>;
+  static constexpr bool minimum = kHasMinimum<Scale>;
   static size_t vector() { return svcntb(); }
   static size_t block() { return size_t{bits} * vector(); }
   static size_t scales() { return svcntw() * sizeof(Scale); }
@@ -61,10 +63,7 @@ void pack_sve(const Weights& w, size_t n0, size_t n1, void* packed) {
   for (size_t n = n0; n < n1; n += v) {
     Byte* out = static_cast<Byte*>(packed) + n / v * bytes;
     for (size_t g = 0; g < groups; ++g) {
-      for (size_t c = 0; c < v; ++c) {
-        const auto scale = n + c < w.n ? F::scale(w, n + c, g) : typename F::Scale{};
-        __builtin_memcpy(out + c * sizeof scale, &scale, sizeof scale);
-      }
+      put_scales<F>(w, n, g, v, out);
       out += K::scales();
       for (size_t b = g * group_blocks; b < (g + 1) * group_blocks; ++b, out += K::block())
         for (size_t c = 0; c < v; ++c) {
@@ -104,21 +103,22 @@ void unpack_sve(const void* packed, size_t, size_t k, size_t group, size_t n0, s
 
 constexpr size_t rows_of(size_t m) { return m % kQuad > 1 ? (m + kQuad - 1) / kQuad * kQuad : m; }
 
-template <bool per_block>
+template <bool per_block, bool minimum>
 size_t workspace_bytes_sve(size_t m, size_t, size_t k, size_t) {
-  return rows_of(m) * row_layout(k, per_block).stride;
+  return rows_of(m) * layout_of<per_block, minimum>(k).stride;
 }
 
-template <bool per_block>
+template <bool per_block, bool minimum>
 void prepare_sve(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, per_block);
+  const RowLayout layout = layout_of<per_block, minimum>(k);
   for (size_t row = m0; row < m1; row += kQuad) {
     const float* from = static_cast<const float*>(x) + row * k;
     Byte* const to = static_cast<Byte*>(workspace) + row * layout.stride;
     if (m - row > 1)
-      quantize_rows<Rows, per_block, int(kQuad)>(from, k, layout, to, int(least(m - row, kQuad)));
+      quantize_rows<Rows, per_block, minimum, int(kQuad)>(from, k, layout, to,
+                                                          int(least(m - row, kQuad)));
     else
-      quantize_rows<Rows, per_block, 1>(from, k, layout, to);
+      quantize_rows<Rows, per_block, minimum, 1>(from, k, layout, to);
   }
 }
 
@@ -159,12 +159,29 @@ inline svint8_t codes_of_block(const Byte* p, size_t i) {
 template <class K>
 inline svfloat32_t scales_at(const Byte* p) {
   const svbool_t all = svptrue_b32();
-  if constexpr (!K::per_block) return svld1_f32(all, reinterpret_cast<const float*>(p));
+  if constexpr (!K::per_block || K::minimum)
+    return svld1_f32(all, reinterpret_cast<const float*>(p));
   const svuint32_t halves = svld1uh_u32(all, reinterpret_cast<const std::uint16_t*>(p));
   if constexpr (__is_same(typename K::Scale, bf16))
     return svreinterpret_f32_u32(svlsl_n_u32_x(all, halves, 16));
   const svfloat32_t d = svcvt_f32_f16_x(all, svreinterpret_f16_u32(halves));
   return __is_same(typename K::Codes, Nibbles) ? svmul_n_f32_x(all, d, 0.0625f) : d;
+}
+
+/// What is taken off for a panel's minima.
+template <class K>
+inline svfloat32_t minima_at(const Byte* p) {
+  if constexpr (!K::minimum) return svdup_n_f32(0);
+  return svld1_vnum_f32(svptrue_b32(), reinterpret_cast<const float*>(p), 1);
+}
+/// Four rows less minima times their sums.
+inline void subtract(svfloat32_t& r0, svfloat32_t& r1, svfloat32_t& r2, svfloat32_t& r3,
+                     svfloat32_t minima, const Byte* sums) {
+  const svfloat32_t s = svld1rq_f32(svptrue_b32(), reinterpret_cast<const float*>(sums));
+  r0 = svmls_lane_f32(r0, minima, s, 0);
+  r1 = svmls_lane_f32(r1, minima, s, 1);
+  r2 = svmls_lane_f32(r2, minima, s, 2);
+  r3 = svmls_lane_f32(r3, minima, s, 3);
 }
 
 /// A whole row's sums times its scales. Scales first: codes times a scale may be too large for a
@@ -219,11 +236,16 @@ template <class K, int R>
   else
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = svdup_n_s32(0);
   for (size_t b = 0; b < call.blocks;) {
-    const svfloat32_t d = scales_at<K>(codes);
+    const svfloat32_t d = scales_at<K>(codes), minima = minima_at<K>(codes);
     codes += K::scales();
     for (const size_t end = b + call.group_blocks; b < end; ++b, codes += block) {
       add_four<K>(a0, a1, a2, a3, codes, x, d, xs);
       if constexpr (R == 8) add_four<K>(a4, a5, a6, a7, codes, x + four_rows, d, xs + four_rows);
+      if constexpr (K::minimum) {
+        const Byte* const sums = xs + kQuad * (call.x_sums - call.x_scales);
+        subtract(a0, a1, a2, a3, minima, sums);
+        if constexpr (R == 8) subtract(a4, a5, a6, a7, minima, sums + four_rows);
+      }
       x += kQuad * kBlock;
       xs += kQuad * sizeof(float);
     }
@@ -255,10 +277,11 @@ template <class K>
   const size_t block = K::block();
   const Byte* codes = panel;
   const auto* s = reinterpret_cast<const float*>(x + call.x_scales);
+  [[maybe_unused]] const auto* sums = reinterpret_cast<const float*>(x + call.x_sums);
   svfloat32_t result = svdup_n_f32(0);
   svint32_t s0 = svdup_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
   for (size_t b = 0; b < call.blocks;) {
-    const svfloat32_t d = scales_at<K>(codes);
+    const svfloat32_t d = scales_at<K>(codes), minima = minima_at<K>(codes);
     codes += K::scales();
     for (const size_t end = b + call.group_blocks; b < end; ++b, codes += block, x += kBlock) {
       const svint8_t low = repeated(x), high = repeated(x + 16);
@@ -274,6 +297,7 @@ template <class K>
       if constexpr (K::per_block) {
         const svint32_t sum = svadd_s32_x(all, svadd_s32_x(all, s0, s1), svadd_s32_x(all, s2, s3));
         result = svmla_f32_x(all, result, svcvt_f32_s32_x(all, sum), svmul_n_f32_x(all, d, s[b]));
+        if constexpr (K::minimum) result = svmls_n_f32_x(all, result, minima, sums[b]);
       }
     }
   }
@@ -286,13 +310,14 @@ template <class K>
 template <class K>
 void run_sve(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
              size_t n0, size_t n1, void* out) {
-  const RowLayout layout = row_layout(w.k, K::per_block);
+  const RowLayout layout = layout_of<K::per_block, K::minimum>(w.k);
   const size_t stride = layout.stride, v = svcntw();
   const Call call = {.blocks = blocks_of(w.k),
                      .group_blocks = K::per_block ? w.group / kBlock : blocks_of(w.k),
                      .panel = K::panel(w.k, w.group),
                      .x_stride = stride,
                      .x_scales = layout.scales,
+                     .x_sums = layout.sums,
                      .n = w.n,
                      .n1 = n1};
   size_t chunk = kRowBytes / (stride + 1) / 8 * 8;  // no stride where k is 0
@@ -328,9 +353,9 @@ constexpr Kernel kernel_of_sve() {
           .packed_bytes = packed_bytes_sve<F>,
           .pack = pack_sve<F>,
           .unpack = unpack_sve<F>,
-          .workspace_bytes = workspace_bytes_sve<F::per_group>,
+          .workspace_bytes = workspace_bytes_sve<F::per_group, kHasMinimum<typename F::Scale>>,
           .m_step = kQuad,
-          .prepare = prepare_sve<F::per_group>,
+          .prepare = prepare_sve<F::per_group, kHasMinimum<typename F::Scale>>,
           .run = run_sve<VectorsOf<F>>};
 }
 

@@ -24,14 +24,28 @@ constexpr size_t kRowBytes = NeonBudget::kActivationsInL2;
 
 // --- Activations -------------------------------------------------------------------------------
 
-/// R rows, a quad or one, at the start of `out`. A quad's scales stand S::kCopies times each.
-/// there: how many of the rows exist; in the place of others stands the first.
-template <class S, bool per_block, int R>
+/// Of rows that meet minima: behind the scales as many sums of codes times their scale.
+template <bool per_block, bool minimum>
+constexpr RowLayout layout_of(size_t k) {
+  RowLayout layout = row_layout(k, per_block);
+  if constexpr (minimum) {
+    const size_t scales = 2 * (layout.sums - layout.scales);
+    layout.sums = layout.scales + scales;
+    layout.stride = (layout.sums + scales + 63) / 64 * 64;
+  }
+  return layout;
+}
+
+/// R rows, a quad or one, at the start of `out`. A quad's scales stand S::kCopies times each, and
+/// so do sums for minima. there: how many of the rows exist; in the place of others stands the
+/// first.
+template <class S, bool per_block, bool minimum, int R>
 inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byte* out,
                           int there = R) {
   constexpr size_t copies = R == 1 ? 1 : S::kCopies;
   Byte* const codes = out;
   auto* scales = reinterpret_cast<float*>(out + R * layout.scales);
+  [[maybe_unused]] auto* sums = reinterpret_cast<float*>(out + R * layout.sums);
   Scaling scaling[R];
   const auto row = [&](int r) { return x + size_t(r < there ? r : 0) * k; };
   const auto put_scales = [&] {
@@ -53,6 +67,11 @@ inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byt
       const int8x16x2_t bytes = quantize_block<per_block>(v, scaling[r].inverse);
       q[0][r] = vreinterpretq_u8_s8(bytes.val[0]);
       q[1][r] = vreinterpretq_u8_s8(bytes.val[1]);
+      if constexpr (minimum) {
+        const float sum = float(vaddlvq_s8(bytes.val[0]) + vaddlvq_s8(bytes.val[1])) *
+                          rounded_to_f16(scaling[r].scale);
+        for (size_t c = 0; c < copies; ++c) *sums++ = sum;
+      }
     }
     if constexpr (per_block) put_scales();
     for (size_t half = 0; half < 2; ++half) {
@@ -65,25 +84,25 @@ inline void quantize_rows(const float* x, size_t k, const RowLayout& layout, Byt
   }
 }
 
-template <class S, bool per_block>
+template <class S, bool per_block, bool minimum>
 void prepare(const void* x, size_t m, size_t k, size_t, size_t m0, size_t m1, void* workspace) {
-  const RowLayout layout = row_layout(k, per_block);
+  const RowLayout layout = layout_of<per_block, minimum>(k);
   for (size_t row = m0; row < m1;) {
     const float* from = static_cast<const float*>(x) + row * k;
     Byte* const to = static_cast<Byte*>(workspace) + row * layout.stride;
     if (m - row >= kQuad) {
-      quantize_rows<S, per_block, int(kQuad)>(from, k, layout, to);
+      quantize_rows<S, per_block, minimum, int(kQuad)>(from, k, layout, to);
       row += kQuad;
     } else {
-      quantize_rows<S, per_block, 1>(from, k, layout, to);
+      quantize_rows<S, per_block, minimum, 1>(from, k, layout, to);
       ++row;
     }
   }
 }
 
-template <bool per_block>
+template <bool per_block, bool minimum>
 size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
-  return m * row_layout(k, per_block).stride;
+  return m * layout_of<per_block, minimum>(k).stride;
 }
 
 // --- Products ----------------------------------------------------------------------------------
@@ -123,6 +142,7 @@ template <class S, class K, int Fours, int Quads>
   int8x16_t w[8];
   if constexpr (K::per_block) {
     const Byte* xs = x + kQuad * call.x_scales + b0 * (kQuad * S::kCopies * sizeof(float));
+    const size_t to_sums = kQuad * (call.x_sums - call.x_scales);
     size_t offset = b0 / call.group_blocks * K::scales + b0 * K::block;
     for (size_t b = b0; b < b1; offset += K::scales) {
       const size_t group = offset;
@@ -134,6 +154,11 @@ template <class S, class K, int Fours, int Quads>
           forget(xs);
           QB_UNROLL for (int f = 0; f < Fours; ++f) S::template add<typename K::Codes>(
               sum[f][q], w, xc + size_t(f) * four_rows, d, xs + size_t(f) * four_rows);
+          if constexpr (K::minimum) {
+            const float32x4_t minima = load_minima<K>(at[q].scales + group);
+            QB_UNROLL for (int f = 0; f < Fours; ++f)
+                S::subtract(sum[f][q], minima, xs + to_sums + size_t(f) * four_rows);
+          }
         }
         offset += K::block;
         xc += kQuad * kBlock;
@@ -174,7 +199,7 @@ template <class S, class K, int R, int Quads>
   Place<K> at[Quads];
   QB_UNROLL for (int q = 0; q < Quads; ++q) at[q] = Place<K>(call, panel, size_t(q));
   const size_t stride = call.x_stride;
-  const Byte* const scales = x + call.x_scales;
+  const Byte *const scales = x + call.x_scales, *const x0 = x;
   float32x4_t result[R][Quads];
   int8x16_t w[8];
   const auto prefetch = [](const Byte* p) {
@@ -187,7 +212,11 @@ template <class S, class K, int R, int Quads>
     size_t offset = 0;
     for (size_t b = 0; b < call.blocks; offset += K::scales) {
       float32x4_t d[Quads];
-      QB_UNROLL for (int q = 0; q < Quads; ++q) d[q] = load_scales<K>(at[q].scales + offset);
+      [[maybe_unused]] float32x4_t minima[Quads];
+      QB_UNROLL for (int q = 0; q < Quads; ++q) {
+        d[q] = load_scales<K>(at[q].scales + offset);
+        if constexpr (K::minimum) minima[q] = load_minima<K>(at[q].scales + offset);
+      }
       for (const size_t end = b + call.group_blocks; b < end; ++b, offset += K::block, x += kBlock)
         QB_UNROLL for (int q = 0; q < Quads; ++q) {
           if (q % 2 == 0) prefetch(at[q].codes + offset);
@@ -199,6 +228,10 @@ template <class S, class K, int R, int Quads>
             const float s = reinterpret_cast<const float*>(scales + size_t(r) * stride)[b];
             result[r][q] = vfmaq_f32(result[r][q], as_float<typename K::Codes>(S::total(sum)),
                                      vmulq_n_f32(d[q], s));
+            if constexpr (K::minimum)
+              result[r][q] = vfmsq_n_f32(
+                  result[r][q], minima[q],
+                  reinterpret_cast<const float*>(x0 + call.x_sums + size_t(r) * stride)[b]);
           }
         }
     }
@@ -244,9 +277,10 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   call.blocks = blocks_of(w.k);
   call.group_blocks = F::per_group ? w.group / kBlock : call.blocks;
   call.panel = K::panel(w.k, w.group);
-  const RowLayout layout = row_layout(w.k, F::per_group);
+  const RowLayout layout = layout_of<F::per_group, K::minimum>(w.k);
   call.x_stride = layout.stride;
   call.x_scales = layout.scales;
+  call.x_sums = layout.sums;
   call.n = w.n;
   call.n1 = n1;
   const size_t stride = call.x_stride;
@@ -291,9 +325,9 @@ constexpr Kernel kernel_of() {
           .packed_bytes = packed_bytes<F>,
           .pack = pack<S, F>,
           .unpack = unpack<S, F>,
-          .workspace_bytes = workspace_bytes<F::per_group>,
+          .workspace_bytes = workspace_bytes<F::per_group, kHasMinimum<typename F::Scale>>,
           .m_step = kQuad,
-          .prepare = prepare<S, F::per_group>,
+          .prepare = prepare<S, F::per_group, kHasMinimum<typename F::Scale>>,
           .run = run<S, F>};
 }
 

@@ -13,7 +13,7 @@ namespace {
 template <class V, class F>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
          size_t n0, size_t n1, void* out) {
-  using K = Kind<typename F::Codes, typename F::Scale>;
+  using K = KindOf<F>;
   Call call;
   const size_t k = padded<K>(w.k);
   call.blocks = blocks_of(k);
@@ -37,6 +37,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     };
     if constexpr (!K::per_block) {
       rows(How<Scaled::once>{});
+    } else if constexpr (K::kMinimum) {
+      rows(How<Scaled::less_minimum>{});
     } else if constexpr (V::kGroups) {
       if (call.group_blocks > 1)
         rows(How<Scaled::group>{});
@@ -50,7 +52,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
 
 template <class V, class F>
 constexpr Kernel kernel_of() {
-  using K = Kind<typename F::Codes, typename F::Scale>;
+  using K = KindOf<F>;
   return {.n_step = 2 * kPanel,
           .packed_bytes = packed_bytes<K>,
           .pack = pack<F, K>,

@@ -139,6 +139,71 @@ template <class V, class K, int R, int C, bool single>
       store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
 }
 
+/// few() for groups of a block with minima.
+template <class V, class K, int R, int C>
+[[gnu::noinline]] void few_with_minima(const Call& call, const Byte* const* panel, const size_t* n,
+                                       const Byte* x, float* y) {
+  using Float = typename V::Float;
+  using Header = typename K::Header;
+  constexpr int panels = panels_of<V>(C);
+  constexpr int sets = K::bits == 4 && 2 * R * C <= V::kPairSums ? 2 : 1;
+  const size_t stride = call.x.stride;
+  const Byte* s = x + call.x.scales;
+  const Byte *w[panels], *super[panels], *pair[panels], *each[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) super[p] = pair[p] = each[p] = w[p] = panel[p];
+  typename V::Int sum[sets][R][C];
+  Float result[R][C];
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
+      V::zero_float();
+  const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      for (size_t line = 0; line < bytes; line += kLine) prefetch(w[p] + K::kAhead + line);
+      header[p] = w[p];
+      w[p] += bytes;
+    }
+  };
+  const auto begin = [&](int set) {
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) sum[set][r][c] =
+        V::zero();
+  };
+  const auto end = [&](int second) {
+    QB_UNROLL for (int c = 0; c < C; ++c) {
+      const int p = panel_of<V>(c);
+      const Byte* const floats = each[p] + size_t(second) * Header::kEach;
+      const Float d = Header::template scales<V>(super[p], pair[p], floats, second, c);
+      const Float m = Header::template minima<V>(super[p], pair[p], floats, second, c);
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        const Byte* const xs = s + size_t(r) * stride + 8 * size_t(second);
+        const Float by = V::mul(d, V::broadcast_float(xs));
+        result[r][c] = V::fma(V::to_float(sum[second % sets][r][c]), by, result[r][c]);
+        result[r][c] = V::nfma(m, V::broadcast_float(xs + sizeof(float)), result[r][c]);
+      }
+    }
+  };
+  for (size_t b = 0; b < call.blocks; b += 2, x += 2 * kBlock, s += 16) {
+    if (Header::kSuper && b % 8 == 0) pass(super, Header::kSuper);
+    if (Header::kPair) pass(pair, Header::kPair);
+    if (Header::kEach) pass(each, 2 * Header::kEach);
+    begin(0);
+    if constexpr (sets == 2) {
+      begin(1);
+      add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+      end(0);
+    } else {
+      add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
+      end(0);
+      begin(0);
+      // Loaded once more: there are no registers to hold them in.
+      QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
+      add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
+    }
+    end(1);
+    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+  }
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
+      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+}
+
 /// y[0..R) from rows at x, for the outputs of C vectors: panel[p] holds those from n[p] on.
 template <class V, class K, int R, int C>
 [[gnu::noinline]] void few(const Call& call, const Byte* const* panel, const size_t* n,
@@ -234,7 +299,9 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
                      float* y) {
   constexpr int C = V::vectors(R, K::kPairedBlocks && K::per_block), panels = panels_of<V>(C);
   const auto take = [&](const Byte* const* w, const size_t* n) {
-    if constexpr (!K::kPairedBlocks || !K::per_block)
+    if constexpr (K::kMinimum)
+      few_with_minima<V, K, R, C>(call, w, n, x, y);
+    else if constexpr (!K::kPairedBlocks || !K::per_block)
       few<V, K, R, C>(call, w, n, x, y);
     else if (call.group_blocks == 1)
       few_pairs<V, K, R, C, true>(call, w, n, x, y);

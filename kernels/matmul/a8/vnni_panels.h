@@ -18,6 +18,11 @@
 // the third, measured on a Zen 4 at the time. Up to three rows load the weights once for both
 // blocks; more have no registers for two sums each, and load once more for the second block.
 //
+// With a minimum for each group codes are 0 to 15 and stored as such, sums start at 0, and the
+// minimum times the sum of the activations is taken off as a float. Blocks of 256 whose scales and
+// minima are products of two keep both factors: a line of 16 f16 d and 16 f16 dmin before eight
+// blocks, and before each pair of blocks a line with 16 scales and 16 minima of either, as bytes.
+//
 // Few rows take the weights as they stream by, several panels at once, each a stream of its own
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
 // K that stays in the second cache and is prefetched to there while the first tile of the piece
@@ -54,33 +59,122 @@ inline void prefetch(const Byte* p) {
   __builtin_prefetch(p, 0, locality);
 }
 
-template <class Codes_, class Scale_>
+/// Vector c of a panel's dword, or of its scales in units of `size` bytes.
+template <class V>
+constexpr size_t part(int c, size_t size) {
+  return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
+}
+
+// A Header says where the scales and minima of a panel stand, and loads a vector of them:
+//
+//   kSuper, kPair, kEach   bytes before eight blocks, before a pair of blocks, before each block
+//   put<F>(w, n, g, ...)   stores those of group g
+//   scales, minima<V>(...) the c'th vector; second: of the pair's second block
+
+/// Scales without minima: Kind says where they stand.
+struct ScalesAlone {
+  static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0;
+};
+/// Products of two: d and dmin as f16 before eight blocks; scales and minima, as bytes, of both
+/// blocks of a pair.
+struct LevelsOf256 {
+  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair, Byte*) {
+    Byte* const scales = pair + g % 2 * (2 * kPanel);
+    put_levels<F>(w, n, g, super, scales, scales + kPanel);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte* super, const Byte* pair, const Byte*, int second,
+                                  int c) {
+    return V::mul(V::from_bytes(pair + second * 2 * int(kPanel) + part<V>(c, 1)),
+                  V::from_half(super + part<V>(c, sizeof(f16))));
+  }
+  template <class V>
+  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
+                                  int c) {
+    return scales<V>(super + kPanel * sizeof(f16), pair + kPanel, each, second, c);
+  }
+};
+/// Floats before each block.
+struct FloatsOfBlocks {
+  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte*, Byte* each) {
+    put_scales<F>(w, n, g, kPanel, each);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte*, const Byte*, const Byte* each, int, int c) {
+    return V::load_float(each + part<V>(c, sizeof(float)));
+  }
+  template <class V>
+  static typename V::Float minima(const Byte*, const Byte*, const Byte* each, int, int c) {
+    return V::load_float(each + kLine + part<V>(c, sizeof(float)));
+  }
+};
+
+template <class Codes, class Scale, class Header = ScalesAlone>
+struct Kind;
+template <class Scale>
+struct UnpackedOf {
+  using Type = Kind<Bytes, Scale>;
+};
+template <>
+struct UnpackedOf<ScaleAndMinimum> {
+  using Type = Kind<UnsignedBytes, ScaleAndMinimum, FloatsOfBlocks>;
+};
+
+template <class Codes_, class Scale_, class Header_>
 struct Kind : ByteCodes {
   using Codes = Codes_;
   using Scale = Scale_;
+  using Header = Header_;
   static constexpr int bits = Codes::bits;
-  static constexpr bool per_block = sizeof(Scale) == 2;  ///< or else one per output
-  static constexpr bool kNibbles = __is_same(Codes, Nibbles);
+  static constexpr bool per_block = kOfGroups<Scale>;  ///< or else one per output
+  static constexpr bool kMinimum = kHasMinimum<Scale>;
+  static constexpr bool kNibbles = __is_same(Codes, Nibbles) || __is_same(Codes, UnsignedNibbles);
   static constexpr int kRaise = kNibbles ? 3 : 7;  ///< codes are multiplied 2^kRaise larger
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
   static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
   /// Bytes that few rows prefetch ahead in each stream.
   static constexpr size_t kAhead = bits == 4 && per_block ? 320 : 128;
+  /// What the first tile leaves behind for the others.
+  using Unpacked = typename UnpackedOf<Scale>::Type;
 
   // As panels_x86.h asks.
-  static constexpr unsigned kFlip = bits == 8 ? 0x8080 : 0;
+  static constexpr unsigned kFlip = bits == 8 && !kMinimum ? 0x8080 : 0;
   static constexpr size_t kDword = kLine, kHalf = kLine / 2;
   static constexpr bool kPairedBlocks = bits == 4;
+  /// Bytes of the headers before b blocks.
+  static constexpr size_t headers(size_t b) {
+    return (b + 7) / 8 * Header::kSuper + (b + 1) / 2 * Header::kPair + b * Header::kEach;
+  }
   static constexpr size_t block(size_t b, size_t group_blocks) {
-    return b / kTogether * kTogether * kBytes +
-           (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
+    const size_t codes = b / kTogether * kTogether * kBytes;
+    if (kMinimum) return codes + headers((b / kTogether + 1) * kTogether);
+    return codes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
+  }
+  /// Where the piece of K that begins with block b, a multiple of 8, begins.
+  static constexpr size_t piece(size_t b, size_t group_blocks) {
+    if (b == 0) return 0;
+    return kMinimum ? b * kBytes + headers(b) : block(b, group_blocks) - (per_block ? kLine : 0);
   }
   static constexpr size_t scales(size_t g, size_t group_blocks) {
     return per_block ? g / 2 * (2 * group_blocks * kBytes + kLine) + g % 2 * (kLine / 2)
                      : group_blocks * kBytes;
   }
+  template <class F>
+  static void put_group(const Weights& w, size_t n, size_t g, Byte* panel) {
+    Byte* const super = panel + piece(g / 8 * 8, 1);
+    Byte* const pair =
+        panel + g / 2 * 2 * kBytes + headers(g / 2 * 2) + (g % 8 < 2 ? Header::kSuper : 0);
+    Byte* const each = panel + block(g, 1) - (kTogether - g % kTogether) * Header::kEach;
+    Header::template put<F>(w, n, g, super, pair, each);
+  }
   static constexpr size_t bytes(size_t k, size_t group) {
-    return blocks_of(padded<Kind>(k)) * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
+    const size_t blocks = blocks_of(padded<Kind>(k));
+    if (kMinimum) return blocks * kBytes + headers(blocks);
+    return blocks * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
   }
 
   // What prepare() keeps of the sum of a row's or a block's codes.
@@ -90,6 +184,18 @@ struct Kind : ByteCodes {
   }
   static std::int32_t of_block(std::int32_t sum) { return of_row(sum); }
 };
+
+template <class F>
+constexpr auto kind_of() {
+  if constexpr (requires { F::levels; })
+    return Kind<typename F::Codes, typename F::Scale, LevelsOf256>{};
+  else if constexpr (kHasMinimum<typename F::Scale>)
+    return Kind<typename F::Codes, typename F::Scale, FloatsOfBlocks>{};
+  else
+    return Kind<typename F::Codes, typename F::Scale>{};
+}
+template <class F>
+using KindOf = decltype(kind_of<F>());
 
 /// What the products of one call have in common.
 struct Call {
@@ -109,11 +215,6 @@ inline void store(const Call& call, float* y, size_t n, typename V::Float v) {
     V::store(y + n, v, call.n1 - n);
 }
 
-/// Vector c of a panel's dword, or of its scales in units of `size` bytes.
-template <class V>
-constexpr size_t part(int c, size_t size) {
-  return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
-}
 /// Panels that hold C vectors.
 template <class V>
 constexpr int panels_of(int C) {
@@ -137,7 +238,7 @@ struct Taken {
 /// apart.
 template <class V, class Codes, bool apart>
 inline typename V::Int block_of_pair(typename V::Int v, bool second) {
-  if constexpr (kIsTable<Codes>)
+  if constexpr (kIsTable<Codes> && !kIsUnsigned<Codes>)
     return V::look_up(Codes::kRaised, second ? V::high(v) : V::low(v));
   else
     return !second ? V::low(v) : apart && V::kSixteenfold ? V::high_sixteenfold(v) : V::high(v);

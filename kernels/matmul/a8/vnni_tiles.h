@@ -11,8 +11,8 @@ namespace {
 constexpr int kWide = 2;  // vectors of outputs in a tile
 
 /// What tiles multiply by the weights' scales: the sum of all of K, of every block, or of a group,
-/// which takes registers for a third set of sums.
-enum class Scaled { once, block, group };
+/// which takes registers for a third set of sums. Or that of every block, less its minimum.
+enum class Scaled { once, block, group, less_minimum };
 template <Scaled scaled>
 struct How {
   static constexpr Scaled value = scaled;
@@ -208,6 +208,110 @@ template <class V, class K, Scaled scaled, int R>
   }
 }
 
+/// The same with minima, of whole pairs of blocks.
+template <class V, class K, int R>
+[[gnu::noinline]] void tile_with_minima(const Call& call, const Piece<V>& piece, const Byte* x,
+                                        size_t b0, Byte* partial, float* y) {
+  using Int = typename V::Int;
+  using Float = typename V::Float;
+  using Header = typename K::Header;
+  constexpr bool unpacks = K::bits == 4;
+  constexpr int panels = Piece<V>::panels, fours = (R + 3) / 4;
+  constexpr size_t row_bytes = kWide * sizeof(Int);
+  const size_t stride = call.x.stride, next_line = piece.next_line;
+  const Byte *xs[fours], *ss[fours];
+  QB_UNROLL for (int i = 0; i < fours; ++i) {
+    const Byte* const row = x + 4 * size_t(i) * stride;
+    xs[i] = row + b0 * kBlock;
+    ss[i] = row + call.x.scales + b0 * 8;
+  }
+  const Byte *w[panels], *next[panels], *super[panels], *pair[panels], *each[panels];
+  Byte* wide[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) {
+    super[p] = pair[p] = each[p] = w[p] = piece.codes[p];
+    wide[p] = piece.wide[p];
+    next[p] = piece.next[p];
+  }
+  Float result[R][kWide];
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
+      piece.first ? V::zero_float()
+                  : V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
+  const auto fetch_next = [&] {
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      prefetch<2>(next[p]);
+      next[p] += next_line;
+    }
+  };
+  const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
+    if constexpr (unpacks)
+      for (size_t line = 0; line < bytes; line += kLine) fetch_next();
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      header[p] = w[p];
+      w[p] += bytes;
+    }
+  };
+  const auto block = [&](auto which) {
+    constexpr bool second = decltype(which)::take == Take::second;
+    Float d[kWide], m[kWide];
+    QB_UNROLL for (int c = 0; c < kWide; ++c) {
+      const int p = panel_of<V>(c);
+      const Byte* const floats = each[p] + (unpacks && second ? Header::kEach : 0);
+      d[c] = Header::template scales<V>(super[p], pair[p], floats, second, c);
+      m[c] = Header::template minima<V>(super[p], pair[p], floats, second, c);
+      if constexpr (unpacks) {
+        V::store(reinterpret_cast<float*>(wide[p] + part<V>(c, sizeof(float))), d[c]);
+        V::store(reinterpret_cast<float*>(wide[p] + kLine + part<V>(c, sizeof(float))), m[c]);
+      }
+    }
+    Int sum[R][kWide];
+    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
+        V::zero();
+    QB_UNROLL for (int j = 0; j < 8; ++j) {
+      if constexpr (unpacks && second) fetch_next();
+      Int v[kWide];
+      QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
+          V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
+      if constexpr (unpacks) {
+        QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
+            block_of_pair<V, typename K::Codes, true>(v[c], second);
+        V::together(v);
+        QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
+            wide[panel_of<V>(c)] + FloatsOfBlocks::kEach + part<V>(c, 4) + kLine * size_t(j), v[c]);
+      }
+      add_dword<V, R>(xs, stride, j, v, sum);
+    }
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Byte* const at = row_of(ss, stride, r);
+      const Float by = V::broadcast_float(at), less = V::broadcast_float(at + sizeof(float));
+      QB_UNROLL for (int c = 0; c < kWide; ++c) {
+        result[r][c] = V::fma(V::to_float(V::keep(sum[r][c])), V::mul(d[c], by), result[r][c]);
+        result[r][c] = V::nfma(m[c], less, result[r][c]);
+      }
+    }
+    QB_UNROLL for (int i = 0; i < fours; ++i) {
+      xs[i] += kBlock;
+      ss[i] += 8;
+    }
+    QB_UNROLL for (int p = 0; p < panels; ++p) {
+      if constexpr (!unpacks || second) w[p] += 8 * kLine;
+      wide[p] += FloatsOfBlocks::kEach + 8 * kLine;
+    }
+  };
+  for (size_t b = 0; b < piece.blocks; b += 2) {
+    if (Header::kSuper && b % 8 == 0) pass(super, Header::kSuper);
+    if (Header::kPair) pass(pair, Header::kPair);
+    if (Header::kEach) pass(each, unpacks ? 2 * Header::kEach : Header::kEach);
+    block(Taken<Take::first>{});
+    if (Header::kEach && !unpacks) pass(each, Header::kEach);
+    block(Taken<Take::second>{});
+  }
+  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) if (piece.last)
+      store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  else V::store(
+      reinterpret_cast<float*>(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float)),
+      result[r][c]);
+}
+
 /// A tile of `rows`, which is between least and R.
 template <class V, class K, Scaled scaled, int R, int least_rows>
 inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
@@ -215,7 +319,10 @@ inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const
   if constexpr (R > least_rows)
     if (rows != R)
       return any_tile<V, K, scaled, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
-  tile<V, K, scaled, R>(call, piece, x, b0, partial, y);
+  if constexpr (scaled == Scaled::less_minimum)
+    tile_with_minima<V, K, R>(call, piece, x, b0, partial, y);
+  else
+    tile<V, K, scaled, R>(call, piece, x, b0, partial, y);
 }
 
 /// Rows of x and y, all outputs from n0 on.
@@ -224,10 +331,11 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
                   const Byte* x, float* y) {
   constexpr int panels = Piece<V>::panels;
   constexpr int most = V::kTileRows / (scaled == Scaled::once    ? 1
-                                       : scaled == Scaled::block ? 2
-                                                                 : 3);
+                                       : scaled == Scaled::group ? 3
+                                                                 : 2);
   constexpr int fewest = int(V::kFew) < most / 2 ? int(V::kFew) + 1 : (most + 1) / 2;
-  constexpr size_t piece_bytes = kDepth * 8 * kLine + (K::per_block ? kDepth / 2 * kLine : 0);
+  constexpr size_t header = K::kMinimum ? FloatsOfBlocks::kEach : K::per_block ? kLine / 2 : 0;
+  constexpr size_t piece_bytes = kDepth * (8 * kLine + header);
   alignas(64) Byte partial[kMostRows * kWide * sizeof(typename V::Int)];
   alignas(64) Byte wide[K::bits == 4 ? panels * piece_bytes : 64];
   const size_t count = (rows + most - 1) / most;
@@ -239,9 +347,8 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       piece.blocks = least(call.blocks - b0, kDepth);
       piece.first = b0 == 0;
       piece.last = b0 + piece.blocks == call.blocks;
-      const size_t at = b0 ? K::block(b0, call.group_blocks) - (K::per_block ? kLine : 0) : 0;
-      const size_t end =
-          at + (K::block(b0 + piece.blocks, call.group_blocks) - K::block(b0, call.group_blocks));
+      const size_t at = K::piece(b0, call.group_blocks);
+      const size_t end = K::piece(b0 + piece.blocks, call.group_blocks);
       for (size_t p = 0; p < size_t(panels); ++p) {
         const Byte* const panel = packed + least(i + p, last) * bytes;
         piece.n[p] = n + p * kPanel;
@@ -261,7 +368,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       piece.next_line = 0;
       if constexpr (K::bits == 4)
         for (size_t p = 0; p < size_t(panels); ++p) piece.codes[p] = piece.wide[p];
-      for (size_t t = 1; t < count; ++t) rows_from(Kind<Bytes, typename K::Scale>{}, t);
+      for (size_t t = 1; t < count; ++t) rows_from(typename K::Unpacked{}, t);
       b0 += kDepth;
     } while (b0 < call.blocks);
   }

@@ -1,13 +1,13 @@
 // Products of int8 activations, portable. xsimd has no multiplication that widens or adds
 // neighbours, so codes are widened to int16 by shifts and multiplied there: two products of 8-bit
-// codes fit (2*127*128 = 32512), sixteen of 4-bit codes (16*8*127), before two shifts and an
+// codes fit (2*127*128 = 32512), sixteen of 4-bit codes (16*15*127), before two shifts and an
 // addition take them to int32.
 //
 // Panels of as many outputs as a vector has int32 lanes; a lane holds a word of one output's
 // canonical row, 4 codes or 8, so that packing moves words and nothing in them. Shifts take the
 // codes of all lanes out in pairs; activations lie in the order of these pairs, and a pair of
 // them, broadcast, meets every output. Behind the codes of each group, or of all blocks, the
-// panel's scales as f32.
+// panel's scales as f32, and the minima of formats that have them.
 #include "core/xsimd.h"
 #include "core/scalar_half.h"
 #include "core/unroll.h"
@@ -21,15 +21,16 @@ using I16 = batch<std::int16_t>;
 using I32 = batch<std::int32_t>;
 using F32 = batch<float>;
 constexpr std::size_t kPanel = I32::size;  // outputs
-constexpr std::size_t kScales = kPanel * sizeof(float);
 
 // --- Packing -----------------------------------------------------------------------------------
 
 /// Where things stand in a panel. Bytes.
-template <int bits_, bool per_block_>
+template <int bits_, bool per_block_, bool minimum_>
 struct Panel {
   static constexpr int bits = bits_;
   static constexpr bool per_block = per_block_;
+  static constexpr bool minimum = minimum_;  ///< and codes from 0 to 15
+  static constexpr std::size_t scales = (minimum ? 2 : 1) * kPanel * sizeof(float);
   static constexpr std::size_t words = bits;       ///< of a block of 32 codes
   static constexpr std::size_t codes = 32 / bits;  ///< of a word
   static constexpr std::size_t row = 4 * kPanel;   ///< a word of every output
@@ -40,12 +41,15 @@ struct Panel {
     return per_block ? group / kBlock : blocks_of(k);
   }
   static std::size_t bytes(std::size_t k, std::size_t group) {
-    return per_block ? k / group * (group / kBlock * block + kScales)
-                     : blocks_of(k) * block + kScales;
+    return per_block ? k / group * (group / kBlock * block + scales)
+                     : blocks_of(k) * block + scales;
   }
 };
 template <class F>
-using PanelOf = Panel<kIsTable<typename F::Codes> ? 8 : F::Codes::bits, F::per_group>;
+constexpr bool kLooksUp = kIsTable<typename F::Codes> && !kIsUnsigned<typename F::Codes>;
+template <class F>
+using PanelOf =
+    Panel<kLooksUp<F> ? 8 : F::Codes::bits, F::per_group, kHasMinimum<typename F::Scale>>;
 
 /// Which code of a block is the i'th, from the lowest bits, of its word j.
 template <class F>
@@ -55,15 +59,18 @@ constexpr std::size_t code_at(std::size_t j, std::size_t i) {
   return halves ? 4 * j + i / 2 + i % 2 * (kBlock / 2) : PanelOf<F>::codes * j + i;
 }
 
-/// The words of block b of output n, nibbles in two's complement. Indices of a table are packed as
-/// the bytes that they stand for: xsimd 8 looks no bytes up.
+/// The words of block b of output n, nibbles in two's complement or unsigned. Indices of a table
+/// are packed as the bytes that they stand for: xsimd 8 looks no bytes up.
 template <class F>
 inline void words_of(const Weights& w, std::size_t n, std::size_t b,
                      std::uint32_t (&word)[PanelOf<F>::words]) {
-  if constexpr (kIsTable<typename F::Codes>) {
+  if constexpr (kLooksUp<F>) {
     std::int8_t codes[kBlock];
     copy_values<F>(w, n, b * kBlock, kBlock, codes);
     __builtin_memcpy(word, codes, sizeof word);
+  } else if constexpr (kGathered<F>) {
+    BlockCodes<F> room;
+    __builtin_memcpy(word, block_codes<F>(w, n, b, room), sizeof word);
   } else {
     const std::size_t left = F::row(w.k) - (b * F::block + F::codes);
     const std::uint8_t* const from = codes_at<F>(w, n, b);
@@ -75,10 +82,6 @@ inline void words_of(const Weights& w, std::size_t n, std::size_t b,
       for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
   }
 }
-
-inline float to_f32(float scale) { return scale; }
-inline float to_f32(f16 scale) { return f16_to_f32(scale); }
-inline float to_f32(bf16 scale) { return bf16_to_f32(scale); }
 
 template <class F>
 std::size_t packed_bytes(std::size_t n, std::size_t k, std::size_t group) {
@@ -103,9 +106,13 @@ void pack(const Weights& weights, std::size_t n0, std::size_t n1, void* packed) 
             __builtin_memcpy(out + j * P::row + 4 * c, &word[j], sizeof word[j]);
         }
       for (std::size_t c = 0; c < kPanel; ++c, out += sizeof(float)) {
-        const float scale = n + c < n1 ? to_f32(F::scale(w, n + c, g)) : 0.0f;
-        __builtin_memcpy(out, &scale, sizeof scale);
+        const auto scale = n + c < n1 ? F::scale(w, n + c, g) : typename F::Scale{};
+        const float factor = to_f32(scale);
+        __builtin_memcpy(out, &factor, sizeof factor);
+        if constexpr (P::minimum)
+          __builtin_memcpy(out + P::scales / 2, &scale.minimum, sizeof scale.minimum);
       }
+      out += P::scales - kPanel * sizeof(float);
     }
   }
 }
@@ -123,14 +130,17 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
       for (std::size_t j = 0; j < P::words; ++j) {
         std::uint32_t word;
         __builtin_memcpy(&word,
-                         panel + b * P::block + b / group_blocks * kScales + j * P::row +
+                         panel + b * P::block + b / group_blocks * P::scales + j * P::row +
                              n % kPanel * sizeof word,
                          sizeof word);
         for (std::size_t i = 0; i < P::codes; ++i, word >>= P::bits) {
           const std::size_t at = b * kBlock + code_at<F>(j, i);
           constexpr int unused = 8 - P::bits;
           if (at < k)
-            to[at] = static_cast<std::int8_t>(static_cast<std::int8_t>(word << unused) >> unused);
+            to[at] =
+                P::minimum
+                    ? static_cast<std::int8_t>(word & 15)
+                    : static_cast<std::int8_t>(static_cast<std::int8_t>(word << unused) >> unused);
         }
       }
   }
@@ -139,15 +149,16 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
 // --- Activations -------------------------------------------------------------------------------
 
 /// A row: int16 codes, padded with zeros to whole blocks, in pairs that meet the codes of weights
-/// in the two halves of a word; then one f32 scale, or one per block.
+/// in the two halves of a word; then one f32 scale, or one per block, and as many floats that
+/// minima are multiplied with: sums of codes times their scale.
 struct Rows {
-  std::size_t scales, stride;
+  std::size_t scales, sums, stride;
 };
 template <bool per_block>
 constexpr Rows rows_of(std::size_t k) {
   const std::size_t codes = blocks_of(k) * kBlock * sizeof(std::int16_t);
   const std::size_t scales = (per_block ? blocks_of(k) : 1) * sizeof(float);
-  return {codes, (codes + scales + 63) / 64 * 64};
+  return {codes, codes + scales, (codes + 2 * scales + 63) / 64 * 64};
 }
 
 template <bool per_block>
@@ -198,6 +209,7 @@ void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t
     auto* const out = static_cast<std::byte*>(workspace) + m * layout.stride;
     auto* const codes = reinterpret_cast<std::int16_t*>(out);
     auto* const scales = reinterpret_cast<float*>(out + layout.scales);
+    [[maybe_unused]] auto* const sums = reinterpret_cast<float*>(out + layout.sums);
     Scaling scaling{};
     if constexpr (!F::per_group) {
       F32 largest(0.0f);
@@ -213,6 +225,11 @@ void prepare(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t
         scales[i / kBlock] = f16_to_f32(f32_to_f16(scaling.scale));
       }
       quantize_block<F>(block, scaling.inverse, codes + i);
+      if constexpr (kHasMinimum<typename F::Scale>) {
+        std::int32_t sum = 0;
+        for (std::size_t j = 0; j < kBlock; ++j) sum += codes[i + j];
+        sums[i / kBlock] = float(sum) * scales[i / kBlock];
+      }
     }
   }
 }
@@ -235,10 +252,10 @@ inline I32 add_pairs(const I32& sum, const I16& pairs) {
 }
 
 /// sum + a block of 32 of K: codes at w, R rows of activations `stride` int16 apart.
-template <int bits, int R>
+template <class P, int R>
 inline void add_block(const std::uint8_t* w, const std::int16_t* x, std::size_t stride,
                       I32 (&sum)[R]) {
-  if constexpr (bits == 8) {
+  if constexpr (P::bits == 8) {
     for (std::size_t j = 0; j < kBlock; j += 4, w += 4 * kPanel) {
       const I16 v = bitwise<std::int16_t>(load(w));
       const I16 even = (v << 8) >> 8, odd = v >> 8;
@@ -252,8 +269,10 @@ inline void add_block(const std::uint8_t* w, const std::int16_t* x, std::size_t 
     for (int r = 0; r < R; ++r) part[r] = I16(std::int16_t{0});
     for (std::size_t j = 0; j < kBlock; j += 8, w += 4 * kPanel) {
       const I16 v = bitwise<std::int16_t>(load(w));
-      const I16 first = (v << 12) >> 12, second = (v << 8) >> 12, third = (v << 4) >> 12,
-                fourth = v >> 12;
+      const auto nibble = [&](int i) {
+        return P::minimum ? (v >> 4 * i) & I16(std::int16_t{15}) : (v << (12 - 4 * i)) >> 12;
+      };
+      const I16 first = nibble(0), second = nibble(1), third = nibble(2), fourth = nibble(3);
       for (int r = 0; r < R; ++r) {
         const std::int16_t* const at = x + std::size_t(r) * stride + j;
         part[r] = part[r] + (first * broadcast(at) + second * broadcast(at + 2)) +
@@ -274,6 +293,7 @@ inline void tile(const Weights& w, const std::uint8_t* panel, const std::byte* w
   const std::byte* const row = workspace + m * layout.stride;
   const auto* x = reinterpret_cast<const std::int16_t*>(row);
   const auto* scales = reinterpret_cast<const float*>(row + layout.scales);
+  const float* const sums = scales + (layout.sums - layout.scales) / sizeof(float);
   const std::size_t scale_stride = layout.stride / sizeof(float);
   F32 result[R];
   I32 sum[R];
@@ -282,19 +302,25 @@ inline void tile(const Weights& w, const std::uint8_t* panel, const std::byte* w
     return F32::load_unaligned(reinterpret_cast<const float*>(panel + group_blocks * P::block));
   };
   if constexpr (P::per_block) {
-    for (std::size_t b = 0; b < w.k / kBlock; panel += group_blocks * P::block + kScales) {
+    for (std::size_t b = 0; b < w.k / kBlock; panel += group_blocks * P::block + P::scales) {
       const F32 d = weight_scales();
+      const float* const minima =
+          reinterpret_cast<const float*>(panel + group_blocks * P::block) + kPanel;
       for (std::size_t i = 0; i < group_blocks; ++i, ++b, x += kBlock) {
         for (int r = 0; r < R; ++r) sum[r] = I32(0);
-        add_block<P::bits>(panel + i * P::block, x, stride, sum);
+        add_block<P>(panel + i * P::block, x, stride, sum);
         for (int r = 0; r < R; ++r)
           result[r] = xsimd::fma(xsimd::to_float(sum[r]),
                                  d * F32(scales[std::size_t(r) * scale_stride + b]), result[r]);
+        if constexpr (P::minimum)
+          for (int r = 0; r < R; ++r)
+            result[r] = xsimd::fnma(F32::load_unaligned(minima),
+                                    F32(sums[std::size_t(r) * scale_stride + b]), result[r]);
       }
     }
   } else {
     for (std::size_t b = 0; b < group_blocks; ++b, x += kBlock)
-      add_block<P::bits>(panel + b * P::block, x, stride, sum);
+      add_block<P>(panel + b * P::block, x, stride, sum);
     const F32 d = weight_scales();
     for (int r = 0; r < R; ++r)
       result[r] = xsimd::to_float(sum[r]) * (d * F32(scales[std::size_t(r) * scale_stride]));

@@ -74,9 +74,10 @@ struct Floats {
 
 // --- Quantized weights -------------------------------------------------------------------------
 
-// Panel: for each group 32 f16 scales, then its steps; for one scale per output 32 f32 scales, then
-// all steps. A step: outputs 0-15, then 16-31. 8-bit: each output's 32 codes. 4-bit, as 0 to 15: of
-// each four outputs 32 words, whose j'th nibbles are the j'th output's.
+// Panel: for each group 32 f16 scales (or 32 f32 scales and as many minima), then its steps; for
+// one scale per output 32 f32 scales, then all steps. A step: outputs 0-15, then 16-31. 8-bit: each
+// output's 32 codes. 4-bit, as 0 to 15: of each four outputs 32 words, whose j'th nibbles are the
+// j'th output's.
 
 constexpr size_t kTableBytes = 16 * sizeof(std::uint16_t);  // an output's bf16 by its code
 
@@ -86,8 +87,9 @@ struct Codes {
   static constexpr int bits = F::Codes::bits;
   static constexpr bool per_block = F::per_group;
   static constexpr size_t unit = kStrip * kDeep * bits / 8;
-  static constexpr size_t scale = sizeof(Scale);
-  static constexpr size_t scales = kPanel * scale;
+  static constexpr bool kMinimum = kHasMinimum<Scale>;
+  static constexpr size_t scale = kMinimum ? sizeof(float) : sizeof(Scale);
+  static constexpr size_t scales = kPanel * sizeof(Scale);
   static size_t panel(size_t k, size_t group) {
     return (per_block ? k / group : 1) * scales + steps_of(k) * 2 * unit;
   }
@@ -99,20 +101,14 @@ struct Codes {
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
-      if constexpr (!per_block) {
-        for (size_t c = 0; c < kPanel; ++c, out += scale) {
-          const Scale d = n + c < w.n ? F::scale(w, n + c, 0) : Scale{};
-          __builtin_memcpy(out, &d, sizeof d);
-        }
-      }
+      const auto put = [&](size_t g) {
+        put_scales<F>(w, n, g, kPanel, out);
+        out += scales;
+      };
+      if constexpr (!per_block) put(0);
       for (size_t k = 0; k < w.k; k += kDeep) {
-        if constexpr (per_block) {
-          if (k % w.group == 0)
-            for (size_t c = 0; c < kPanel; ++c, out += scale) {
-              const Scale d = n + c < w.n ? F::scale(w, n + c, k / w.group) : Scale{};
-              __builtin_memcpy(out, &d, sizeof d);
-            }
-        }
+        if constexpr (per_block)
+          if (k % w.group == 0) put(k / w.group);
         for (size_t c = 0; c < kPanel; c += 4, out += 4 * kDeep * bits / 8)
           pack_four(w, n + c, k, out);
       }
@@ -278,10 +274,12 @@ struct Walk<Codes<F>> {
       }
     }
 
+    static constexpr bool kNarrow = C::per_block && !C::kMinimum;
+
     /// Through memory, from where they are broadcast for nothing.
     static void scales_of(const Byte* header, float* d) {
-      _mm512_storeu_ps(
-          d, C::per_block ? group_scales<typename C::Scale>(header) : _mm512_loadu_ps(header));
+      _mm512_storeu_ps(d,
+                       kNarrow ? group_scales<typename C::Scale>(header) : _mm512_loadu_ps(header));
       stored(d);
     }
     /// The 16 values of each of 16 outputs.
@@ -289,9 +287,16 @@ struct Walk<Codes<F>> {
       alignas(64) float d[kStrip];
       scales_of(header, d);
       const __m512 codes = _mm512_loadu_ps(F::Codes::kFloats);
+      [[maybe_unused]] alignas(64) float minima[kStrip];
+      if constexpr (C::kMinimum) scales_of(header + kPanel * sizeof(float), minima);
+      const auto values = [&](size_t c) {
+        if constexpr (C::kMinimum)
+          return _mm512_fmsub_ps(codes, _mm512_set1_ps(d[c]), _mm512_set1_ps(minima[c]));
+        else
+          return _mm512_mul_ps(codes, _mm512_set1_ps(d[c]));
+      };
       QB_UNROLL for (size_t c = 0; c < kStrip; c += 2)
-          store(table + c * kTableBytes, rounded(_mm512_mul_ps(codes, _mm512_set1_ps(d[c])),
-                                                 _mm512_mul_ps(codes, _mm512_set1_ps(d[c + 1]))));
+          store(table + c * kTableBytes, rounded(values(c), values(c + 1)));
     }
   };
   static Panel panel(const Byte* packed, size_t group, Byte* tables) {

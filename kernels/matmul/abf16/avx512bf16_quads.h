@@ -9,10 +9,10 @@ namespace qb::matmul {
 namespace {
 
 // Panel: four quads, each of four neighbouring outputs: a line of scales, those of eight groups of
-// each output or the single ones, the codes they belong to, the next line, and so on: read in two
-// places, scales and codes came from memory at two thirds of the speed (when this was written). A
-// vector of weights is 32 of K of one output, so that what is looked up needs no index but the
-// code.
+// each output or the single ones (with minima two lines of scales and two of minima, as f32), the
+// codes they belong to, the next line, and so on: read in two places, scales and codes came from
+// memory at two thirds of the speed (when this was written). A vector of weights is 32 of K of one
+// output, so that what is looked up needs no index but the code.
 
 template <class Codes>
 struct InQuads;
@@ -30,6 +30,16 @@ struct InQuadsOf4Bits {
     QB_UNROLL for (size_t c = 0; c < 4; ++c) {
       const __m512 product = _mm512_mul_ps(codes, _mm512_set1_ps(scales[c]));
       t[c] = rounded(product, product);
+    }
+  }
+  /// The same less minima, which stand `minima` floats behind the scales.
+  [[gnu::always_inline]] static void tables(const float* scales, size_t minima,
+                                            __m512i (&t)[kTables]) {
+    const __m512 codes = _mm512_loadu_ps(Codes::kFloats);
+    QB_UNROLL for (size_t c = 0; c < 4; ++c) {
+      const __m512 value =
+          _mm512_fmsub_ps(codes, _mm512_set1_ps(scales[c]), _mm512_set1_ps(scales[minima + c]));
+      t[c] = rounded(value, value);
     }
   }
   /// Output c's weights of the unit at p. Tables stand at t, and those of odd number at
@@ -129,6 +139,9 @@ struct Quads : InQuads<typename F::Codes> {
   using How::unit, How::together;
   using Scale = typename F::Scale;
   static constexpr bool per_block = F::per_group;
+  static constexpr bool kMinimum = kHasMinimum<Scale>;
+  /// Bytes of the scales of eight groups, or of single ones.
+  static constexpr size_t kHeader = kMinimum ? 4 * kVector : kVector;
 
   /// Blocks whose scales share a line: all, if there is one scale an output.
   static size_t line_blocks(size_t group_blocks) {
@@ -136,7 +149,7 @@ struct Quads : InQuads<typename F::Codes> {
   }
   /// Bytes of the lines of scales before block b.
   static size_t lines(size_t b, size_t group_blocks) {
-    return (b / line_blocks(group_blocks) + 1) * kVector;
+    return (b / line_blocks(group_blocks) + 1) * kHeader;
   }
   static size_t quad(size_t k, size_t group) {
     const size_t blocks = blocks_of(k);
@@ -158,7 +171,7 @@ struct Quads : InQuads<typename F::Codes> {
       size_t b = 0;
       do {
         put_scales(w, n, b, out);
-        out += kVector;
+        out += kHeader;
         const size_t end = least(blocks_of(w.k) - b, line_blocks(w.group / kBlock)) + b;
         for (; b < end; b += together, out += together * unit) {
           __m512i codes[4];
@@ -174,13 +187,18 @@ struct Quads : InQuads<typename F::Codes> {
   }
   /// A line of scales, from block b on.
   static void put_scales(const Weights& w, size_t n, size_t b, Byte* to) {
-    __builtin_memset(to, 0, kVector);
+    __builtin_memset(to, 0, kHeader);
     for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
       if constexpr (per_block) {
         const size_t g0 = b * kBlock / w.group;
         for (size_t g = 0; g < 8 && g0 + g < w.k / w.group; ++g) {
           const Scale d = F::scale(w, n + c, g0 + g);
-          __builtin_memcpy(to + (4 * g + c) * sizeof d, &d, sizeof d);
+          if constexpr (kMinimum) {
+            __builtin_memcpy(to + (4 * g + c) * sizeof(float), &d.scale, sizeof(float));
+            __builtin_memcpy(to + (32 + 4 * g + c) * sizeof(float), &d.minimum, sizeof(float));
+          } else {
+            __builtin_memcpy(to + (4 * g + c) * sizeof d, &d, sizeof d);
+          }
         }
       } else {
         const Scale d = F::scale(w, n + c, 0);
@@ -282,18 +300,28 @@ template <class C, int R, bool kAlone, bool kKeeps>
     // waited for. b0 is the first block of a line of scales. The look-ahead builds one table past
     // the last group, which nobody uses.
     const size_t groups = (b1 - b0) / call.group_blocks;
-    const Byte* scales = p - kVector;
-    alignas(64) float scale[2][16] = {};
+    const Byte* scales = p - C::kHeader;
+    alignas(64) float scale[C::kMinimum ? 4 : 2][16] = {};  // minima behind scales
     const auto widen = [&](size_t g) {
-      _mm512_store_ps(scale[g / 4 % 2], group_scales<typename C::Scale>(scales));
       _mm_prefetch(reinterpret_cast<const char*>(scales + far_ahead), _MM_HINT_T0);
-      scales += kVector / 2;
+      if constexpr (C::kMinimum) {
+        _mm512_store_ps(scale[g / 4 % 2], _mm512_loadu_ps(scales));
+        _mm512_store_ps(scale[2 + g / 4 % 2], _mm512_loadu_ps(scales + C::kHeader / 2));
+        scales += C::kHeader / 4;
+        if (g % 8 == 4) scales += C::kHeader / 2;
+      } else {
+        _mm512_store_ps(scale[g / 4 % 2], group_scales<typename C::Scale>(scales));
+        scales += kVector / 2;
+      }
       if (g % 8 == 4) scales += 8 * call.group_blocks * C::unit;
     };
     const auto tables_of = [&](size_t g, __m512i(&t)[C::kTables]) {
       const float* from = &scale[0][0] + g % 8 * 4;
       asm("" : "+r"(from) : "m"(scale));  // a load repeats them; the compiler would rather permute
-      C::tables(from, t);
+      if constexpr (C::kMinimum)
+        C::tables(from, 32, t);
+      else
+        C::tables(from, t);
     };
     // Where the sums leave no registers for two sets they take turns in memory.
     constexpr bool holds = R <= 4;
@@ -302,7 +330,7 @@ template <class C, int R, bool kAlone, bool kKeeps>
     tables_of(0, tables[0]);
     for (size_t b = b0, g = 0; b < b1; ++g) {
       if (g % 4 == 0 && g + 4 < groups) widen(g + 4);
-      if (g % 8 == 0 && g != 0) p += kVector;
+      if (g % 8 == 0 && g != 0) p += C::kHeader;
       tables_of(g + 1, tables[holds ? 1 : (g + 1) % 2]);
       const __m512i* t = tables[holds ? 0 : g % 2];
       if constexpr (!holds) asm("" : "+r"(t) : "m"(tables));

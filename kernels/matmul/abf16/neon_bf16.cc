@@ -93,9 +93,29 @@ void unpack_f32(const void* packed, size_t, size_t k, size_t, size_t n0, size_t 
     }
 }
 
+/// Scales of a quad, and minima.
+template <class K>
+struct Scales {
+  float32x4_t d, minima;
+  Scales() = default;
+  explicit Scales(const Byte* p) {
+    if constexpr (K::bits != 16) d = load_scales<K>(p);
+    if constexpr (K::minimum) minima = load_minima<K>(p);
+  }
+  /// Codes of the quad's output c, dequantized.
+  template <int c>
+  float32x4_t weights(float32x4_t codes) const {
+    if constexpr (K::minimum)
+      return vfmaq_laneq_f32(vnegq_f32(vdupq_laneq_f32(minima, c)), codes, d, c);
+    else
+      return vmulq_laneq_f32(codes, d, c);
+  }
+};
+
 /// use(i, left, right) for the eight words of a quad's block at p: outputs 0 and 1, then 2 and 3.
 template <class K, class Use>
-inline __attribute__((always_inline)) void each_word(const Byte* p, float32x4_t d, const Use& use) {
+inline __attribute__((always_inline)) void each_word(const Byte* p, const Scales<K>& scales,
+                                                     const Use& use) {
   if constexpr (K::bits == 16) {
     QB_UNROLL for (int i = 0; i < 8; ++i) use(i, load_bf16(p + 32 * i), load_bf16(p + 32 * i + 16));
   } else {
@@ -107,18 +127,10 @@ inline __attribute__((always_inline)) void each_word(const Byte* p, float32x4_t 
       const float32x4_t w1 = as_float<typename K::Codes>(vmovl_high_s16(a));
       const float32x4_t w2 = as_float<typename K::Codes>(vmovl_s16(vget_low_s16(b)));
       const float32x4_t w3 = as_float<typename K::Codes>(vmovl_high_s16(b));
-      use(i, rounded(vmulq_laneq_f32(w0, d, 0), vmulq_laneq_f32(w1, d, 1)),
-          rounded(vmulq_laneq_f32(w2, d, 2), vmulq_laneq_f32(w3, d, 3)));
+      use(i, rounded(scales.template weights<0>(w0), scales.template weights<1>(w1)),
+          rounded(scales.template weights<2>(w2), scales.template weights<3>(w3)));
     }
   }
-}
-
-template <class K>
-inline float32x4_t scales_of(const Byte* p) {
-  if constexpr (K::bits == 16)
-    return vdupq_n_f32(1);
-  else
-    return load_scales<K>(p);
 }
 
 // --- Activations -------------------------------------------------------------------------------
@@ -196,9 +208,9 @@ template <class K, int R, int Quads>
       sum[r][q][1] = vdupq_n_f32(0);
   size_t offset = 0;
   for (size_t b = 0; b < call.blocks; offset += K::per_block ? K::scales : 0) {
-    float32x4_t d[Quads];
+    Scales<K> d[Quads];
     QB_UNROLL for (int q = 0; q < Quads; ++q) d[q] =
-        scales_of<K>(at[q].scales + (K::per_block ? offset : 0));
+        Scales<K>(at[q].scales + (K::per_block ? offset : 0));
     for (const size_t end = b + call.group_blocks; b < end; ++b) {
       QB_UNROLL for (int q = 0; q < Quads; ++q) {
         const Byte* const p = at[q].codes + offset;
@@ -240,7 +252,7 @@ template <class K>
   for (size_t b = b0; b < b1; ++b, out += kQuadBlock) {
     const size_t headers = K::per_block ? b / call.group_blocks * K::scales : 0;
     const size_t group = K::per_block ? b / call.group_blocks * call.group_blocks * K::block : 0;
-    const float32x4_t d = scales_of<K>(at.scales + headers + group);
+    const Scales<K> d(at.scales + headers + group);
     each_word<K>(at.codes + headers + b * K::block, d,
                  [&](int i, bfloat16x8_t left, bfloat16x8_t right) {
                    vst1q_u8(out + 32 * i, vreinterpretq_u8_bf16(left));
