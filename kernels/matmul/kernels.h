@@ -27,6 +27,7 @@ namespace qb::matmul {
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
 ///   q8_0, q4_0, mxfp4, iq4_nl
 ///                  const BlockQ8_0[N,K/32] and so on, scales unused
+///   q4_K           const BlockQ4_K[N,K/256],    scales unused
 struct Weights {
   const void* values;
   const void* scales;

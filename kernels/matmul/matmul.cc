@@ -211,6 +211,10 @@ WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::s
   return checked_view(Format::iq4_nl, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q4_K, "blocks", blocks, kNoScales, n, k);
+}
+
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
                              std::string_view variant, int threads, std::size_t expected_m)
     : weights_(weights), arithmetic_(arithmetic) {

@@ -90,6 +90,7 @@ WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size
 WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n, std::size_t k);
 WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::size_t n, std::size_t k);
 WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::size_t k);
+WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size_t k);
 /// Of any format, as the bytes of its canonical layout (kernels.h), aligned as its elements.
 /// `scales` is empty where it has none of its own; `group` is unused but for the group formats.
 WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,

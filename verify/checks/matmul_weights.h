@@ -82,6 +82,15 @@ class TestWeights {
           indices(18 * b + 2, 15, 0);
         }
         break;
+      case Format::q4_K:
+        for (std::size_t b = 0; b < n * k / 256; ++b) {
+          put(values_, 72 * b, scale());
+          put(values_, 72 * b + 1, codes == Codes::zero ? f16(0) : scale());
+          for (std::size_t i = 4; i < 16; ++i) values_[144 * b + i] = std::byte(words_());
+          for (std::size_t i = 16; i < 144; ++i)
+            values_[144 * b + i] = std::byte(code(i, 15, 0) | code(i + 1, 15, 0) << 4);
+        }
+        break;
     }
     for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
       if (info(format).scale_bytes() == sizeof(float))

@@ -84,6 +84,14 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const std::size_t j = at % 32;
       return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
     }
+    case matmul::Format::q4_K: {
+      const BlockQ4_K& block = static_cast<const BlockQ4_K*>(w.values)[at / 256];
+      const std::size_t j = at % 256;
+      const auto [scale, minimum] = six_bits(block.packed_scales, j / 32);
+      const int byte = block.qs[j / 64 * 32 + j % 32];
+      return {double(j % 64 < 32 ? byte % 16 : byte / 16), value(block.d) * scale,
+              value(block.dmin) * minimum};
+    }
   }
   return {};
 }
