@@ -18,7 +18,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Avx2 {
+struct Avx2 : Vectors<Avx2> {
   using V = __m256;
   static constexpr size_t kLanes = 8;
   static constexpr size_t kRows = 6;
@@ -54,44 +54,8 @@ struct Avx2 {
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V nfma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
   static V all(float x) { return _mm256_set1_ps(x); }
-  /// Sign and exponent.
-  static V power(V v) {
-    return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(int(0xff800000u))));
-  }
-  /// Nearest, ties to even, for what is not NaN.
-  static V round_bf16(V v) {
-    const __m256i bits = _mm256_castps_si256(v), one = _mm256_set1_epi32(1);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
-    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    return _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(int(0xffff0000u))));
-  }
-  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-
-  static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
-
-  template <int R>
-  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
-                                                         const float* x) {
-    Unroll<R>::run([&](auto r) {
-      const V xr = set1(x + r.value);
-      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
-      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
-    });
-  }
-
-  static void widen(const f16* x, size_t n, float* y) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) store(y + i, load_half(x + i));
-    for (; i < n; ++i) y[i] = _cvtsh_ss(static_cast<unsigned short>(x[i]));
-  }
-  static void narrow(const float* x, size_t n, f16* y) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i),
-                       _mm256_cvtps_ph(load(x + i), _MM_FROUND_TO_NEAREST_INT));
-    for (; i < n; ++i)  // not _cvtss_sh: clang's is a macro that warns
-      y[i] = f16(static_cast<unsigned short>(
-          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT))));
+  static void store_half(f16* p, V v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
 };
 
@@ -105,37 +69,7 @@ inline __m256i load_once(const Byte* p) {
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_bytes(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_half(p + (i * 2 + half) * 16);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_bf16(p + (i * 2 + half) * 16);
-  }
-};
-
-template <>
-struct Decoder<Bytes> {
+struct Decoder<Avx2, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   template <int i, int half>
@@ -146,7 +80,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Avx2, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 1;
@@ -169,7 +103,7 @@ struct Decoder<Nibbles> {
 };
 
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Avx2, Table<values>> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   template <int i, int half>

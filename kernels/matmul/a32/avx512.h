@@ -25,7 +25,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Avx512 {
+struct Avx512 : Vectors<Avx512> {
   using V = __m512;
   static constexpr size_t kLanes = 16;
   static constexpr size_t kRows = 12;
@@ -64,11 +64,6 @@ struct Avx512 {
   static V nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static V add(V a, V b) { return _mm512_add_ps(a, b); }
-  /// Sign and exponent.
-  static V power(V v) {
-    return _mm512_castsi512_ps(
-        _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(int(0xff800000u))));
-  }
   static V all(float x) { return _mm512_set1_ps(x); }
   /// Nearest, ties to even, for what is not NaN.
   static V round_bf16(V v) {
@@ -78,19 +73,6 @@ struct Avx512 {
     up = _mm512_mask_add_epi32(up, odd, bits, _mm512_set1_epi32(0x8000));
     return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(int(0xffff0000u))));
   }
-  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-  static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
-
-  template <int R>
-  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
-                                                         const float* x) {
-    Unroll<R>::run([&](auto r) {
-      const V xr = set1(x + r.value);
-      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
-      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
-    });
-  }
-
   static void widen(const f16* x, size_t n, float* y) {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) store(y + i, load_half(x + i));
@@ -119,37 +101,7 @@ inline __m512i load_once(const Byte* p) {
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_bytes(p + (i * 2 + half) * 64);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_half(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_bf16(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<Bytes> {
+struct Decoder<Avx512, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   static constexpr bool kUnsignedBytes = true;
@@ -171,7 +123,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Avx512, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 3;
@@ -187,7 +139,7 @@ struct Decoder<Nibbles> {
 };
 
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Avx512, Table<values>> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 3;

@@ -50,18 +50,18 @@ struct RoundedF32 : source::f32 {
   using Codes = BFloat16;
 };
 
-/// How codes become vectors of floats. Each instruction set specialises it:
+/// How codes become vectors of floats of the vector class S (vectors.h):
 ///   Code, kBits      what unpack reads, and its bits in a panel
 ///   get<i, half>(p)  k i of the step at p, in the panel's first or second vector of outputs
 ///   kSlack           bytes behind the last panel that get() may read
 ///   kUnsignedBytes   8 bits: whether codes stand four to a 32-bit lane, +128
-template <class Codes>
+template <class S, class Codes>
 struct Decoder;
 
-/// Weights of format F, packed. rounds: each dequantized weight is rounded to bf16, so that it must
-/// be scaled before it is multiplied, and not the sum behind.
-template <class F, bool rounds = false>
-struct Codec : Decoder<typename F::Codes> {
+/// Packed weights of format F. rounds: each dequantized weight is rounded to bf16. Then every
+/// weight is multiplied with its scale; otherwise the sum of a group's products may be.
+template <class S, class F, bool rounds = false>
+struct Codec : Decoder<S, typename F::Codes> {
   using Source = F;
   using Scale = typename F::Scale;
   static constexpr bool kPerGroup = F::per_group;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "matmul/a32/many_rows.h"
+#include "matmul/a32/vectors.h"
 
 namespace qb::matmul {
 namespace {
@@ -124,7 +125,7 @@ void run_f16(const Weights& w, const void* packed, const void*, const void* work
 
 template <class S, class F>
 constexpr Kernel kernel_a32() {
-  using C = Codec<F>;
+  using C = Codec<S, F>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, C>};
@@ -132,9 +133,9 @@ constexpr Kernel kernel_a32() {
 /// Both factors rounded to bf16: their products are exact in f32.
 template <class S, class F>
 constexpr Kernel kernel_abf16() {
-  using Rounded = Codec<RoundedF32>;
+  using Rounded = Codec<S, RoundedF32>;
   // Codes of 8 bits or fewer times a power of two need no rounding.
-  using Quantized = Codec<F, !__is_same(typename F::Scale, bf16)>;
+  using Quantized = Codec<S, F, !__is_same(typename F::Scale, bf16)>;
   if constexpr (__is_same(F, source::f16)) {
     return {};
   } else if constexpr (__is_same(F, source::f32)) {
@@ -149,7 +150,7 @@ constexpr Kernel kernel_abf16() {
 }
 template <class S>
 constexpr Kernel kernel_f16() {
-  using C = Codec<source::f16>;
+  using C = Codec<S, source::f16>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,         L::unpack,
           workspace_bytes, S::kRows,        prepare<S, f16>, run_f16<S, C>};

@@ -34,10 +34,13 @@ inline __attribute__((always_inline)) void with_zeros(const F& f, Ints<I...> ind
   }
 }
 
+/// Names SVE where a vector class is asked for: its vectors can't be members.
+struct Sve;
+
 // ---- weights: get<i, half> is k i of four, in the panel's first or second vector of outputs
 
 template <>
-struct Decoder<Float32> {
+struct Decoder<Sve, Float32> {
   using Code = float;
   static constexpr size_t kBits = 32;
   template <int i, int half>
@@ -52,7 +55,7 @@ inline svfloat32_t halves(const Byte* p, int vector) {
 }
 
 template <>
-struct Decoder<Float16> {
+struct Decoder<Sve, Float16> {
   using Code = f16;
   static constexpr size_t kBits = 16;
   template <int i, int half>
@@ -69,7 +72,7 @@ inline svfloat32_t less(svuint32_t bits, float base) {
 // away.
 
 template <>
-struct Decoder<Bytes> {
+struct Decoder<Sve, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   template <int i, int half>
@@ -81,7 +84,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Sve, Nibbles> {
   using Code = std::int8_t;  // of two k's
   static constexpr size_t kBits = 4;
   template <int i, int half>
@@ -93,7 +96,7 @@ struct Decoder<Nibbles> {
 };
 
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Sve, Table<values>> {
   using Code = std::int8_t;  // of two k's
   static constexpr size_t kBits = 4;
   template <int i, int half>
