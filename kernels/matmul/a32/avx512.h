@@ -36,7 +36,7 @@ struct Avx512 : Vectors<Avx512> {
   template <class C>
   static constexpr Few few(int rows) {
     if (rows == 1) return C::kRounds || C::kMinimum ? Few{2, 2} : Few{4, 1};
-    return rows == 2 ? Few{2, 1} : Few{1, 1};
+    return rows <= 3 ? Few{2, 1} : Few{1, 1};
   }
 
   static V zero() { return _mm512_setzero_ps(); }
