@@ -42,6 +42,10 @@ struct Avx2 : Vectors<Avx2> {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
+  static V load_s8(const void* p) {
+    const __m128i q = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+  }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
   static V set1(const float* p) {
@@ -69,17 +73,6 @@ inline __m256i load_once(const Byte* p) {
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 template <>
-struct Decoder<Avx2, Bytes> {
-  using Code = std::int8_t;
-  static constexpr size_t kBits = 8;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    const __m128i q = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 8));
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
-  }
-};
-
-template <>
 struct Decoder<Avx2, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
@@ -98,6 +91,25 @@ struct Decoder<Avx2, Nibbles> {
       const __m256i front = _mm256_castps_si256(_mm256_set1_ps(128 + 8));
       return _mm256_sub_ps(_mm256_castsi256_ps(_mm256_xor_si256(code, front)),
                            _mm256_set1_ps(128 + 8));
+    }
+  }
+};
+
+template <>
+struct Decoder<Avx2, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  static constexpr size_t kSlack = 3;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    // A load that starts some bytes later brings the code of an even k into the lowest bits of its
+    // lane, one that starts earlier that of an odd k into the highest.
+    if constexpr (i % 2) {
+      const __m256i q = load_once(p + half * 32 - (7 - i) / 2);
+      return _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 28));
+    } else {
+      const __m256i q = load_once(p + half * 32 + i / 2);
+      return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15)));
     }
   }
 };

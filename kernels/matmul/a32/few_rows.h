@@ -29,28 +29,36 @@ constexpr int kFactors = C::kMinimum ? 4 : 2;
 /// The scales at p of a panel's first or second vector of outputs.
 template <class S, class C>
 inline __attribute__((always_inline)) typename S::V load_scale(const Byte* p, size_t half) {
-  const Byte* const at = p + half * S::kLanes * sizeof(typename C::Scale);
+  using Scale = typename C::Scale;
   if constexpr (C::kMinimum)
     return S::load_bytes(p + half * S::kLanes * sizeof(float));
   else if constexpr (C::kPerOutput)
-    return S::load_bytes(at);
-  else if constexpr (__is_same(typename C::Scale, bf16))
-    return S::load_bf16(at);
+    return S::load_bytes(p + half * S::kLanes * sizeof(Scale));
+  else if constexpr (__is_same(Scale, bf16))
+    return S::load_bf16(p + half * S::kLanes * sizeof(Scale));
   else
-    return S::load_half(at);
+    return S::load_half(p + half * S::kLanes * sizeof(Scale));
 }
 
-/// All of them.
+/// All factors of a panel's group whose header is at p; at `block`, that of its block.
 template <class S, class C>
-inline __attribute__((always_inline)) void load_factors(const Byte* p,
+inline __attribute__((always_inline)) void load_factors([[maybe_unused]] const Byte* block,
+                                                        const Byte* p,
                                                         typename S::V (&factors)[kFactors<C>]) {
-  factors[0] = load_scale<S, C>(p, 0);
-  factors[1] = load_scale<S, C>(p, 1);
-  if constexpr (C::kMinimum)
-    Unroll<2>::run([&](auto half) {
-      const typename S::V minimum = S::load_bytes(p + (2 + half.value) * S::kLanes * sizeof(float));
-      factors[2 + half.value] = S::nfma(minimum, S::all(1.0f), S::zero());
+  if constexpr (C::kTwoLevels) {
+    Unroll<kFactors<C>>::run([&](auto i) {
+      const size_t lane = size_t(i.value) * S::kLanes;
+      factors[i.value] = S::mul(S::load_half(block + lane * sizeof(f16)), S::load_s8(p + lane));
     });
+  } else {
+    factors[0] = load_scale<S, C>(p, 0);
+    factors[1] = load_scale<S, C>(p, 1);
+    if constexpr (C::kMinimum)
+      Unroll<2>::run([&](auto half) {
+        const typename S::V minimum = load_scale<S, C>(p, size_t(2 + half.value));
+        factors[2 + half.value] = S::nfma(minimum, S::all(1.0f), S::zero());
+      });
+  }
 }
 
 /// One row of a panel's sums to y; the last panel may have fewer outputs than columns.
@@ -187,12 +195,15 @@ inline __attribute__((always_inline)) void join(typename S::V (&acc)[U][P][R][2]
   });
 }
 
-/// The factors at p of P panels, where there are any.
+/// The factors of P panels, where there are any.
 template <class S, class C, int P>
-inline __attribute__((always_inline)) void load_scales(const Byte* p, size_t stride,
+inline __attribute__((always_inline)) void load_scales(const Byte* block, const Byte* p,
+                                                       size_t stride,
                                                        typename S::V (&scale)[P][kFactors<C>]) {
   if constexpr (kScaled<C>)
-    Unroll<P>::run([&](auto q) { load_factors<S, C>(p + q.value * stride, scale[q.value]); });
+    Unroll<P>::run([&](auto q) {
+      load_factors<S, C>(block + q.value * stride, p + q.value * stride, scale[q.value]);
+    });
 }
 
 /// total += scale times sum.
@@ -217,16 +228,16 @@ inline __attribute__((always_inline)) void sum_panels(const Weights& w, const By
   using V = typename S::V;
   using L = Layout<S, C>;
   constexpr bool scales_sums = C::kPerGroup && !kScalesWeights<C, R>;
-  constexpr size_t header = kScaled<C> ? L::kPanel * sizeof(typename C::Scale) : 0;
   const size_t stride = L::panel_bytes(w.k, w.group);
   V scale[P][kFactors<C>];
   clear<S, R, P, U>(acc);
   if constexpr (!C::kPerGroup) {
-    if constexpr (C::kRounds) load_scales<S, C, P>(panel, stride, scale);
-    add_codes<S, C, R, P, U, kHalf>(panel + header, stride, ahead, L::depth(w.k), rows, scale, acc);
+    if constexpr (C::kRounds) load_scales<S, C, P>(panel, panel, stride, scale);
+    add_codes<S, C, R, P, U, kHalf>(panel + L::kHeader, stride, ahead, L::depth(w.k), rows, scale,
+                                    acc);
     join<S, R, P, U>(acc);
     if constexpr (C::kPerOutput && !C::kRounds) {
-      load_scales<S, C, P>(panel, stride, scale);
+      load_scales<S, C, P>(panel, panel, stride, scale);
       Unroll<P * R * 2>::run([&](auto i) {
         constexpr int q = i.value / (R * 2), r = i.value / 2 % R, half = i.value % 2;
         acc[0][q][r][half] = S::mul(acc[0][q][r][half], scale[q][half]);
@@ -235,16 +246,21 @@ inline __attribute__((always_inline)) void sum_panels(const Weights& w, const By
   } else {
     V total[1][P][R][2];
     if constexpr (scales_sums) clear<S, R, P, 1>(total);
-    const Byte* p = panel;
+    const Byte *p = panel, *block = panel;
     for (size_t k = 0; k < w.k; k += w.group, p += L::group_bytes(w.group)) {
+      if constexpr (C::kTwoLevels)
+        if (k % kSuperBlock == 0) {
+          block = p;
+          p += L::kBlockHeader;
+        }
       if constexpr (scales_sums)
         clear<S, R, P, U>(acc);
       else
-        load_scales<S, C, P>(p, stride, scale);
-      add_codes<S, C, R, P, U, kHalf>(p + header, stride, ahead, w.group, rows, scale, acc);
+        load_scales<S, C, P>(block, p, stride, scale);
+      add_codes<S, C, R, P, U, kHalf>(p + L::kHeader, stride, ahead, w.group, rows, scale, acc);
       if constexpr (scales_sums) {
         join<S, R, P, U>(acc);
-        load_scales<S, C, P>(p, stride, scale);
+        load_scales<S, C, P>(block, p, stride, scale);
         add_scaled<S, R, P>(acc[0], scale, total[0]);
       }
     }

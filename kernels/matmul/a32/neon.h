@@ -35,6 +35,12 @@ struct Neon : Vectors<Neon> {
   static V load_bf16(const void* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes(p))), 16));
   }
+  static V load_s8(const void* p) {
+    std::uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+  }
   static void store(float* p, V v) { vst1q_f32(p, v); }
   static V set1(const float* p) { return vld1q_dup_f32(p); }
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
@@ -118,6 +124,22 @@ struct Decoder<Neon, Nibbles> {
     q = vandq_u32(q, vdupq_n_u32(15u << bit));
     q = veorq_u32(q, vdupq_n_u32((150u - bit) << 23 | 8u << bit));
     return vsubq_f32(vreinterpretq_f32_u32(q), vdupq_n_f32(float(1 << (23 - bit)) + 8));
+  }
+};
+
+template <>
+struct Decoder<Neon, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    // As Nibbles, without their offset.
+    constexpr int j = i % 4, bit = 4 * j;
+    uint32x4_t q = vreinterpretq_u32_u8(vld1q_u8(p + half * 16));
+    if constexpr (i >= 4) q = vshrq_n_u32(q, 16);
+    q = vandq_u32(q, vdupq_n_u32(15u << bit));
+    q = vorrq_u32(q, vdupq_n_u32((150u - bit) << 23));
+    return vsubq_f32(vreinterpretq_f32_u32(q), vdupq_n_f32(float(1 << (23 - bit))));
   }
 };
 

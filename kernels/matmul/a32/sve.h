@@ -95,6 +95,18 @@ struct Decoder<Sve, Nibbles> {
   }
 };
 
+template <>
+struct Decoder<Sve, UnsignedNibbles> {
+  using Code = std::int8_t;  // of two k's
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static svfloat32_t get(const Byte* p) {
+    const svuint32_t pair = svld1ub_vnum_u32(all(), p, i / 2 * 2 + half);
+    const svuint32_t code = i % 2 ? svlsr_n_u32_x(all(), pair, 4) : svand_n_u32_x(all(), pair, 15);
+    return less(svorr_n_u32_x(all(), code, 0x4b000000), 0x1p23f);
+  }
+};
+
 template <const std::int8_t (&values)[16]>
 struct Decoder<Sve, Table<values>> {
   using Code = std::int8_t;  // of two k's

@@ -10,6 +10,7 @@
 //   few<C>(rows)                       how it takes them
 //   load, store, set1, all, zero       of floats
 //   load_bytes, load_half, load_bf16   of floats, f16 and bf16 at any address, widened
+//   load_s8                            of signed bytes, at any address, widened
 //   store_half                         narrowed to f16
 //   fma, nfma, mul, add                nfma(a, b, c) is c - a*b
 //
@@ -110,6 +111,16 @@ struct Decoder<S, BFloat16> {
   template <int i, int half>
   static typename S::V get(const Byte* p) {
     return S::load_bf16(p + (i * 2 + half) * S::kLanes * sizeof(Code));
+  }
+};
+
+template <class S>
+struct Decoder<S, Bytes> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 8;
+  template <int i, int half>
+  static typename S::V get(const Byte* p) {
+    return S::load_s8(p + (i * 2 + half) * S::kLanes);
   }
 };
 

@@ -88,16 +88,6 @@ struct Portable : Vectors<Portable> {
 };
 
 template <>
-struct Decoder<Portable, Bytes> {
-  using Code = std::int8_t;
-  static constexpr size_t kBits = 8;
-  template <int i, int half>
-  static Portable::V get(const Byte* p) {
-    return Portable::load_s8(p + (i * 2 + half) * Portable::kLanes);
-  }
-};
-
-template <>
 struct Decoder<Portable, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
@@ -106,6 +96,17 @@ struct Decoder<Portable, Nibbles> {
     Portable::I q = bitwise<std::int32_t>(Portable::load_bytes(p + half * Portable::kLanes * 4));
     if constexpr (i < 7) q = q << (28 - 4 * i);
     return xsimd::to_float(q >> 28);
+  }
+};
+
+template <>
+struct Decoder<Portable, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    const auto q = bitwise<std::int32_t>(Portable::load_bytes(p + half * Portable::kLanes * 4));
+    return xsimd::to_float((q >> (4 * i)) & Portable::I(15));
   }
 };
 
