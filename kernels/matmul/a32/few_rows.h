@@ -166,7 +166,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
     Unroll<int(kStep)>::run([&](auto i) {
       Unroll<P>::run([&](auto q) {
         constexpr size_t each = step_bytes / kStep, at = size_t(i.value) * each;
-        if constexpr (at % 64 == 0)
+        // What is left to the hardware spares the load ports, which tiny products fill.
+        if (at % 64 == 0 && (C::kBits < 16 || ahead))
           for (size_t line = 0; line < lines(each); ++line)
             S::prefetch(p + q.value * stride + at + line * 64 + ahead);
         add(i, q, Int<i.value % U>{}, p + q.value * stride, size_t(i.value));
