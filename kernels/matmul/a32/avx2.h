@@ -1,10 +1,11 @@
-// Matmul with f32 and with bf16 activations, AVX2: what is bf16 is held as the f32 it stands for.
+// AVX2's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
-//   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's
-//   8 loads for 12 FMAs fit two load ports
-//   f16 VCVTPH2PS, s8 VPMOVSXBD + VCVTDQ2PS, s4 VPSRAD + VCVTDQ2PS or VPAND + VPXOR + VSUBPS for
-//   8 weights: shifts, conversions and additions have the same two ports on Zen, so that half of
-//   the codes go another way
+// Many rows: a tile is 6 rows x 16 outputs. Two FMAs start in a cycle and take 4 or 5, which its 12
+// sums hide; its 8 loads for 12 FMAs fit two load ports.
+//
+// Decoding 8 weights: f16 by VCVTPH2PS, int8 by VPMOVSXBD and VCVTDQ2PS. On Zen shifts, conversions
+// and additions share two ports. So the 4-bit integers of odd k take VPSRAD and VCVTDQ2PS, those of
+// even k VPAND, VPXOR and VSUBPS.
 #pragma once
 
 #include <immintrin.h>
@@ -79,9 +80,8 @@ struct Decoder<Avx2, Nibbles> {
   static constexpr size_t kSlack = 1;
   template <int i, int half>
   static __m256 get(const Byte* p) {
-    // Loads that start some bytes earlier or later bring every code to one of two places in its
-    // lane; at both ends of a panel something stands that is at least as long as what they read
-    // too much.
+    // A load that starts some bytes earlier or later brings the code to one of two places in its
+    // lane. It reads up to 3 bytes of the header before the codes, or one behind them (kSlack).
     if constexpr (i % 2) {  // the highest bits: a shift brings the sign down
       const __m256i q = load_once(p + half * 32 - (7 - i) / 2);
       return _mm256_cvtepi32_ps(_mm256_srai_epi32(q, 28));

@@ -1,16 +1,14 @@
-// Matmul with f32 and with bf16 activations, AVX-512: what is bf16 is held as the f32 it stands
-// for.
+// AVX-512's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
-// Many rows: tiles of 12 x 32, 24 of 32 registers, 24 FMAs a k where two ports take one each a
-// cycle; llvm-mca (skylake-avx512: its models of later cores give a zmm FMA one port) 13.1 cycles.
-// Up to 12 rows decode beside the FMAs, which leaves 96 to 98 % of their limit, and 80 to 88 %
-// where group scales cost a multiplication each (on a Zen 4, where a zmm instruction fills one of
-// four pipes for two cycles and the FMA's limit is one a cycle).
+// Many rows: a tile is 12 rows x 32 outputs, whose sums take 24 of 32 registers. A k is 24 FMAs, 12
+// cycles on two ports; llvm-mca says 13.1 (for skylake-avx512, since its models of later cores give
+// a zmm FMA one port). Up to 12 rows decode beside the FMAs. On a Zen 4, whose limit is one zmm FMA
+// a cycle, that leaves 96 to 98 % of it, and 80 to 88 % where every weight is scaled.
 //
-// One row, out of any cache: on that Zen 4 16 weights take 1.6 cycles as 8 bits or 4. As 8 bits a
-// blend, a subtraction and the FMA are 6 pipe cycles of 4 pipes: 1.5. As 4 bits FMA and
-// permutation share three pipes: 1.33, besides every other code's shift. As f16 1.4, and f32 waits
-// for memory.
+// One row from any cache takes 1.6 cycles on a Zen 4 for 16 weights of 8 or of 4 bits. A zmm
+// instruction fills one of its four pipes for two cycles. 8 bits: a blend, a subtraction and the
+// FMA make 1.5 cycles. 4 bits: FMA and permutation share three pipes, 1.33 cycles, and every other
+// code is shifted. f16 takes 1.4 cycles, and f32 waits for memory.
 #pragma once
 
 #include <immintrin.h>
@@ -94,8 +92,8 @@ struct Avx512 : Vectors<Avx512> {
   }
 };
 
-/// 64 bytes that several k's share. Left to itself gcc makes the load part of whatever uses it,
-/// once for each, and those that straddle two cache lines bind the load ports.
+/// 64 bytes that several k's share. The asm keeps gcc from loading them anew for each k: loads that
+/// straddle two cache lines bind the load ports.
 inline __m512i load_once(const Byte* p) {
   __m512i q = _mm512_loadu_si512(p);
   asm("" : "+v"(q));
