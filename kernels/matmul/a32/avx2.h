@@ -1,10 +1,11 @@
-// Matmul with f32 and with bf16 activations, AVX2: what is bf16 is held as the f32 it stands for.
+// AVX2's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
-//   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's
-//   8 loads for 12 FMAs fit two load ports
-//   f16 VCVTPH2PS, s8 VPMOVSXBD + VCVTDQ2PS, s4 VPSRAD + VCVTDQ2PS or VPAND + VPXOR + VSUBPS for
-//   8 weights: shifts, conversions and additions have the same two ports on Zen, so that half of
-//   the codes go another way
+// Many rows: a tile is 6 rows x 16 outputs. Two FMAs start in a cycle and take 4 or 5, which its 12
+// sums hide; its 8 loads for 12 FMAs fit two load ports.
+//
+// Decoding 8 weights: f16 by VCVTPH2PS, int8 by VPMOVSXBD and VCVTDQ2PS. On Zen shifts, conversions
+// and additions share two ports. So the 4-bit integers of odd k take VPSRAD and VCVTDQ2PS, those of
+// even k VPAND, VPXOR and VSUBPS.
 #pragma once
 
 #include <immintrin.h>
@@ -19,7 +20,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Avx2 {
+struct Avx2 : Vectors<Avx2> {
   using V = __m256;
   static constexpr size_t kLanes = 8;
   static constexpr size_t kRows = 6;
@@ -43,6 +44,10 @@ struct Avx2 {
     const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
     return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   }
+  static V load_s8(const void* p) {
+    const __m128i q = _mm_loadl_epi64(static_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
+  }
   static void store(float* p, V v) { _mm256_storeu_ps(p, v); }
   /// vpbroadcastd: of an integer a load is all that Zen 4 needs, of a float it shuffles as well.
   static V set1(const float* p) {
@@ -55,44 +60,8 @@ struct Avx2 {
   static V add(V a, V b) { return _mm256_add_ps(a, b); }
   static V nfma(V a, V b, V c) { return _mm256_fnmadd_ps(a, b, c); }
   static V all(float x) { return _mm256_set1_ps(x); }
-  /// Sign and exponent.
-  static V power(V v) {
-    return _mm256_and_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(int(0xff800000u))));
-  }
-  /// Nearest, ties to even, for what is not NaN.
-  static V round_bf16(V v) {
-    const __m256i bits = _mm256_castps_si256(v), one = _mm256_set1_epi32(1);
-    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), one);
-    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-    return _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(int(0xffff0000u))));
-  }
-  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-
-  static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
-
-  template <int R>
-  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
-                                                         const float* x) {
-    Unroll<R>::run([&](auto r) {
-      const V xr = set1(x + r.value);
-      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
-      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
-    });
-  }
-
-  static void widen(const f16* x, size_t n, float* y) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) store(y + i, load_half(x + i));
-    for (; i < n; ++i) y[i] = _cvtsh_ss(static_cast<unsigned short>(x[i]));
-  }
-  static void narrow(const float* x, size_t n, f16* y) {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8)
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(y + i),
-                       _mm256_cvtps_ph(load(x + i), _MM_FROUND_TO_NEAREST_INT));
-    for (; i < n; ++i)  // not _cvtss_sh: clang's is a macro that warns
-      y[i] = f16(static_cast<unsigned short>(
-          _mm_cvtsi128_si32(_mm_cvtps_ph(_mm_set_ss(x[i]), _MM_FROUND_TO_NEAREST_INT))));
+  static void store_half(f16* p, V v) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
   }
 };
 
@@ -106,56 +75,14 @@ inline __m256i load_once(const Byte* p) {
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_bytes(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_half(p + (i * 2 + half) * 16);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    return Avx2::load_bf16(p + (i * 2 + half) * 16);
-  }
-};
-
-template <>
-struct Decoder<Bytes> {
-  using Code = std::int8_t;
-  static constexpr size_t kBits = 8;
-  template <int i, int half>
-  static __m256 get(const Byte* p) {
-    const __m128i q = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p + (i * 2 + half) * 8));
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q));
-  }
-};
-
-template <>
-struct Decoder<Nibbles> {
+struct Decoder<Avx2, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 1;
   template <int i, int half>
   static __m256 get(const Byte* p) {
-    // Loads that start some bytes earlier or later bring every code to one of two places in its
-    // lane; at both ends of a panel something stands that is at least as long as what they read
-    // too much.
+    // A load that starts some bytes earlier or later brings the code to one of two places in its
+    // lane. It reads up to 3 bytes of the header before the codes, or one behind them (kSlack).
     if constexpr (i % 2) {  // the highest bits: a shift brings the sign down
       const __m256i q = load_once(p + half * 32 - (7 - i) / 2);
       return _mm256_cvtepi32_ps(_mm256_srai_epi32(q, 28));
@@ -169,8 +96,27 @@ struct Decoder<Nibbles> {
   }
 };
 
+template <>
+struct Decoder<Avx2, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  static constexpr size_t kSlack = 3;
+  template <int i, int half>
+  static __m256 get(const Byte* p) {
+    // A load that starts some bytes later brings the code of an even k into the lowest bits of its
+    // lane, one that starts earlier that of an odd k into the highest.
+    if constexpr (i % 2) {
+      const __m256i q = load_once(p + half * 32 - (7 - i) / 2);
+      return _mm256_cvtepi32_ps(_mm256_srli_epi32(q, 28));
+    } else {
+      const __m256i q = load_once(p + half * 32 + i / 2);
+      return _mm256_cvtepi32_ps(_mm256_and_si256(q, _mm256_set1_epi32(15)));
+    }
+  }
+};
+
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Avx2, Table<values>> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   template <int i, int half>

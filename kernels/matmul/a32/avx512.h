@@ -1,16 +1,14 @@
-// Matmul with f32 and with bf16 activations, AVX-512: what is bf16 is held as the f32 it stands
-// for.
+// AVX-512's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
-// Many rows: tiles of 12 x 32, 24 of 32 registers, 24 FMAs a k where two ports take one each a
-// cycle; llvm-mca (skylake-avx512: its models of later cores give a zmm FMA one port) 13.1 cycles.
-// Up to 12 rows decode beside the FMAs, which leaves 96 to 98 % of their limit, and 80 to 88 %
-// where group scales cost a multiplication each (on a Zen 4, where a zmm instruction fills one of
-// four pipes for two cycles and the FMA's limit is one a cycle).
+// Many rows: a tile is 12 rows x 32 outputs, whose sums take 24 of 32 registers. A k is 24 FMAs, 12
+// cycles on two ports; llvm-mca says 13.1 (for skylake-avx512, since its models of later cores give
+// a zmm FMA one port). Up to 12 rows decode beside the FMAs. On a Zen 4, whose limit is one zmm FMA
+// a cycle, that leaves 96 to 98 % of it, and 80 to 88 % where every weight is scaled.
 //
-// One row, out of any cache: on that Zen 4 16 weights take 1.6 cycles as 8 bits or 4. As 8 bits a
-// blend, a subtraction and the FMA are 6 pipe cycles of 4 pipes: 1.5. As 4 bits FMA and
-// permutation share three pipes: 1.33, besides every other code's shift. As f16 1.4, and f32 waits
-// for memory.
+// One row from any cache takes 1.6 cycles on a Zen 4 for 16 weights of 8 or of 4 bits. A zmm
+// instruction fills one of its four pipes for two cycles. 8 bits: a blend, a subtraction and the
+// FMA make 1.5 cycles. 4 bits: FMA and permutation share three pipes, 1.33 cycles, and every other
+// code is shifted. f16 takes 1.4 cycles, and f32 waits for memory.
 #pragma once
 
 #include <immintrin.h>
@@ -26,7 +24,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Avx512 {
+struct Avx512 : Vectors<Avx512> {
   using V = __m512;
   static constexpr size_t kLanes = 16;
   static constexpr size_t kRows = 12;
@@ -37,7 +35,7 @@ struct Avx512 {
   template <class C>
   static constexpr Few few(int rows) {
     if (rows == 1) return C::kRounds || C::kMinimum ? Few{2, 2} : Few{4, 1};
-    return rows == 2 ? Few{2, 1} : Few{1, 1};
+    return rows <= 3 ? Few{2, 1} : Few{1, 1};
   }
 
   static V zero() { return _mm512_setzero_ps(); }
@@ -49,6 +47,10 @@ struct Avx512 {
   static V load_bf16(const void* p) {
     const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  }
+  static V load_s8(const void* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
   }
   static void store(float* p, V v) { _mm512_storeu_ps(p, v); }
   /// The first n lanes, at most all.
@@ -65,11 +67,6 @@ struct Avx512 {
   static V nfma(V a, V b, V c) { return _mm512_fnmadd_ps(a, b, c); }
   static V mul(V a, V b) { return _mm512_mul_ps(a, b); }
   static V add(V a, V b) { return _mm512_add_ps(a, b); }
-  /// Sign and exponent.
-  static V power(V v) {
-    return _mm512_castsi512_ps(
-        _mm512_and_si512(_mm512_castps_si512(v), _mm512_set1_epi32(int(0xff800000u))));
-  }
   static V all(float x) { return _mm512_set1_ps(x); }
   /// Nearest, ties to even, for what is not NaN.
   static V round_bf16(V v) {
@@ -79,19 +76,6 @@ struct Avx512 {
     up = _mm512_mask_add_epi32(up, odd, bits, _mm512_set1_epi32(0x8000));
     return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(int(0xffff0000u))));
   }
-  static void prefetch(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T0); }
-  static void prefetch_l2(const void* p) { _mm_prefetch(static_cast<const char*>(p), _MM_HINT_T1); }
-
-  template <int R>
-  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
-                                                         const float* x) {
-    Unroll<R>::run([&](auto r) {
-      const V xr = set1(x + r.value);
-      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
-      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
-    });
-  }
-
   static void widen(const f16* x, size_t n, float* y) {
     size_t i = 0;
     for (; i + 16 <= n; i += 16) store(y + i, load_half(x + i));
@@ -109,8 +93,8 @@ struct Avx512 {
   }
 };
 
-/// 64 bytes that several k's share. Left to itself gcc makes the load part of whatever uses it,
-/// once for each, and those that straddle two cache lines bind the load ports.
+/// 64 bytes that several k's share. The asm keeps gcc from loading them anew for each k: loads that
+/// straddle two cache lines bind the load ports.
 inline __m512i load_once(const Byte* p) {
   __m512i q = _mm512_loadu_si512(p);
   asm("" : "+v"(q));
@@ -120,37 +104,7 @@ inline __m512i load_once(const Byte* p) {
 // get<i, half>: k i of a step, in the panel's first or second vector of outputs.
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_bytes(p + (i * 2 + half) * 64);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_half(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static __m512 get(const Byte* p) {
-    return Avx512::load_bf16(p + (i * 2 + half) * 32);
-  }
-};
-
-template <>
-struct Decoder<Bytes> {
+struct Decoder<Avx512, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   static constexpr bool kUnsignedBytes = true;
@@ -172,7 +126,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Avx512, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 3;
@@ -188,7 +142,7 @@ struct Decoder<Nibbles> {
 };
 
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Avx512, Table<values>> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   static constexpr size_t kSlack = 3;

@@ -3,8 +3,12 @@
 // Panels of kPanel = 2 vectors of outputs, each contiguous, k by k, so that a vector holds one k of
 // neighbouring outputs and sums never leave their lanes. Codes of 4 bits, and of 8 where a decoder
 // wants it, stand eight or four k's of an output in a 32-bit lane, lowest k in the lowest bits.
-// Group scales (and behind them minima) stand before their group's codes, channel scales before the
-// panel's.
+// Scales stand before the codes they belong to, a group's or the panel's:
+//
+//   scale of each output, minimum of each output (if there are any), codes k by k
+//
+// Scales of two levels are those of a group, as bytes, times their block's. The block's stand
+// before its first group, as f16: the scale of each output, the minimum of each, negated.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -50,24 +54,25 @@ struct RoundedF32 : source::f32 {
   using Codes = BFloat16;
 };
 
-/// How codes become vectors of floats. Each instruction set specialises it:
+/// How codes become vectors of floats of the vector class S (vectors.h):
 ///   Code, kBits      what unpack reads, and its bits in a panel
 ///   get<i, half>(p)  k i of the step at p, in the panel's first or second vector of outputs
 ///   kSlack           bytes behind the last panel that get() may read
 ///   kUnsignedBytes   8 bits: whether codes stand four to a 32-bit lane, +128
-template <class Codes>
+template <class S, class Codes>
 struct Decoder;
 
-/// Weights of format F, packed. rounds: each dequantized weight is rounded to bf16, so that it must
-/// be scaled before it is multiplied, and not the sum behind.
-template <class F, bool rounds = false>
-struct Codec : Decoder<typename F::Codes> {
+/// Packed weights of format F. rounds: each dequantized weight is rounded to bf16. Then every
+/// weight is multiplied with its scale; otherwise the sum of a group's products may be.
+template <class S, class F, bool rounds = false>
+struct Codec : Decoder<S, typename F::Codes> {
   using Source = F;
   using Scale = typename F::Scale;
   static constexpr bool kPerGroup = F::per_group;
   static constexpr bool kPerOutput = __is_same(Scale, float);
   static constexpr bool kRounds = rounds;
   static constexpr bool kMinimum = kHasMinimum<Scale>;
+  static constexpr bool kTwoLevels = requires { F::levels; };
   /// Nibbles are packed as two's complement.
   static constexpr std::uint32_t kSigns = __is_same(typename F::Codes, Nibbles) ? 0x88888888u : 0u;
 };
@@ -152,19 +157,32 @@ struct Layout {
   /// Bytes behind the last panel that are read but do not count.
   static constexpr size_t kSlack = slack<C>();
 
+  /// Bytes before a group's codes, or before all of a panel's; bytes before a block of kSuperBlock
+  /// k's.
+  static constexpr size_t kHeader = C::kTwoLevels ? 2 * kPanel
+                                    : C::kPerGroup || C::kPerOutput
+                                        ? kPanel * sizeof(typename C::Scale)
+                                        : 0;
+  static constexpr size_t kBlockHeader = C::kTwoLevels ? 2 * kPanel * sizeof(f16) : 0;
+
   static size_t depth(size_t k) { return kPads ? padded(k) : k; }
   static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }
-  static size_t group_bytes(size_t group) {
-    return kPanel * sizeof(typename C::Scale) + code_bytes(group);
-  }
+  static size_t group_bytes(size_t group) { return kHeader + code_bytes(group); }
   static size_t panel_bytes(size_t k, size_t group) {
-    if (C::kPerGroup) return k / group * group_bytes(group);
-    return (C::kPerOutput ? kPanel * sizeof(float) : 0) + code_bytes(k);
+    if (C::kPerGroup) return k / group * group_bytes(group) + k / kSuperBlock * kBlockHeader;
+    return kHeader + code_bytes(k);
   }
-  /// Where k's codes (a group's first: its scales) stand in a panel.
+  /// Where k's codes (a group's first: its header) stand in a panel.
   static size_t offset(size_t k, size_t group) {
+    if (C::kTwoLevels)
+      return block_offset(k, group) + kBlockHeader + k % kSuperBlock / group * group_bytes(group);
     if (C::kPerGroup) return k / group * group_bytes(group);
-    return panel_bytes(0, 1) + k * kPanel * C::kBits / 8;
+    return kHeader + k * kPanel * C::kBits / 8;
+  }
+  /// Where the block that k belongs to begins; 0 where there are none.
+  static size_t block_offset(size_t k, size_t group) {
+    if (!C::kTwoLevels) return 0;
+    return k / kSuperBlock * (kBlockHeader + kSuperBlock / group * group_bytes(group));
   }
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
     const size_t panels = (n + kPanel - 1) / kPanel * panel_bytes(k, group);
@@ -188,62 +206,98 @@ struct Layout {
     }
   }
 
-  /// Codes [k0, k1) of a panel's outputs, from n on. A cache line of each output at a time.
+  /// Codes [k0, k1) of a panel's outputs, from n on.
   static void put_codes(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
+    if constexpr (kPads)
+      put_words(w, n, k0, k1, p);
+    else
+      put_rows(w, n, k0, k1, p);
+  }
+
+  /// The same of codes in 32-bit lanes: a cache line of each output at a time.
+  static void put_words(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
+    constexpr size_t run = 512 / C::kBits, in_lane = 32 / C::kBits;
     const size_t outputs = least(kPanel, w.n - n);
-    if constexpr (kPads) {
-      constexpr size_t run = 512 / C::kBits, in_lane = 32 / C::kBits;
-      for (size_t k = k0; k < k1; k += run, p += run / in_lane * kPanel * 4) {
-        const size_t stop = least(k + run, depth(k1));
-        for (size_t column = 0; column < kPanel; ++column) {
-          Byte* to = p + column * 4;
-          for (size_t i = k; i < stop; i += 32) {
-            std::uint32_t word[kWordsOf32<C>] = {};
-            if (column < outputs && i < k1) words_of_32<C>(w, n + column, i, k1 - i, word);
-            for (size_t j = 0; j < kWordsOf32<C> && i + j * in_lane < stop; ++j, to += kPanel * 4)
-              __builtin_memcpy(to, &word[j], sizeof word[j]);
-          }
-        }
-      }
-    } else {
-      using Code = typename C::Code;
-      constexpr size_t side = 8 / sizeof(Code), run = 64 / sizeof(Code);
-      constexpr size_t row = kPanel * sizeof(Code);
-      for (size_t k = k0; k < k1; k += run, p += run * row) {
-        const size_t count = least(run, k1 - k);
-        for (size_t column = 0; column < kPanel; column += side) {
-          Code from[side][run] = {};
-          for (size_t c = 0; c < side; ++c) {
-            if (column + c >= outputs) continue;
-            if (count == run)
-              read<C>(w, n + column + c, k, run, from[c]);
-            else
-              read<C>(w, n + column + c, k, count, from[c]);
-          }
-          Byte* to = p + column * sizeof(Code);
-          size_t i = 0;
-          for (; i + side <= count; i += side, to += side * row) {
-            std::uint64_t word[side];
-            Unroll<int(side)>::run([&](auto c) {
-              __builtin_memcpy(&word[c.value], &from[c.value][i], sizeof word[c.value]);
-            });
-            transpose(word);
-            Unroll<int(side)>::run([&](auto c) {
-              __builtin_memcpy(to + c.value * row, &word[c.value], sizeof word[c.value]);
-            });
-          }
-          for (; i < count; ++i, to += row)
-            for (size_t c = 0; c < side; ++c)
-              __builtin_memcpy(to + c * sizeof(Code), &from[c][i], sizeof(Code));
+    for (size_t k = k0; k < k1; k += run, p += run / in_lane * kPanel * 4) {
+      const size_t stop = least(k + run, depth(k1));
+      for (size_t column = 0; column < kPanel; ++column) {
+        Byte* to = p + column * 4;
+        for (size_t i = k; i < stop; i += 32) {
+          std::uint32_t word[kWordsOf32<C>] = {};
+          if (column < outputs && i < k1) words_of_32<C>(w, n + column, i, k1 - i, word);
+          for (size_t j = 0; j < kWordsOf32<C> && i + j * in_lane < stop; ++j, to += kPanel * 4)
+            __builtin_memcpy(to, &word[j], sizeof word[j]);
         }
       }
     }
   }
 
-  /// Scale g of a panel's outputs, from n on.
-  static Byte* put_scales(const Weights& w, size_t n, size_t g, Byte* p) {
-    matmul::put_scales<typename C::Source>(w, n, g, kPanel, p);
-    return p + kPanel * sizeof(typename C::Scale);
+  /// The same of codes that stand alone, k by k: a cache line of some outputs at a time, whose
+  /// squares of 64 bits are transposed.
+  static void put_rows(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
+    using Code = typename C::Code;
+    constexpr size_t side = 8 / sizeof(Code), run = 64 / sizeof(Code);
+    constexpr size_t row = kPanel * sizeof(Code);
+    const size_t outputs = least(kPanel, w.n - n);
+    for (size_t k = k0; k < k1; k += run, p += run * row) {
+      const size_t count = least(run, k1 - k);
+      for (size_t column = 0; column < kPanel; column += side) {
+        Code from[side][run] = {};
+        for (size_t c = 0; c < side; ++c) {
+          if (column + c >= outputs) continue;
+          if (count == run)
+            read<C>(w, n + column + c, k, run, from[c]);
+          else
+            read<C>(w, n + column + c, k, count, from[c]);
+        }
+        put_squares(from, count, p + column * sizeof(Code));
+      }
+    }
+  }
+  template <class Code, size_t side, size_t run>
+  static inline __attribute__((always_inline)) void put_squares(const Code (&from)[side][run],
+                                                                size_t count, Byte* to) {
+    constexpr size_t row = kPanel * sizeof(Code);
+    size_t i = 0;
+    for (; i + side <= count; i += side, to += side * row) {
+      std::uint64_t word[side];
+      Unroll<int(side)>::run([&](auto c) {
+        __builtin_memcpy(&word[c.value], &from[c.value][i], sizeof word[c.value]);
+      });
+      transpose(word);
+      Unroll<int(side)>::run([&](auto c) {
+        __builtin_memcpy(to + c.value * row, &word[c.value], sizeof word[c.value]);
+      });
+    }
+    for (; i < count; ++i, to += row)
+      for (size_t c = 0; c < side; ++c)
+        __builtin_memcpy(to + c * sizeof(Code), &from[c][i], sizeof(Code));
+  }
+
+  /// The header of group g of a panel's outputs, from n on, and of its block before it if that
+  /// begins with g. Returns where the group's codes go.
+  static Byte* put_header(const Weights& w, size_t n, size_t g, Byte* p) {
+    if constexpr (C::kTwoLevels) {
+      constexpr size_t groups = kSuperBlock / kBlock;
+      Byte* const block = p;
+      if (g % groups == 0) p += kBlockHeader;
+      for (size_t c = 0; c < kPanel; ++c) put_levels(w, n + c, g, block + c * sizeof(f16), p + c);
+    } else {
+      put_scales<typename C::Source>(w, n, g, kPanel, p);
+    }
+    return p + kHeader;
+  }
+  /// The levels of group g of output n, where there is one; those of the block only if g is its
+  /// first.
+  static void put_levels(const Weights& w, size_t n, size_t g, Byte* block, Byte* group) {
+    ScaleAndMinimumOf256 of = {};
+    if (n < w.n) of = C::Source::levels(w, n, g);
+    group[0] = of.scale;
+    group[kPanel] = of.minimum;
+    if (g % (kSuperBlock / kBlock)) return;
+    const auto negated = static_cast<std::uint16_t>(static_cast<std::uint16_t>(of.dmin) ^ 0x8000);
+    __builtin_memcpy(block, &of.d, sizeof of.d);
+    __builtin_memcpy(block + kPanel * sizeof(f16), &negated, sizeof negated);
   }
 
   static void pack(const Weights& weights, size_t n0, size_t n1, void* packed) {
@@ -253,12 +307,12 @@ struct Layout {
       Byte* p = static_cast<Byte*>(packed) + n / kPanel * bytes;
       if constexpr (C::kPerGroup) {
         for (size_t k = 0, g = 0; k < w.k; k += w.group, ++g) {
-          p = put_scales(w, n, g, p);
+          p = put_header(w, n, g, p);
           put_codes(w, n, k, k + w.group, p);
           p += code_bytes(w.group);
         }
       } else {
-        if constexpr (C::kPerOutput) p = put_scales(w, n, 0, p);
+        if constexpr (C::kPerOutput) p = put_header(w, n, 0, p);
         put_codes(w, n, 0, w.k, p);
       }
     }
@@ -269,12 +323,11 @@ struct Layout {
 
   static void unpack(const void* packed, size_t n, size_t k, size_t group, size_t n0, size_t n1,
                      void* codes) {
-    constexpr bool grouped = C::kPerGroup;
-    constexpr size_t header = grouped || C::kPerOutput ? kPanel * sizeof(typename C::Scale) : 0;
-    const size_t bytes = panel_bytes(k, group), run = grouped ? group : k;
+    const size_t bytes = panel_bytes(k, group), run = C::kPerGroup ? group : k;
     for (size_t i = n0; i < n1 && i < n; ++i) {
-      const Byte* p = static_cast<const Byte*>(packed) + i / kPanel * bytes + header;
-      for (size_t j0 = 0; j0 < k; j0 += run, p += header + code_bytes(run))
+      const Byte* const panel = static_cast<const Byte*>(packed) + i / kPanel * bytes;
+      for (size_t j0 = 0; j0 < k; j0 += run) {
+        const Byte* const p = panel + offset(j0, group) + (C::kPerGroup ? kHeader : 0);
         for (size_t j = 0; j < run; ++j) {
           const auto code = get(p, j, i % kPanel);
           if constexpr (C::kBits >= 16)
@@ -282,6 +335,7 @@ struct Layout {
           else
             static_cast<std::int8_t*>(codes)[i * k + j0 + j] = code;
         }
+      }
     }
   }
 };

@@ -44,14 +44,16 @@ inline const float* decode(const Weights& w, const Byte* panel, size_t k0, size_
   if constexpr (C::kBits == 32) {
     return reinterpret_cast<const float*>(panel + L::offset(k0, w.group));
   } else if constexpr (C::kPerGroup) {
+    static_assert(kSuperBlock % S::kDepth == 0);
+    const Byte* const block = panel + L::block_offset(k0, w.group);
     const Byte* p = panel + L::offset(k0, w.group);
     for (size_t k = 0; k < depth; k += w.group, p += L::group_bytes(w.group)) {
-      load_factors<S, C>(p, factors);
-      codes(p + L::kPanel * sizeof(typename C::Scale), w.group, factors, out + k * L::kPanel);
+      load_factors<S, C>(block, p, factors);
+      codes(p + L::kHeader, w.group, factors, out + k * L::kPanel);
     }
     return out;
   } else {
-    if constexpr (C::kPerOutput) load_factors<S, C>(panel, factors);
+    if constexpr (C::kPerOutput) load_factors<S, C>(panel, panel, factors);
     codes(panel + L::offset(k0, w.group), depth, factors, out);
     return out;
   }

@@ -16,7 +16,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Neon {
+struct Neon : Vectors<Neon> {
   using V = float32x4_t;
   static constexpr size_t kLanes = 4;
   static constexpr size_t kRows = 8;
@@ -36,6 +36,12 @@ struct Neon {
   static V load_bf16(const void* p) {
     return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(bytes(p))), 16));
   }
+  static V load_s8(const void* p) {
+    std::uint32_t four;
+    __builtin_memcpy(&four, p, sizeof four);
+    const int16x8_t wide = vmovl_s8(vreinterpret_s8_u32(vdup_n_u32(four)));
+    return vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)));
+  }
   static void store(float* p, V v) { vst1q_f32(p, v); }
   static V set1(const float* p) { return vld1q_dup_f32(p); }
   static V fma(V a, V b, V c) { return vfmaq_f32(c, a, b); }
@@ -43,20 +49,6 @@ struct Neon {
   static V add(V a, V b) { return vaddq_f32(a, b); }
   static V nfma(V a, V b, V c) { return vfmsq_f32(c, a, b); }
   static V all(float x) { return vdupq_n_f32(x); }
-  /// Sign and exponent.
-  static V power(V v) {
-    return vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(v), vdupq_n_u32(0xff800000)));
-  }
-  /// Nearest, ties to even, for what is not NaN.
-  static V round_bf16(V v) {
-    const uint32x4_t bits = vreinterpretq_u32_f32(v);
-    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
-    const uint32x4_t up = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
-    return vreinterpretq_f32_u32(vandq_u32(up, vdupq_n_u32(0xffff0000)));
-  }
-  static void prefetch(const void* p) { __builtin_prefetch(p); }
-  static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
-
   template <int R>
   static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
                                                          const float* x) {
@@ -80,18 +72,9 @@ struct Neon {
     });
   }
 
-  static void widen(const f16* x, size_t n, float* y) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) store(y + i, load_half(x + i));
-    for (; i < n; ++i) y[i] = f16_to_f32(x[i]);
-  }
-  static void narrow(const float* x, size_t n, f16* y) {
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4) {
-      const uint16x4_t h = vreinterpret_u16_f16(vcvt_f16_f32(load(x + i)));
-      vst1_u8(reinterpret_cast<std::uint8_t*>(y + i), vreinterpret_u8_u16(h));
-    }
-    for (; i < n; ++i) y[i] = f32_to_f16(x[i]);
+  static void store_half(f16* p, V v) {
+    const uint16x4_t h = vreinterpret_u16_f16(vcvt_f16_f32(v));
+    vst1_u8(reinterpret_cast<std::uint8_t*>(p), vreinterpret_u8_u16(h));
   }
 
  private:
@@ -99,27 +82,7 @@ struct Neon {
 };
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static float32x4_t get(const Byte* p) {
-    return Neon::load_bytes(p + (i * 2 + half) * 16);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static float32x4_t get(const Byte* p) {
-    return Neon::load_half(p + (i * 2 + half) * 8);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
+struct Decoder<Neon, BFloat16> {
   using Code = bf16;
   static constexpr size_t kBits = 16;
   template <int i, int half>
@@ -135,7 +98,7 @@ struct Decoder<BFloat16> {
 // away.
 
 template <>
-struct Decoder<Bytes> {
+struct Decoder<Neon, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   template <int i, int half>
@@ -149,7 +112,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Neon, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   template <int i, int half>
@@ -165,8 +128,24 @@ struct Decoder<Nibbles> {
   }
 };
 
+template <>
+struct Decoder<Neon, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static float32x4_t get(const Byte* p) {
+    // As Nibbles, without their offset.
+    constexpr int j = i % 4, bit = 4 * j;
+    uint32x4_t q = vreinterpretq_u32_u8(vld1q_u8(p + half * 16));
+    if constexpr (i >= 4) q = vshrq_n_u32(q, 16);
+    q = vandq_u32(q, vdupq_n_u32(15u << bit));
+    q = vorrq_u32(q, vdupq_n_u32((150u - bit) << 23));
+    return vsubq_f32(vreinterpretq_f32_u32(q), vdupq_n_f32(float(1 << (23 - bit))));
+  }
+};
+
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Neon, Table<values>> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   template <int i, int half>

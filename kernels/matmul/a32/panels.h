@@ -8,51 +8,12 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "matmul/a32/activations.h"
 #include "matmul/a32/many_rows.h"
+#include "matmul/a32/vectors.h"
 
 namespace qb::matmul {
 namespace {
-
-// Workspace: for every S::kDepth k's, tiles of kRows rows (the last may be lower), in each k by k
-// the rows side by side. k is filled up with zeros to whole steps.
-
-inline size_t workspace_bytes(size_t m, size_t, size_t k, size_t) {
-  return m * padded(k) * sizeof(float);
-}
-
-template <class S, class T, bool rounds = false>
-void prepare(const void* activations, size_t m, size_t k, size_t, size_t m0, size_t m1,
-             void* workspace) {
-  constexpr size_t rows_of_tile = S::kRows, kDepth = S::kDepth;
-  const T* x = static_cast<const T*>(activations);
-  for (size_t k0 = 0; k0 < k; k0 += kDepth) {
-    const size_t depth = least(kDepth, padded(k) - k0), there = least(depth, k - k0);
-    float* block = static_cast<float*>(workspace) + k0 * m;
-    for (size_t row = m0; row < m1; ++row) {
-      const size_t first = row / rows_of_tile * rows_of_tile;
-      const size_t rows = least(rows_of_tile, m - first);
-      float* out = block + first * depth + (row - first);
-      float widened[kDepth];
-      const float* in;
-      if constexpr (sizeof(T) == sizeof(f16)) {
-        S::widen(x + row * k + k0, there, widened);
-        in = widened;
-      } else if constexpr (rounds) {
-        in = x + row * k + k0;
-        for (size_t i = 0; i < there; ++i) widened[i] = bf16_to_f32(f32_to_bf16(in[i]));
-        in = widened;
-      } else {
-        in = x + row * k + k0;
-      }
-      if (rows == 1) {
-        __builtin_memcpy(out, in, there * sizeof(float));
-      } else {
-        for (size_t i = 0; i < there; ++i) out[i * rows] = in[i];
-      }
-      for (size_t i = there; i < depth; ++i) out[i * rows] = 0;
-    }
-  }
-}
 
 /// How few rows go: panels at a time, and accumulators that k's take turns over.
 struct Few {
@@ -124,7 +85,7 @@ void run_f16(const Weights& w, const void* packed, const void*, const void* work
 
 template <class S, class F>
 constexpr Kernel kernel_a32() {
-  using C = Codec<F>;
+  using C = Codec<S, F>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, C>};
@@ -132,9 +93,9 @@ constexpr Kernel kernel_a32() {
 /// Both factors rounded to bf16: their products are exact in f32.
 template <class S, class F>
 constexpr Kernel kernel_abf16() {
-  using Rounded = Codec<RoundedF32>;
+  using Rounded = Codec<S, RoundedF32>;
   // Codes of 8 bits or fewer times a power of two need no rounding.
-  using Quantized = Codec<F, !__is_same(typename F::Scale, bf16)>;
+  using Quantized = Codec<S, F, !__is_same(typename F::Scale, bf16)>;
   if constexpr (__is_same(F, source::f16)) {
     return {};
   } else if constexpr (__is_same(F, source::f32)) {
@@ -149,7 +110,7 @@ constexpr Kernel kernel_abf16() {
 }
 template <class S>
 constexpr Kernel kernel_f16() {
-  using C = Codec<source::f16>;
+  using C = Codec<S, source::f16>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,         L::unpack,
           workspace_bytes, S::kRows,        prepare<S, f16>, run_f16<S, C>};

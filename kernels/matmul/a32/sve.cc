@@ -84,7 +84,7 @@ template <int R>
   with_zeros<2 * R>(
       [&]<int... I>(Ints<I...> indices, auto&... sum) __attribute__((always_inline)) {
         if (!first) ((sum = svld1_vnum_f32(all(), sums, I)), ...);
-        add<Decoder<Float32>, R, 1>({b}, 0, depth, x, four, indices, sum...);
+        add<Decoder<Sve, Float32>, R, 1>({b}, 0, depth, x, four, indices, sum...);
         (svst1_vnum_f32(all(), sums, I, sum), ...);
       },
       Ints<>{});
@@ -172,7 +172,7 @@ void run_sve(const Weights& w, const void* packed, const void*, const void* work
 /// T: of activations and results.
 template <class F, class T = float>
 constexpr Kernel kernel_of_sve() {
-  using C = Codec<F>;
+  using C = Codec<Sve, F>;
   return {.n_step = kBlockOutputs,
           .packed_bytes = packed_bytes<C>,
           .pack = pack<C>,

@@ -34,10 +34,13 @@ inline __attribute__((always_inline)) void with_zeros(const F& f, Ints<I...> ind
   }
 }
 
+/// Names SVE where a vector class is asked for: its vectors can't be members.
+struct Sve;
+
 // ---- weights: get<i, half> is k i of four, in the panel's first or second vector of outputs
 
 template <>
-struct Decoder<Float32> {
+struct Decoder<Sve, Float32> {
   using Code = float;
   static constexpr size_t kBits = 32;
   template <int i, int half>
@@ -52,7 +55,7 @@ inline svfloat32_t halves(const Byte* p, int vector) {
 }
 
 template <>
-struct Decoder<Float16> {
+struct Decoder<Sve, Float16> {
   using Code = f16;
   static constexpr size_t kBits = 16;
   template <int i, int half>
@@ -69,7 +72,7 @@ inline svfloat32_t less(svuint32_t bits, float base) {
 // away.
 
 template <>
-struct Decoder<Bytes> {
+struct Decoder<Sve, Bytes> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 8;
   template <int i, int half>
@@ -81,7 +84,7 @@ struct Decoder<Bytes> {
 };
 
 template <>
-struct Decoder<Nibbles> {
+struct Decoder<Sve, Nibbles> {
   using Code = std::int8_t;  // of two k's
   static constexpr size_t kBits = 4;
   template <int i, int half>
@@ -92,8 +95,20 @@ struct Decoder<Nibbles> {
   }
 };
 
+template <>
+struct Decoder<Sve, UnsignedNibbles> {
+  using Code = std::int8_t;  // of two k's
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static svfloat32_t get(const Byte* p) {
+    const svuint32_t pair = svld1ub_vnum_u32(all(), p, i / 2 * 2 + half);
+    const svuint32_t code = i % 2 ? svlsr_n_u32_x(all(), pair, 4) : svand_n_u32_x(all(), pair, 15);
+    return less(svorr_n_u32_x(all(), code, 0x4b000000), 0x1p23f);
+  }
+};
+
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> {
+struct Decoder<Sve, Table<values>> {
   using Code = std::int8_t;  // of two k's
   static constexpr size_t kBits = 4;
   template <int i, int half>

@@ -10,7 +10,7 @@
 namespace qb::matmul {
 namespace {
 
-struct Portable {
+struct Portable : Vectors<Portable> {
   using V = batch<float>;
   using I = batch<std::int32_t>;
   using U = batch<std::uint32_t>;
@@ -40,9 +40,6 @@ struct Portable {
     const U bits = bitwise<std::uint32_t>(v);
     return bitwise<float>((bits + U(0x7fffu) + (bits >> 16 & U(1u))) & U(0xffff0000u));
   }
-  static void prefetch(const void* p) { __builtin_prefetch(p); }
-  static void prefetch_l2(const void* p) { __builtin_prefetch(p, 0, 2); }
-
   /// kLanes uint16, widened.
   static U load_u16(const void* p) {
 #if defined(__AVX2__)
@@ -66,6 +63,10 @@ struct Portable {
 #endif
   }
 
+  static void narrow(const float* x, size_t n, f16* y) {
+    for (size_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
+  }
+
   static V load_bf16(const void* p) { return bitwise<float>(load_u16(p) << 16); }
 
   /// kLanes bytes, sign-extended, as floats.
@@ -85,69 +86,10 @@ struct Portable {
     return xsimd::to_float(I::load_unaligned(wide));
 #endif
   }
-
-  template <int R>
-  static inline __attribute__((always_inline)) void step(V (&acc)[R][2], V b0, V b1,
-                                                         const float* x) {
-    Unroll<R>::run([&](auto r) {
-      const V xr = set1(x + r.value);
-      acc[r.value][0] = fma(xr, b0, acc[r.value][0]);
-      acc[r.value][1] = fma(xr, b1, acc[r.value][1]);
-    });
-  }
-
-  static void widen(const f16* x, size_t n, float* y) {
-    size_t i = 0;
-    for (; i + kLanes <= n; i += kLanes) store(y + i, load_half(x + i));
-    for (; i < n; ++i) y[i] = f16_to_f32(x[i]);
-  }
-  static void narrow(const float* x, size_t n, f16* y) {
-    for (size_t i = 0; i < n; ++i) y[i] = f32_to_f16(x[i]);
-  }
 };
 
 template <>
-struct Decoder<Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
-  template <int i, int half>
-  static Portable::V get(const Byte* p) {
-    return Portable::load_bytes(p + (i * 2 + half) * Portable::kLanes * 4);
-  }
-};
-
-template <>
-struct Decoder<Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static Portable::V get(const Byte* p) {
-    return Portable::load_half(p + (i * 2 + half) * Portable::kLanes * 2);
-  }
-};
-
-template <>
-struct Decoder<BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static Portable::V get(const Byte* p) {
-    return Portable::load_bf16(p + (i * 2 + half) * Portable::kLanes * 2);
-  }
-};
-
-template <>
-struct Decoder<Bytes> {
-  using Code = std::int8_t;
-  static constexpr size_t kBits = 8;
-  template <int i, int half>
-  static Portable::V get(const Byte* p) {
-    return Portable::load_s8(p + (i * 2 + half) * Portable::kLanes);
-  }
-};
-
-template <>
-struct Decoder<Nibbles> {
+struct Decoder<Portable, Nibbles> {
   using Code = std::int8_t;
   static constexpr size_t kBits = 4;
   template <int i, int half>
@@ -158,9 +100,20 @@ struct Decoder<Nibbles> {
   }
 };
 
+template <>
+struct Decoder<Portable, UnsignedNibbles> {
+  using Code = std::int8_t;
+  static constexpr size_t kBits = 4;
+  template <int i, int half>
+  static Portable::V get(const Byte* p) {
+    const auto q = bitwise<std::int32_t>(Portable::load_bytes(p + half * Portable::kLanes * 4));
+    return xsimd::to_float((q >> (4 * i)) & Portable::I(15));
+  }
+};
+
 /// Packed as the bytes that they stand for: xsimd 8 looks no bytes up.
 template <const std::int8_t (&values)[16]>
-struct Decoder<Table<values>> : Decoder<Bytes> {};
+struct Decoder<Portable, Table<values>> : Decoder<Portable, Bytes> {};
 
 }  // namespace
 }  // namespace qb::matmul

@@ -44,7 +44,7 @@
 // (82), and 92 to 97 with f32 weights. Tried and not better: groups of 32 in halves of vectors,
 // 8-bit groups in rows as well, f32 weights prefetched farther ahead.
 #include "matmul/abf16/avx512bf16_panels.h"
-#include "matmul/abf16/avx512bf16_quads.h"
+#include "matmul/abf16/avx512bf16_quads_run.h"
 
 #if !defined(__AVX512BF16__) || !defined(__AVX512VBMI__) || !defined(__AVX512BW__) || \
     !defined(__AVX512VL__) || !defined(__AVX512DQ__)
