@@ -91,7 +91,7 @@ std::optional<double> nmse(const Array<T>& got, const Array<T>& want) {
   };
   for (std::size_t i = 0; i < want.size(); ++i)
     if constexpr (requires { oracle::decoded(got[i], 0); })
-      for (std::size_t j = 0; j < kBlock; ++j)
+      for (std::size_t j = 0; j < kWeightsOf<T>; ++j)
         add(oracle::decoded(got[i], j), oracle::decoded(want[i], j));
     else if constexpr (std::is_same_v<T, float>)
       add(got[i], want[i]);

@@ -4,6 +4,7 @@
 // <format>: s8 or s4 of a whole tensor, s8.g<len> or s4.g<len> with a scale for each group, or a
 // block format. A whole tensor's quantization reads it twice, so its limit is two passes, and it is
 // one call on one thread.
+#include <algorithm>
 #include <vector>
 
 #include "array_case.h"
@@ -196,45 +197,58 @@ void add_codes(const Plan& plan, const std::string& name, const auto& whole, con
 
 // ---- block formats
 
+/// How many different values a problem has at the most, then the same again: searching oracles are
+/// slow, and so is the search, which no cache bounds.
+constexpr std::size_t kDifferent = std::size_t{1} << 18;
+
 template <class Block>
 std::shared_ptr<ArrayProblem<float, Block>> encoded(std::size_t n, std::uint64_t seed) {
-  auto p = std::make_shared<ArrayProblem<float, Block>>(n, n / kBlock);
-  fill_normal(p->x.span(), seed);
-  for_all(n / kBlock, [&](std::size_t i) {
-    oracle::encode(std::as_const(p->x).span().subspan(i * kBlock, kBlock), p->y[i]);
+  auto p = std::make_shared<ArrayProblem<float, Block>>(n, n / kWeightsOf<Block>);
+  constexpr std::size_t kWeights = kWeightsOf<Block>;
+  const std::size_t different = kWeights > kBlock ? std::min(n, kDifferent) : n;
+  fill_normal(p->x.span().first(different), seed);
+  for (std::size_t j = different; j < n; ++j) p->x[j] = p->x[j - different];
+  for_all(different / kWeights, [&](std::size_t i) {
+    oracle::encode(std::as_const(p->x).span().subspan(i * kWeights, kWeights), p->y[i]);
   });
+  for (std::size_t i = different / kWeights; i < n / kWeights; ++i)
+    p->y[i] = p->y[i - different / kWeights];
   return p;
 }
 
 template <class Block>
 std::shared_ptr<ArrayProblem<Block, float>> decoded(std::size_t n, std::uint64_t seed) {
   const auto from = encoded<Block>(n, seed);
-  auto p = std::make_shared<ArrayProblem<Block, float>>(n / kBlock, n);
-  std::memcpy(p->x.data(), from->y.data(), n / kBlock * sizeof(Block));
-  for_all(n, [&](std::size_t j) { p->y[j] = oracle::decoded(p->x[j / kBlock], j % kBlock); });
+  auto p = std::make_shared<ArrayProblem<Block, float>>(n / kWeightsOf<Block>, n);
+  std::memcpy(p->x.data(), from->y.data(), n / kWeightsOf<Block> * sizeof(Block));
+  for_all(n, [&](std::size_t j) {
+    p->y[j] = oracle::decoded(p->x[j / kWeightsOf<Block>], j % kWeightsOf<Block>);
+  });
   return p;
 }
 
 template <class Block>
 void add_blocks(const Plan& plan, const std::string& name, const auto& there, const auto& back,
                 Suite& suite) {
-  const double packed = double(sizeof(Block)) / kBlock;
+  const double packed = double(sizeof(Block)) / kWeightsOf<Block>;
   add_array(
-      plan, there, {"quantize", "f32." + name, kBlock, false, one_pass(4, packed)},
+      plan, there, {"quantize", "f32." + name, kWeightsOf<Block>, false, one_pass(4, packed)},
       [](std::size_t n, std::uint64_t seed) { return encoded<Block>(n, seed); },
       [](auto* kernel, const auto& p, std::size_t n, Block* y, NoScale*, int threads) {
-        parallel_ranges(threads, n / kBlock, 32, [&](std::size_t begin, std::size_t end) {
-          kernel(p.x.data() + begin * kBlock, end - begin, y + begin);
-        });
+        parallel_ranges(threads, n / kWeightsOf<Block>, 32,
+                        [&](std::size_t begin, std::size_t end) {
+                          kernel(p.x.data() + begin * kWeightsOf<Block>, end - begin, y + begin);
+                        });
       },
       suite);
   add_array(
-      plan, back, {"dequantize", name + ".f32", kBlock, false, one_pass(packed, 4)},
+      plan, back, {"dequantize", name + ".f32", kWeightsOf<Block>, false, one_pass(packed, 4)},
       [](std::size_t n, std::uint64_t seed) { return decoded<Block>(n, seed); },
       [](auto* kernel, const auto& p, std::size_t n, float* y, NoScale*, int threads) {
-        parallel_ranges(threads, n / kBlock, 16, [&](std::size_t begin, std::size_t end) {
-          kernel(p.x.data() + begin, end - begin, y + begin * kBlock);
-        });
+        parallel_ranges(threads, n / kWeightsOf<Block>, 16,
+                        [&](std::size_t begin, std::size_t end) {
+                          kernel(p.x.data() + begin, end - begin, y + begin * kWeightsOf<Block>);
+                        });
       },
       suite);
 }

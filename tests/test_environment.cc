@@ -18,7 +18,6 @@
 namespace {
 
 using qb::f16;
-using qb::kBlock;
 
 constexpr int kNotOrdinary = FE_DIVBYZERO | FE_OVERFLOW | FE_INVALID;
 
@@ -105,7 +104,7 @@ template <class Block, class Q, class D>
 void expect_blocks_clear(const Q& quantize, const D& dequantize, float magnitude) {
   for (std::size_t blocks = 1; blocks <= 37; ++blocks) {
     const std::string what = " on " + std::to_string(blocks) + " blocks";
-    const std::vector<float> x = values({blocks, kBlock}, magnitude);
+    const std::vector<float> x = values({blocks, qb::kWeightsOf<Block>}, magnitude);
     std::vector<float> y(x.size());
     std::vector<Block> q(blocks);
     expect_clear(quantize, what, [&](auto* kernel) { kernel(x.data(), blocks, q.data()); });
@@ -123,10 +122,10 @@ TEST(Exceptions, BlocksRaiseNone) {
   using namespace qb;
   using namespace qb::quantize;
   for (const float magnitude : kMagnitudes) {
-    expect_blocks_clear<BlockQ8_0>(quantize_f32_q8_0, dequantize_q8_0_f32, magnitude);
-    expect_blocks_clear<BlockQ4_0>(quantize_f32_q4_0, dequantize_q4_0_f32, magnitude);
-    expect_blocks_clear<BlockMxfp4>(quantize_f32_mxfp4, dequantize_mxfp4_f32, magnitude);
-    expect_blocks_clear<BlockIq4Nl>(quantize_f32_iq4_nl, dequantize_iq4_nl_f32, magnitude);
+#define QB_EXPECT_CLEAR(format, Block, ...) \
+  expect_blocks_clear<Block>(quantize_f32_##format, dequantize_##format##_f32, magnitude);
+    QB_BLOCK_FORMATS(QB_EXPECT_CLEAR, )
+#undef QB_EXPECT_CLEAR
   }
 }
 

@@ -141,11 +141,20 @@ void check_dequantize(const std::string& format, const char* scale, const char* 
   }
 }
 
+/// Formats that share their input.
+template <class Block>
+constexpr bool kShares = false;
+#define QB_SHARES(format, Block, ...) \
+  template <>                         \
+  constexpr bool kShares<qb::Block> = true;
+QB_SUPER_FORMATS(QB_SHARES, )
+#undef QB_SHARES
+
 /// The bytes of blocks, and of their decoding.
 template <class Block, class Kernel>
 void check_quantize_blocks(const std::string& format, Kernel* kernel) {
   const Case c{format};
-  const auto x = c.array<float>("x");
+  const auto x = kShares<Block> ? Case{"super"}.array<float>("x") : c.array<float>("x");
   const auto want = c.array<std::uint8_t>("blocks");
   ASSERT_EQ(want.columns(), sizeof(Block));
   const Guarded<float> in(x.values, Against::end);
@@ -159,7 +168,7 @@ void check_quantize_blocks(const std::string& format, Kernel* kernel) {
 
 template <class Block, class Kernel>
 void check_dequantize_blocks(const std::string& format, Kernel* kernel) {
-  const Case c{format};
+  const Case c{kShares<Block> ? format + "/decoded" : format};
   const auto bytes = c.array<std::uint8_t>("blocks");
   const auto want = c.array<float>("y");
   Guarded<Block> in(bytes.rows());

@@ -53,16 +53,16 @@ template <class Block>
 struct Named {
   static inline ggml_type type = GGML_TYPE_COUNT;
   static void quantize(const float* x, std::size_t blocks, Block* y) {
-    ggml_get_type_traits(type)->from_float_ref(x, y, std::int64_t(blocks * kBlock));
+    ggml_get_type_traits(type)->from_float_ref(x, y, std::int64_t(blocks * kWeightsOf<Block>));
   }
   static void dequantize(const Block* x, std::size_t blocks, float* y) {
-    ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kBlock));
+    ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kWeightsOf<Block>));
   }
 };
 
-/// Both rows of a format whose codes index a table, if this ggml has it.
+/// Both rows of a format that has its name, if this ggml has it.
 template <class Block>
-void add_table_format(std::vector<Peer>& peers, const std::string& format, std::string_view there,
+void add_named_format(std::vector<Peer>& peers, const std::string& format, std::string_view there,
                       std::string_view back) {
   // Compiled for this CPU, plain C may be contracted; a code at a tie is then its neighbour.
   constexpr double kOneCode = 1e-4;
@@ -263,9 +263,10 @@ std::string add_ggml(std::vector<Peer>& peers) {
         "dequantize_row_q4_0, plain C compiled for this CPU");
 
 #define QB_GGML_ROWS(format, Block, ...)                                        \
-  add_table_format<Block>(peers, #format, quantize::quantize_f32_##format.name, \
+  add_named_format<Block>(peers, #format, quantize::quantize_f32_##format.name, \
                           quantize::dequantize_##format##_f32.name);
   QB_TABLE_FORMATS(QB_GGML_ROWS, )
+  QB_SUPER_FORMATS(QB_GGML_ROWS, )
 #undef QB_GGML_ROWS
 
   constexpr double kInt8Activations = 1e-4, kHalfActivations = 1e-6;

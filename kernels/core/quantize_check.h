@@ -65,47 +65,56 @@ inline void scales_fit(std::string_view op, std::span<const float> x, std::size_
                  ", the limit " + std::to_string(int(limit)));
 }
 
-/// Whether the block's scale, an f16 or a power of two (E8M0, of which 255 is NaN), is a number.
+/// Whether the block's scales, f16 or a power of two (E8M0, of which 255 is NaN), are numbers.
 template <class Block>
 bool scale_is_finite(const Block& block) {
+  const auto finite_half = [](f16 v) { return (unsigned(v) & 0x7c00u) != 0x7c00u; };
   if constexpr (requires { block.e; })
     return block.e != 255;
+  else if constexpr (requires { block.dmin; })
+    return finite_half(block.d) && finite_half(block.dmin);
+  else if constexpr (requires { block.m; })
+    return finite_half(block.d) && finite_half(block.m);
   else
-    return (unsigned(block.d) & 0x7c00u) != 0x7c00u;
+    return finite_half(block.d);
 }
 
 /// Refuses a block whose f16 scale overflows. No format's scale is larger than the block's largest
-/// magnitude, so only blocks beyond f16 are looked at: `kernel` encodes them here.
+/// magnitude, so only blocks beyond f16 are looked at: `kernel` encodes them here. From 1e12 on
+/// every f16 scale overflows; the sums of a search may do so as well, and are not made.
 template <class Block, class Kernel>
 void block_scales_fit(std::string_view op, std::span<const float> x, Kernel* kernel) {
   constexpr float kMostHalf = 65504.0f;
+  constexpr std::size_t kWeights = kWeightsOf<Block>;
+  constexpr bool kHalfScale = requires(Block b) { b.d; };
   for (std::size_t j = 0; j < x.size(); ++j) {
     if (std::fabs(x[j]) <= kMostHalf) continue;
-    const std::size_t i = j / kBlock;
+    const std::size_t i = j / kWeights;
     Block block;
-    kernel(x.data() + i * kBlock, 1, &block);
-    if (!scale_is_finite(block))
+    const bool surely = kHalfScale && std::fabs(x[j]) >= 1e12f;
+    if (!surely) kernel(x.data() + i * kWeights, 1, &block);
+    if (surely || !scale_is_finite(block))
       refuse(op, "the scale of block " + std::to_string(i) + " overflows f16: 'x'[" +
                      std::to_string(j) + "] is " + std::to_string(x[j]));
-    j = (i + 1) * kBlock - 1;
+    j = (i + 1) * kWeights - 1;
   }
 }
 
-/// x[blocks * 32] -> y[blocks], by `kernel`.
+/// x[blocks * kWeightsOf<Block>] -> y[blocks], by `kernel`.
 template <class Block, class Kernel>
 void quantize_blocks(std::string_view op, std::span<const float> x, std::span<Block> y,
                      Kernel* kernel) {
-  divides(op, "block", kBlock, "x.size()", x.size());
-  size_at_least(op, "y", y.size(), x.size() / kBlock);
+  divides(op, "block", kWeightsOf<Block>, "x.size()", x.size());
+  size_at_least(op, "y", y.size(), x.size() / kWeightsOf<Block>);
   disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
   finite(op, "x", x);
   block_scales_fit<Block>(op, x, kernel);
 }
 
-/// x[blocks] -> y[blocks * 32]; every scale is finite.
+/// x[blocks] -> y[blocks * kWeightsOf<Block>]; every scale is finite.
 template <class Block>
 void dequantize_blocks(std::string_view op, std::span<const Block> x, std::span<float> y) {
-  size_at_least(op, "y", y.size(), product(op, "blocks", x.size(), "block", kBlock));
+  size_at_least(op, "y", y.size(), product(op, "blocks", x.size(), "block", kWeightsOf<Block>));
   disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
   for (std::size_t i = 0; i < x.size(); ++i)
     if (!scale_is_finite(x[i]))

@@ -127,6 +127,22 @@ struct BlockTq2_0 {
 };
 static_assert(sizeof(BlockTq2_0) == 66 && alignof(BlockTq2_0) == 2);
 
+/// Weights of a block.
+template <class Block>
+inline constexpr std::size_t kWeightsOf = kBlock;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockQ4_K> = kSuperBlock;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockQ5_K> = kSuperBlock;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockQ6_K> = kSuperBlock;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockIq4Xs> = kSuperBlock;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockNvfp4> = 64;
+template <>
+inline constexpr std::size_t kWeightsOf<BlockTq2_0> = kSuperBlock;
+
 /// The values of iq4_nl's (and iq4_xs') indices.
 inline constexpr std::int8_t kIq4Values[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                1,    13,   25,  38,  53,  69,  89,  113};

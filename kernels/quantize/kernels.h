@@ -56,14 +56,16 @@ using pack_s4_fn = void(const std::int8_t* q, std::size_t n, std::uint8_t* packe
 /// n codes from (n+1)/2 bytes.
 using unpack_s4_fn = void(const std::uint8_t* packed, std::size_t n, std::int8_t* q);
 
-// Block formats: `blocks` blocks of 32, as ggml's reference encodes and decodes them.
+// Block formats: `blocks` blocks of kWeightsOf<Block> weights, as ggml's reference encodes and
+// decodes them.
 //
 // q8_0  d = absmax/127, q = x*(1/d) rounded half away from zero, d stored as f16; back f32(d)*q.
 // q4_0  d = m/-8 with m the signed value of largest magnitude (the first on a tie), stored nibble =
 //       min(15, trunc(x*(1/d) + 8.5)), d stored as f16; back f32(d)*(nibble - 8). A block whose 1/d
 //       is not finite is treated as zero: all nibbles 8, and d, below 2^-127, is a zero in f16
 //       (with ggml's sign: a block of zeros has d = 0/-8 = -0).
-// mxfp4 and others whose codes index a table: quantize/table_blocks.h.
+// mxfp4 and others whose codes index a table: quantize/table_blocks.h; q4_K and others of 256
+// weights: quantize/superblocks.h.
 #define QB_BLOCK_KERNELS(format, Block, ...)                                             \
   using quantize_f32_##format##_fn = void(const float* x, std::size_t blocks, Block* y); \
   using dequantize_##format##_f32_fn = void(const Block* x, std::size_t blocks, float* y);

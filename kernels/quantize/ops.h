@@ -9,11 +9,21 @@
   apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
   apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)
 
+/// Those whose codes are integers, most in blocks of 256 weights (superblocks.h).
+#define QB_SUPER_FORMATS(apply, ...)    \
+  apply(q4_1, BlockQ4_1, __VA_ARGS__)   \
+  apply(q5_0, BlockQ5_0, __VA_ARGS__)   \
+  apply(tq2_0, BlockTq2_0, __VA_ARGS__) \
+  apply(q4_K, BlockQ4_K, __VA_ARGS__)   \
+  apply(q5_K, BlockQ5_K, __VA_ARGS__)   \
+  apply(q6_K, BlockQ6_K, __VA_ARGS__)
+
 /// All block formats. A format's operations are quantize_f32_<format> and dequantize_<format>_f32.
 #define QB_BLOCK_FORMATS(apply, ...)    \
   apply(q8_0, BlockQ8_0, __VA_ARGS__)   \
   apply(q4_0, BlockQ4_0, __VA_ARGS__)   \
-  QB_TABLE_FORMATS(apply, __VA_ARGS__)
+  QB_TABLE_FORMATS(apply, __VA_ARGS__)  \
+  QB_SUPER_FORMATS(apply, __VA_ARGS__)
 // clang-format on
 
 #define QB_VARIANT_BLOCK(format, block, arch, variant, isa) \

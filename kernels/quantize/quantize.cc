@@ -115,7 +115,7 @@ void dequantize(std::span<const std::uint8_t> q, std::size_t group, std::span<co
   void quantize(std::span<const float> x, std::span<Block> y) {       \
     static auto* const kernel = quantize_f32_##format.dispatch();     \
     check::quantize_blocks(kQuantize, x, y, kernel);                  \
-    kernel(x.data(), x.size() / kBlock, y.data());                    \
+    kernel(x.data(), x.size() / kWeightsOf<Block>, y.data());         \
   }                                                                   \
   void dequantize(std::span<const Block> x, std::span<float> y) {     \
     static auto* const kernel = dequantize_##format##_f32.dispatch(); \

@@ -8,6 +8,13 @@
 //   q8_0                   f32    f16 d in each 34-byte block        ggml's; back f32(d)*q
 //   q4_0                   f32    f16 d in each 18-byte block        ggml's; back f32(d)*(nibble-8)
 //   mxfp4, iq4_nl          f32    a scale in each block              ggml's; scale*table[nibble]
+//   q4_1                   f32    f16 d and m in each 20-byte block  ggml's; f32(d)*nibble + f32(m)
+//   q5_0                   f32    f16 d in each 22-byte block        ggml's; f32(d)*(code-16)
+//   tq2_0                  f32    f16 d in each block of 256         ggml's; f32(d)*(code-1)
+//   q4_K, q5_K             f32    in blocks of 256, a scale and a    ggml's; scale*code - minimum
+//                                 minimum for each 32
+//   q6_K                   f32    in blocks of 256, a scale for      ggml's; scale*code
+//                                 each 16
 // clang-format on
 //
 // s8 codes are row-major int8 like the weights they stand for. s4 codes lie two a byte, two's
@@ -68,8 +75,8 @@ void dequantize(std::span<const std::int8_t> q, std::size_t group, std::span<con
 void dequantize(std::span<const std::uint8_t> q, std::size_t group, std::span<const f16> inv,
                 std::span<f16> y);
 
-// Blocks of 32, as ggml encodes and decodes them. Quantizing refuses a scale that overflows f16,
-// dequantizing one that is not finite, naming the block.
+// Blocks of 32 or 256, as ggml encodes and decodes them. Quantizing refuses a scale that overflows
+// f16, dequantizing one that is not finite, naming the block.
 #define QB_BLOCK_ENTRIES(format, Block, ...)                   \
   void quantize(std::span<const float> x, std::span<Block> y); \
   void dequantize(std::span<const Block> x, std::span<float> y);

@@ -2,36 +2,20 @@
 // their scales are, how a scale and codes are found, and the loops over blocks. A file of this room
 // brings the vectors and instantiates the kernels (QB_TABLE_KERNELS).
 //
-// Encoding takes one block a lane, so that a sum over a block's elements runs in order in every
-// variant and has the same bits in all of them:
+// Encoding takes one block a lane (lanes.h).
 //
-//   x: block 0: x0 ... x31, block 1: ...  --transpose-->  columns: x0 of all blocks, x1 of all, ...
-//   codes: as the columns, a word each    --store_codes-> blocks of 16 bytes
+// `V` is the instruction set's Lanes (lanes.h) and
 //
-// `V` is an instruction set's vectors:
-//
-//   F, I, M              vectors of floats and of 32-bit words, and comparisons' results
-//   lanes(), kMostLanes  blocks at a time, and the most there may be
-//   set(float), load(const float*), absolute(F), add, multiply, divide(F, F)
-//   less, less_equal(F, F) -> M, select(M, F, F)
-//   store(float*, F)
-//   words(uint32), load(const uint32*), store(uint32*, I), any_of(I, I), bits(F), floats(I)
-//   shift_left<n>, shift_right<n>(I), minus(I, I), largest(I, I)    signed
-//   plus_where(I n, M m, uint32 k)   n + k where m
-//   only_where_not(M m, I n)         n, but 0 where m
 //   nearest(F v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
 //                                    midpoint going up, and that value
-//   transpose(const float* x, float* columns)
-//   widened(f16), narrowed(float)
 //   decode<kStream>(const uint8_t* qs, const TableOf16&, float scale, float* y)   one block
-//   streams(const float* y, read, written), fence()   whether to store past the caches, and a
-//                                    fence after such stores
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
 
 #include "core/types.h"
 #include "formats/blocks.h"
+#include "quantize/lanes.h"
 
 namespace qb::quantize {
 namespace {
@@ -168,7 +152,7 @@ inline void encode_blocks(const float* x, std::size_t blocks, Block* y) {
   alignas(64) std::uint32_t codes[kBlock * V::kMostLanes];
   const std::size_t lanes = V::lanes();
   const auto encode = [&](const float* from, Block* to) {
-    V::transpose(from, columns);
+    V::transpose(from, kBlock, columns, lanes);
     TableFormat<Block>::template encode<V>(columns, codes, to);
     store_codes<V>(codes, to);
   };

@@ -8,6 +8,7 @@
 
 #include "oracle/int4.h"
 #include "oracle/int8.h"
+#include "oracle/superblocks.h"
 
 namespace qb::oracle {
 

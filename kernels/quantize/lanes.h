@@ -1,0 +1,116 @@
+// Encoders and decoders of block formats are written once for every instruction set, over its
+// vectors `V`: this page says what V provides, and has what is the same for all of them.
+//
+// Encoding takes one group a lane, so that a sum over a group's elements runs in order in every
+// variant and has the same bits in all of them:
+//
+//   x: group 0: x0 ... x31, group 1: ...  --transpose-->  columns: x0 of all groups, x1 of all, ...
+//   codes: as the columns, a word each    --packed--> the bytes of the blocks
+//
+// V, of lanes_<instruction set>.h:
+//
+//   F, I, M              vectors of floats and of 32-bit words, and comparisons' results
+//   lanes(), kMostLanes  groups at a time, and the most there may be
+//   set(float), load(const float*), absolute(F), square_root(F)
+//   add, subtract, multiply, divide(F, F)
+//   larger, smaller(F a, F b)        b where a is NaN
+//   less, less_equal(F, F) -> M, both(M, M) -> M, select(M, F, F), any(M) -> bool
+//   store(float*, F)
+//   words(uint32), load(const uint32*), store(uint32*, I), any_of(I, I), bits(F), floats(I)
+//   shift_left<n>, shift_right<n>(I), minus(I, I), largest(I, I)    signed
+//   plus_where(I n, M m, uint32 k)   n + k where m
+//   only_where_not(M m, I n)         n, but 0 where m
+//   transpose(const float* x, size_t len, float* columns, size_t stride)
+//                                    lanes() rows of len (a multiple of 16) elements, to len
+//                                    columns `stride` apart
+//   widened(f16), narrowed(float)
+//   from_bytes(const int8_t*, size_t n)    the first min(n, lanes()) as floats
+//   byte_words(const uint8_t*, size_t n)   the same as words
+//   low_nibbles(I) -> I, to_floats(I) -> F; or, where a vector holds sixteen floats,
+//   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word
+//   multiply_add(F a, F b, F c)            a*b + c, where a*b is exact: fused or not
+//   put<kStream>(float*, F, size_t n)      stores the first min(n, lanes())
+//   streams(const float* y, read, written), fence()   whether to store past the caches, and a
+//                                    fence after such stores
+//
+// Memory that load and store see is aligned to a vector; that of from_bytes and put is not.
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "core/types.h"
+#include "formats/blocks.h"
+
+namespace qb::quantize {
+namespace {
+
+/// Two vectors of V taken as one: two independent chains of additions hide each other's latency.
+template <class V>
+struct Twice {
+  struct F {
+    typename V::F a, b;
+  };
+  struct I {
+    typename V::I a, b;
+  };
+  struct M {
+    typename V::M a, b;
+  };
+  static constexpr std::size_t kMostLanes = 2 * V::kMostLanes;
+  static constexpr std::size_t lanes() { return 2 * V::lanes(); }
+  static F set(float v) { return {V::set(v), V::set(v)}; }
+  static F load(const float* p) { return {V::load(p), V::load(p + V::lanes())}; }
+  static F absolute(F v) { return {V::absolute(v.a), V::absolute(v.b)}; }
+  static F square_root(F v) { return {V::square_root(v.a), V::square_root(v.b)}; }
+  static F add(F x, F y) { return {V::add(x.a, y.a), V::add(x.b, y.b)}; }
+  static F subtract(F x, F y) { return {V::subtract(x.a, y.a), V::subtract(x.b, y.b)}; }
+  static F multiply(F x, F y) { return {V::multiply(x.a, y.a), V::multiply(x.b, y.b)}; }
+  static F divide(F x, F y) { return {V::divide(x.a, y.a), V::divide(x.b, y.b)}; }
+  static F larger(F x, F y) { return {V::larger(x.a, y.a), V::larger(x.b, y.b)}; }
+  static F smaller(F x, F y) { return {V::smaller(x.a, y.a), V::smaller(x.b, y.b)}; }
+  static M less(F x, F y) { return {V::less(x.a, y.a), V::less(x.b, y.b)}; }
+  static M less_equal(F x, F y) { return {V::less_equal(x.a, y.a), V::less_equal(x.b, y.b)}; }
+  static M both(M x, M y) { return {V::both(x.a, y.a), V::both(x.b, y.b)}; }
+  static F select(M m, F x, F y) { return {V::select(m.a, x.a, y.a), V::select(m.b, x.b, y.b)}; }
+  static bool any(M m) { return V::any(m.a) || V::any(m.b); }
+  static void store(float* p, F v) {
+    V::store(p, v.a);
+    V::store(p + V::lanes(), v.b);
+  }
+  static I words(std::uint32_t v) { return {V::words(v), V::words(v)}; }
+  static void store(std::uint32_t* p, I v) {
+    V::store(p, v.a);
+    V::store(p + V::lanes(), v.b);
+  }
+  static I any_of(I x, I y) { return {V::any_of(x.a, y.a), V::any_of(x.b, y.b)}; }
+  static I bits(F v) { return {V::bits(v.a), V::bits(v.b)}; }
+  template <int n>
+  static I shift_left(I v) {
+    return {V::template shift_left<n>(v.a), V::template shift_left<n>(v.b)};
+  }
+  static I minus(I x, I y) { return {V::minus(x.a, y.a), V::minus(x.b, y.b)}; }
+  static void transpose(const float* x, std::size_t len, float* columns, std::size_t stride) {
+    V::transpose(x, len, columns, stride);
+    V::transpose(x + V::lanes() * len, len, columns + V::lanes(), stride);
+  }
+  static float widened(f16 h) { return V::widened(h); }
+  static f16 narrowed(float v) { return V::narrowed(v); }
+};
+
+/// 1.5 * 2^23: a float of this exponent keeps no fraction, so adding it rounds to the nearest
+/// integer, ties to even, and leaves that integer in the low bits.
+constexpr float kIntegers = 0x1.8p23f;
+constexpr std::uint32_t kIntegerBits = 0x4b400000u;
+
+/// kIntegers + the nearest integer to v, ties to even, that lies in [lowest, highest]; lowest for
+/// NaN. What overflows the integers is clamped like any other number.
+template <class V>
+inline typename V::F clamped(typename V::F v, float lowest, float highest) {
+  const typename V::F sum = V::larger(V::add(v, V::set(kIntegers)), V::set(kIntegers + lowest));
+  return V::smaller(sum, V::set(kIntegers + highest));
+}
+/// The nearest integer to v, ties to even, of a magnitude below 2^22.
+[[maybe_unused]] inline int nearest_integer(float v) { return int((v + kIntegers) - kIntegers); }
+
+}  // namespace
+}  // namespace qb::quantize

@@ -1,0 +1,107 @@
+// Eight groups at a time, AVX2 + F16C (quantize/lanes.h).
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "quantize/lanes.h"
+#include "quantize/s4_avx2.h"
+
+namespace qb::quantize {
+namespace {
+
+/// Transposes 8 rows of 8 floats, len apart, to columns stride apart.
+inline void transpose8x8(const float* x, std::size_t len, float* columns, std::size_t stride) {
+  __m256 quads[2][4];  // [half of the rows][column modulo 4]
+  for (std::size_t h = 0; h < 2; ++h) {
+    const float* const rows = x + 4 * h * len;
+    const __m256 a = _mm256_loadu_ps(rows), b = _mm256_loadu_ps(rows + len);
+    const __m256 c = _mm256_loadu_ps(rows + 2 * len), d = _mm256_loadu_ps(rows + 3 * len);
+    const __m256d ab_low = _mm256_castps_pd(_mm256_unpacklo_ps(a, b));
+    const __m256d ab_high = _mm256_castps_pd(_mm256_unpackhi_ps(a, b));
+    const __m256d cd_low = _mm256_castps_pd(_mm256_unpacklo_ps(c, d));
+    const __m256d cd_high = _mm256_castps_pd(_mm256_unpackhi_ps(c, d));
+    quads[h][0] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab_low, cd_low));
+    quads[h][1] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab_low, cd_low));
+    quads[h][2] = _mm256_castpd_ps(_mm256_unpacklo_pd(ab_high, cd_high));
+    quads[h][3] = _mm256_castpd_ps(_mm256_unpackhi_pd(ab_high, cd_high));
+  }
+  for (std::size_t c = 0; c < 4; ++c) {
+    _mm256_store_ps(columns + stride * c, _mm256_permute2f128_ps(quads[0][c], quads[1][c], 0x20));
+    _mm256_store_ps(columns + stride * (c + 4),
+                    _mm256_permute2f128_ps(quads[0][c], quads[1][c], 0x31));
+  }
+}
+
+struct Lanes {
+  using F = __m256;
+  using I = __m256i;
+  using M = __m256;
+  static constexpr std::size_t kMostLanes = 8;
+  static constexpr std::size_t lanes() { return 8; }
+  static F set(float v) { return _mm256_set1_ps(v); }
+  static F load(const float* p) { return _mm256_load_ps(p); }
+  static F absolute(F v) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v); }
+  static F add(F a, F b) { return _mm256_add_ps(a, b); }
+  static F multiply(F a, F b) { return _mm256_mul_ps(a, b); }
+  static F divide(F a, F b) { return _mm256_div_ps(a, b); }
+  static F subtract(F a, F b) { return _mm256_sub_ps(a, b); }
+  static F square_root(F v) { return _mm256_sqrt_ps(v); }
+  static F larger(F a, F b) { return _mm256_max_ps(a, b); }
+  static F smaller(F a, F b) { return _mm256_min_ps(a, b); }
+  static M both(M a, M b) { return _mm256_and_ps(a, b); }
+  static bool any(M m) { return _mm256_movemask_ps(m) != 0; }
+  static M less(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+  static M less_equal(F a, F b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+  static F select(M m, F a, F b) { return _mm256_blendv_ps(b, a, m); }
+  static I words(std::uint32_t v) { return _mm256_set1_epi32(int(v)); }
+  static I load(const std::uint32_t* p) {
+    return _mm256_load_si256(reinterpret_cast<const __m256i*>(p));
+  }
+  static void store(std::uint32_t* p, I v) { _mm256_store_si256(reinterpret_cast<__m256i*>(p), v); }
+  static void store(float* p, F v) { _mm256_store_ps(p, v); }
+  static I any_of(I a, I b) { return _mm256_or_si256(a, b); }
+  static I bits(F v) { return _mm256_castps_si256(v); }
+  static F floats(I v) { return _mm256_castsi256_ps(v); }
+  template <int n>
+  static I shift_left(I v) {
+    return _mm256_slli_epi32(v, n);
+  }
+  template <int n>
+  static I shift_right(I v) {
+    return _mm256_srli_epi32(v, n);
+  }
+  static I minus(I a, I b) { return _mm256_sub_epi32(a, b); }
+  static I largest(I a, I b) { return _mm256_max_epi32(a, b); }
+  static I plus_where(I n, M m, std::uint32_t k) {
+    const __m256i mask = _mm256_castps_si256(m);
+    return k == 1 ? _mm256_sub_epi32(n, mask)
+                  : _mm256_add_epi32(n, _mm256_and_si256(mask, words(k)));
+  }
+  static I only_where_not(M m, I n) { return _mm256_andnot_si256(_mm256_castps_si256(m), n); }
+  static float widened(f16 h) { return _cvtsh_ss(static_cast<std::uint16_t>(h)); }
+  static f16 narrowed(float v) { return f16(to_half(v)); }
+  static void transpose(const float* x, std::size_t len, float* columns, std::size_t stride) {
+    for (std::size_t j = 0; j < len; j += 8) transpose8x8(x + j, len, columns + stride * j, stride);
+  }
+  static F from_bytes(const std::int8_t* p, std::size_t) {
+    const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
+  }
+  static F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static I byte_words(const std::uint8_t* p, std::size_t) {
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  }
+  static I low_nibbles(I v) { return _mm256_and_si256(v, words(15)); }
+  static F to_floats(I v) { return _mm256_cvtepi32_ps(v); }
+  template <bool kStream>
+  static void put(float* p, F v, std::size_t) {
+    quantize::store<kStream>(p, v);
+  }
+  static bool streams(const float* y, std::size_t read, std::size_t written) {
+    return quantize::streams(y, 1, written, read);
+  }
+  static void fence() { _mm_sfence(); }
+};
+
+}  // namespace
+}  // namespace qb::quantize

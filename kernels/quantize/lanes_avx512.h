@@ -1,0 +1,115 @@
+// Sixteen groups at a time, AVX-512 (quantize/lanes.h).
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "quantize/lanes.h"
+#include "quantize/s4_avx512.h"
+
+namespace qb::quantize {
+namespace {
+
+/// Transposes 16 rows of 16 floats, len apart, to columns stride apart.
+inline void transpose16x16(const float* x, std::size_t len, float* columns, std::size_t stride) {
+  __m512 quads[4][4];  // [four rows][column modulo 4], a quarter for each four columns
+  for (std::size_t r = 0; r < 4; ++r) {
+    const float* const rows = x + 4 * r * len;
+    const __m512 a = load16(rows), b = load16(rows + len);
+    const __m512 c = load16(rows + 2 * len), d = load16(rows + 3 * len);
+    const __m512d ab_low = _mm512_castps_pd(_mm512_unpacklo_ps(a, b));
+    const __m512d ab_high = _mm512_castps_pd(_mm512_unpackhi_ps(a, b));
+    const __m512d cd_low = _mm512_castps_pd(_mm512_unpacklo_ps(c, d));
+    const __m512d cd_high = _mm512_castps_pd(_mm512_unpackhi_ps(c, d));
+    quads[r][0] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab_low, cd_low));
+    quads[r][1] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab_low, cd_low));
+    quads[r][2] = _mm512_castpd_ps(_mm512_unpacklo_pd(ab_high, cd_high));
+    quads[r][3] = _mm512_castpd_ps(_mm512_unpackhi_pd(ab_high, cd_high));
+  }
+  for (std::size_t c = 0; c < 4; ++c) {
+    // Quarters 0 and 1, and 2 and 3, of rows 0 to 7 and 8 to 15.
+    const __m512 low01 = _mm512_shuffle_f32x4(quads[0][c], quads[1][c], 0x44);
+    const __m512 low23 = _mm512_shuffle_f32x4(quads[0][c], quads[1][c], 0xee);
+    const __m512 high01 = _mm512_shuffle_f32x4(quads[2][c], quads[3][c], 0x44);
+    const __m512 high23 = _mm512_shuffle_f32x4(quads[2][c], quads[3][c], 0xee);
+    _mm512_store_ps(columns + stride * c, _mm512_shuffle_f32x4(low01, high01, 0x88));
+    _mm512_store_ps(columns + stride * (c + 4), _mm512_shuffle_f32x4(low01, high01, 0xdd));
+    _mm512_store_ps(columns + stride * (c + 8), _mm512_shuffle_f32x4(low23, high23, 0x88));
+    _mm512_store_ps(columns + stride * (c + 12), _mm512_shuffle_f32x4(low23, high23, 0xdd));
+  }
+}
+
+struct Lanes {
+  using F = __m512;
+  using I = __m512i;
+  using M = __mmask16;
+  static constexpr std::size_t kMostLanes = 16;
+  static constexpr std::size_t lanes() { return 16; }
+  static F set(float v) { return _mm512_set1_ps(v); }
+  static F load(const float* p) { return _mm512_load_ps(p); }
+  static F absolute(F v) { return _mm512_abs_ps(v); }
+  static F add(F a, F b) { return _mm512_add_ps(a, b); }
+  static F multiply(F a, F b) { return _mm512_mul_ps(a, b); }
+  static F divide(F a, F b) { return _mm512_div_ps(a, b); }
+  static F subtract(F a, F b) { return _mm512_sub_ps(a, b); }
+  static F square_root(F v) { return _mm512_sqrt_ps(v); }
+  static F larger(F a, F b) { return _mm512_max_ps(a, b); }
+  static F smaller(F a, F b) { return _mm512_min_ps(a, b); }
+  static M both(M a, M b) { return M(a & b); }
+  static bool any(M m) { return m != 0; }
+  static M less(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static M less_equal(F a, F b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+  static F select(M m, F a, F b) { return _mm512_mask_blend_ps(m, b, a); }
+  static I words(std::uint32_t v) { return _mm512_set1_epi32(int(v)); }
+  static I load(const std::uint32_t* p) { return _mm512_load_si512(p); }
+  static void store(std::uint32_t* p, I v) { _mm512_store_si512(p, v); }
+  static void store(float* p, F v) { _mm512_store_ps(p, v); }
+  static I any_of(I a, I b) { return _mm512_or_si512(a, b); }
+  static I bits(F v) { return _mm512_castps_si512(v); }
+  static F floats(I v) { return _mm512_castsi512_ps(v); }
+  template <int n>
+  static I shift_left(I v) {
+    return _mm512_slli_epi32(v, n);
+  }
+  template <int n>
+  static I shift_right(I v) {
+    return _mm512_srli_epi32(v, n);
+  }
+  static I minus(I a, I b) { return _mm512_sub_epi32(a, b); }
+  static I largest(I a, I b) { return _mm512_max_epi32(a, b); }
+  static I plus_where(I n, M m, std::uint32_t k) {
+    return _mm512_mask_add_epi32(n, m, n, words(k));
+  }
+  static I only_where_not(M m, I n) { return _mm512_maskz_mov_epi32(M(~m), n); }
+  static float widened(f16 h) { return qb::widened(h); }
+  static f16 narrowed(float v) { return f16(qb::narrowed(v)); }
+  static void transpose(const float* x, std::size_t len, float* columns, std::size_t stride) {
+    for (std::size_t j = 0; j < len; j += 16)
+      transpose16x16(x + j, len, columns + stride * j, stride);
+  }
+  static F from_bytes(const std::int8_t* p, std::size_t) {
+    const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sixteen));
+  }
+  static F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static I byte_words(const std::uint8_t* p, std::size_t) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  /// What the sixteen nibbles stand for, and those of the words' low nibbles: vpermps ignores the
+  /// bits above them.
+  static F of_nibbles(F scale, F offset) {
+    const F nibbles = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return multiply_add(scale, nibbles, offset);
+  }
+  static F look_up(F table, I v) { return _mm512_permutexvar_ps(v, table); }
+  template <bool kStream>
+  static void put(float* p, F v, std::size_t) {
+    qb::store<kStream>(p, _mm512_castps_si512(v));
+  }
+  static bool streams(const float* y, std::size_t read, std::size_t written) {
+    return quantize::streams(y, 1, written, read);
+  }
+  static void fence() { _mm_sfence(); }
+};
+
+}  // namespace
+}  // namespace qb::quantize

@@ -1,0 +1,13 @@
+// The formats of blocks of 256 weights, AVX-512: sixteen or thirty-two groups at a time.
+#include "quantize/kernels.h"
+#include "quantize/lanes_avx512.h"
+#include "quantize/superblocks.h"
+
+namespace qb::quantize {
+namespace {
+using Searching = Twice<Lanes>;
+}
+
+QB_SUPER_FORMATS(QB_SUPER_KERNELS, )
+
+}  // namespace qb::quantize

@@ -1,0 +1,176 @@
+// How the scale of a group is found by trials, a group a lane (lanes.h), for superblocks.h.
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "quantize/lanes.h"
+
+namespace qb::quantize {
+namespace {
+
+/// Of groups of 32: weights sqrt(sum x^2 / 32) + |x| to `weights`.
+template <class V>
+inline void weigh(const float* columns, float* weights) {
+  using F = typename V::F;
+  const std::size_t lanes = V::lanes();
+  F squares = V::set(0);
+  for (std::size_t j = 0; j < 32; ++j) {
+    const F x = V::load(columns + j * lanes);
+    squares = V::add(squares, V::multiply(x, x));
+  }
+  const F average = V::square_root(V::multiply(squares, V::set(1.0f / 32)));
+  for (std::size_t j = 0; j < 32; ++j)
+    V::store(weights + j * lanes, V::add(average, V::absolute(V::load(columns + j * lanes))));
+}
+
+/// Sum of w*(scale*code + least - x)^2.
+template <class V>
+inline __attribute__((always_inline)) typename V::F weighted_error(const float* columns,
+                                                                   const float* weights,
+                                                                   const float* codes,
+                                                                   typename V::F scale,
+                                                                   typename V::F least) {
+  using F = typename V::F;
+  const std::size_t lanes = V::lanes();
+  F error = V::set(0);
+  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+    const F value = V::add(V::multiply(scale, V::load(codes + j)), least);
+    const F off = V::subtract(value, V::load(columns + j));
+    error = V::add(error, V::multiply(V::load(weights + j), V::multiply(off, off)));
+  }
+  return error;
+}
+
+/// Codes 0 to kHighest of w = scale*code + least. The first fit spans the extremes; then `tries`+1
+/// times the codes of another number of steps between the least that is best so far and the
+/// largest (kHighest + first, + 0.1, + 0.2, ...) give a scale and a least by least squares, and the
+/// smaller error wins. A least above 0 becomes 0. Groups of one value have scale 0.
+template <class V, int kHighest>
+inline void search_scale_and_minimum(const float* columns, float first, int tries, float* scale_out,
+                                     float* minimum_out, float* inverse_out, float* least_out) {
+  using F = typename V::F;
+  using M = typename V::M;
+  const std::size_t lanes = V::lanes();
+  alignas(64) float weights[32 * V::kMostLanes], codes[32 * V::kMostLanes];
+  weigh<V>(columns, weights);
+  const F zero = V::set(0), one = V::set(1);
+  F sum_w = zero, sum_wx = zero, lowest = zero, highest = V::load(columns);
+  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+    const F x = V::load(columns + j), w = V::load(weights + j);
+    sum_w = V::add(sum_w, w);
+    sum_wx = V::add(sum_wx, V::multiply(w, x));
+    lowest = V::smaller(lowest, x);
+    highest = V::larger(highest, x);
+  }
+  const M flat = V::less_equal(V::subtract(highest, lowest), zero);
+  // Divisors are made harmless by additions where they might be 0 (docs/contract.md, section 6).
+  const F one_if_flat = V::select(flat, one, zero);
+
+  F least = lowest;
+  F inverse = V::divide(V::set(kHighest), V::add(V::subtract(highest, least), one_if_flat));
+  F scale = V::divide(one, inverse), won_inverse = inverse, won_least = least;
+  const F integers = V::set(kIntegers);
+  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+    const F v = V::multiply(inverse, V::subtract(V::load(columns + j), least));
+    V::store(codes + j, V::subtract(clamped<V>(v, 0, kHighest), integers));
+  }
+  F best = weighted_error<V>(columns, weights, codes, scale, least);
+
+  for (int i = 0; i <= tries; ++i) {
+    const float steps = (first + 0.1f * float(i)) + float(kHighest);
+    inverse = V::divide(V::set(steps), V::add(V::subtract(highest, least), one_if_flat));
+    F sum_wq = zero, sum_wqq = zero, sum_wqx = zero;
+    for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+      const F x = V::load(columns + j);
+      const F v = V::multiply(inverse, V::subtract(x, least));
+      const F q = V::subtract(clamped<V>(v, 0, kHighest), integers);
+      V::store(codes + j, q);
+      const F wq = V::multiply(V::load(weights + j), q);
+      sum_wq = V::add(sum_wq, wq);
+      sum_wqq = V::add(sum_wqq, V::multiply(wq, q));
+      sum_wqx = V::add(sum_wqx, V::multiply(wq, x));
+    }
+    const F determinant = V::subtract(V::multiply(sum_w, sum_wqq), V::multiply(sum_wq, sum_wq));
+    const M solvable = V::less(zero, determinant);
+    F scale_times = V::subtract(V::multiply(sum_w, sum_wqx), V::multiply(sum_wx, sum_wq));
+    F least_times = V::subtract(V::multiply(sum_wqq, sum_wx), V::multiply(sum_wq, sum_wqx));
+    // A least above 0 is known by its numerator: one division serves both cases.
+    const M above = V::less(zero, least_times);
+    scale_times = V::select(above, sum_wqx, scale_times);
+    least_times = V::select(above, zero, least_times);
+    const F one_if_not = V::select(solvable, zero, one);
+    const F positive = V::larger(determinant, zero);
+    const F new_least = V::divide(least_times, V::add(positive, one_if_not));
+    const F new_scale =
+        V::divide(scale_times, V::add(V::select(above, sum_wqq, positive), one_if_not));
+    const F error = weighted_error<V>(columns, weights, codes, new_scale, new_least);
+    const M better = V::both(solvable, V::less(error, best));
+    best = V::select(better, error, best);
+    scale = V::select(better, new_scale, scale);
+    won_inverse = V::select(better, inverse, won_inverse);
+    won_least = V::select(better, least, won_least);
+    least = V::select(better, new_least, least);
+  }
+  V::store(scale_out, V::select(flat, zero, scale));
+  V::store(minimum_out, V::subtract(zero, V::select(flat, lowest, least)));
+  V::store(inverse_out, V::select(flat, zero, won_inverse));  // all codes 0
+  V::store(least_out, won_least);
+}
+
+/// Inverse and least that give the lowest code to all of a group of zeros, whatever the format.
+inline void put_lowest_code(float& inverse, float& least) {
+  inverse = 1;
+  least = 64;
+}
+
+/// Codes -32 to 31 of w = scale*code in groups of 16, weights x^2: least squares for the codes of
+/// x * (-(32 + 0.1 i) / m), m being the signed value of largest magnitude (the first on a tie), i
+/// from -9 to 9, 0 first. Where |m| is below 1e-15 the scale is 0.
+template <class V>
+inline void search_signed_scale(const float* columns, float* scale_out, float* inverse_out,
+                                float* least_out) {
+  using F = typename V::F;
+  using M = typename V::M;
+  const std::size_t lanes = V::lanes(), end = 16 * lanes;
+  alignas(64) float squares[16 * V::kMostLanes], cubes[16 * V::kMostLanes];
+  const F none = V::set(0), one = V::set(1);
+  F most = none, extreme = none;
+  for (std::size_t j = 0; j < end; j += lanes) {
+    const F x = V::load(columns + j), magnitude = V::absolute(x);
+    const M larger = V::less(most, magnitude);
+    most = V::select(larger, magnitude, most);
+    extreme = V::select(larger, x, extreme);
+    const F square = V::multiply(x, x);
+    V::store(squares + j, square);
+    V::store(cubes + j, V::multiply(square, x));
+  }
+  const M zero = V::less(most, V::set(1e-15f));
+  const F divisor = V::add(extreme, V::select(zero, one, none));
+  const F integers = V::set(kIntegers);
+  F scale = none, best = none, won = none;
+  for (int trial = 0; trial < 19; ++trial) {
+    const int i = trial == 0 ? 0 : trial <= 9 ? trial - 10 : trial - 9;
+    const F inverse = V::divide(V::set(-(32.0f + 0.1f * float(i))), divisor);
+    F sum_xq = none, sum_qq = none;
+    for (std::size_t j = 0; j < end; j += lanes) {
+      const F v = V::multiply(inverse, V::load(columns + j));
+      const F q = V::subtract(clamped<V>(v, -32, 31), integers);
+      sum_xq = V::add(sum_xq, V::multiply(V::load(cubes + j), q));
+      sum_qq = V::add(sum_qq, V::multiply(V::multiply(V::load(squares + j), q), q));
+    }
+    const M some = V::less(none, sum_qq);
+    const F quotient = V::divide(sum_xq, V::add(sum_qq, V::select(some, none, one)));
+    const M better = V::both(some, V::less(V::multiply(best, sum_qq), V::multiply(sum_xq, sum_xq)));
+    const M take = trial == 0 ? some : better;
+    scale = V::select(take, quotient, scale);
+    best = V::select(take, V::multiply(quotient, sum_xq), best);
+    won = trial == 0 ? inverse : V::select(take, inverse, won);
+  }
+  F no_inverse = one, no_least = V::set(64);  // as put_lowest_code
+  V::store(scale_out, V::select(zero, none, scale));
+  V::store(inverse_out, V::select(zero, no_inverse, won));
+  V::store(least_out, V::select(zero, no_least, none));
+}
+
+}  // namespace
+}  // namespace qb::quantize

@@ -1,0 +1,13 @@
+// The formats of blocks of 256 weights, portable.
+#include "quantize/kernels.h"
+#include "quantize/lanes_xsimd.h"
+#include "quantize/superblocks.h"
+
+namespace qb::quantize {
+namespace {
+using Searching = Twice<Lanes>;
+}
+
+QB_SUPER_FORMATS(QB_SUPER_KERNELS, )
+
+}  // namespace qb::quantize
