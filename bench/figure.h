@@ -7,6 +7,9 @@
 
 namespace qb::bench {
 
+/// Percent of the measured limit: a row beyond it is a measuring error.
+constexpr double kPercentOfError = 102;
+
 /// A row's time, from its repetitions.
 struct Figure {
   double median = 0;  ///< in the unit of the repetitions; 0 if there is none

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "core/printable.h"
+#include "figure.h"
 #include "machine.h"
 #include "peers/peers.h"
 #include "threads.h"
@@ -15,7 +16,6 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-constexpr double kOverLimit = 102;      // percent: beyond it a row is a measuring error
 constexpr double kOnceMore = 0.02;      // seconds that a row over its limit is timed again
 constexpr double kLongCall = 0.05;      // refilling the caches is little of it
 constexpr double kBaselineSeconds = 2;  // a slower scalar call is not timed only for a ratio
@@ -227,7 +227,7 @@ void Runner::compare(const Case& c) {
 
 bool Runner::exceeds_limit(const Case& c, double seconds) {
   const auto over = [&](double time) {
-    return 100 * limits_.seconds(c.work, c.judged_by(), c.threads) > kOverLimit * time;
+    return 100 * limits_.seconds(c.work, c.judged_by(), c.threads) > kPercentOfError * time;
   };
   if (!over(seconds)) return false;
   limits_.doubt();

@@ -54,7 +54,7 @@ def _file_part(machine: Machine) -> list[str]:
     if best:
         out += [
             "Best of our variants by the median of the repetitions. *spread*: half of what lies "
-            "between the fastest and the slowest; *of limit*: share of what the machine was measured "
+            "between the quartiles of the repetitions; *of limit*: share of what the machine was measured "
             "to allow; *left*: how many times as fast that is; *tie*: not told apart.",
             "",
         ]
