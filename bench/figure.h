@@ -25,6 +25,14 @@ Figure figure_of(const std::vector<double>& repetitions);
 /// less than the sum of their spreads.
 bool tie(const Figure& a, const Figure& b);
 
+/// How many times as fast as something else a row was in turns with it, and the 95 % interval.
+struct Ratio {
+  double value = 0, low = 0, high = 0;  ///< 0 if there is none
+};
+
+/// Whether the turns can't tell the two apart: the interval holds 1.
+bool tie(const Ratio& ratio);
+
 /// The best of several rows and those that tie with it.
 struct Ranking {
   std::size_t best = 0;            ///< the smallest median

@@ -49,6 +49,13 @@ def test_a_tie_is_no_crossover(write):
         array("a", 128, 20.05), array("b", 128, 20),
     )  # fmt: skip
     assert choose.crossovers(choose.rank(choose.usable(results))) == {}
+    # Nor is one where the later winner could not be told from the earlier one before.
+    results = rows_file(
+        write,
+        array("a", 64, 10), array("b", 64, 10.05),
+        array("a", 128, 20), array("b", 128, 15),
+    )  # fmt: skip
+    assert choose.crossovers(choose.rank(choose.usable(results))) == {}
 
 
 def test_formats_name_their_error(write):
@@ -57,6 +64,7 @@ def test_formats_name_their_error(write):
     assert {c.format for c in choices} == {"a32.q8_0", "a8.q8_0", "a8.q4_0"}
     assert {c.error for c in choices} == {1e-13, 3e-5, 5e-3}
     assert all(not c.variant.startswith("peer:") for c in choices)
+    assert [c.tied for c in choices] == [False, True, True], "equally fast"
 
 
 def test_tuning_takes_the_best_over_all_sizes(write, tmp_path):
