@@ -305,7 +305,7 @@ class Figures(Runs):
     ROWS = ["--no-peers", "--shape=n:4096", "--benchmark_min_time=0.0001"]
 
     def rows(self, filter_, *args):
-        out = self.path("x.json")
+        out = self.path("x.json")  # which the test may look into
         self.quantbench(*self.ROWS, f"--benchmark_filter={filter_}", *args, f"--benchmark_out={out}")
         rows = {}
         for entry in self.results(out)["benchmarks"]:
@@ -324,6 +324,8 @@ class Figures(Runs):
         counts = {variant: len(entries) for variant, entries in rows.items()}
         self.assertEqual(counts.pop(self.dispatched()), 15)
         self.assertEqual(set(counts.values()), {5})
+        context = self.results(self.path("x.json"))["context"]
+        self.assertEqual(context["dispatched"]["absmax/f32"], self.dispatched())
         median = {variant: statistics.median(entry["real_time"] for entry in entries)
                   for variant, entries in rows.items()}
         for variant, entries in rows.items():
