@@ -39,6 +39,8 @@ bool tie(const Figure& a, const Figure& b) {
   return less > 0 && (more - less) / less < a.spread + b.spread;
 }
 
+bool tie(const Ratio& ratio) { return ratio.low > 0 && ratio.low <= 1 && ratio.high >= 1; }
+
 Ranking rank(std::span<const Figure> rows) {
   Ranking ranking{rows.size(), {}};
   for (std::size_t i = 0; i < rows.size(); ++i)

@@ -7,6 +7,9 @@
 
 namespace qb::bench {
 
+/// Percent of the measured limit: a row beyond it is a measuring error.
+constexpr double kPercentOfError = 102;
+
 /// A row's time, from its repetitions.
 struct Figure {
   double median = 0;  ///< in the unit of the repetitions; 0 if there is none
@@ -21,6 +24,14 @@ Figure figure_of(const std::vector<double>& repetitions);
 /// Whether two rows can't be told apart: their medians differ, as a share of the smaller one, by
 /// less than the sum of their spreads.
 bool tie(const Figure& a, const Figure& b);
+
+/// How many times as fast as something else a row was in turns with it, and the 95 % interval.
+struct Ratio {
+  double value = 0, low = 0, high = 0;  ///< 0 if there is none
+};
+
+/// Whether the turns can't tell the two apart: the interval holds 1.
+bool tie(const Ratio& ratio);
 
 /// The best of several rows and those that tie with it.
 struct Ranking {

@@ -46,10 +46,9 @@ std::vector<std::string> texts(const BestRow& b, bool with_peers) {
                                   r.percent > 0 ? format("%.0f %%", r.percent) : "-",
                                   r.speedup > 0 ? format("%.1fx", r.speedup) : "-"};
   if (with_peers) {
-    all.push_back(r.vs_peer > 0 ? format("%.2fx", r.vs_peer) : "-");
-    all.push_back(" " + (r.vs_peer > 0 ? r.rival
-                         : b.peer      ? std::string(b.peer->c->variant->name)
-                                       : "-"));
+    const bool known = r.vs_peer.value > 0;
+    all.push_back(known ? ratio_text(r.vs_peer) : "-");
+    all.push_back(" " + (known ? r.rival : b.peer ? std::string(b.peer->c->variant->name) : "-"));
   }
   all.push_back(" " + r.error_name + (r.over ? "  OVER THE LIMIT" : ""));
   return all;
@@ -87,6 +86,10 @@ std::string near_the_limit(std::vector<const RowFigures*> rows) {
 
 std::string speed_text(const RowFigures& row) {
   return row.ops > 0 ? scaled(row.ops, "op/s") : scaled(row.bytes, "B/s");
+}
+
+std::string ratio_text(const Ratio& ratio) {
+  return (tie(ratio) ? "~" : "") + format("%.2fx", ratio.value);
 }
 
 std::vector<BestRow> best_rows(const std::vector<RowFigures>& rows, const Runner& runner) {
@@ -130,17 +133,20 @@ void print_table(const std::vector<BestRow>& best, bool with_peers) {
     std::printf("%s\n", table_line(all, shown, texts(b, with_peers), width).c_str());
   const bool ties =
       std::any_of(best.begin(), best.end(), [](const BestRow& b) { return !b.tying.empty(); });
-  if (ties) std::printf("~ another variant ties with it (docs/results-rules.md)\n");
+  if (ties) std::printf("~ before a variant: another one ties with it (docs/results-rules.md)\n");
 }
 
 std::string conclusion(const std::vector<BestRow>& best) {
   std::vector<const RowFigures*> judged;
   std::vector<double> speedups, vs_peers;
+  std::size_t slower = 0;
   for (const BestRow& b : best) {
     if (!b.own) continue;
     if (b.own->percent > 0) judged.push_back(b.own);
     if (b.own->speedup > 0) speedups.push_back(b.own->speedup);
-    if (b.own->vs_peer > 0) vs_peers.push_back(b.own->vs_peer);
+    if (b.own->vs_peer.value <= 0) continue;
+    vs_peers.push_back(b.own->vs_peer.value);
+    if (b.own->vs_peer.value < 1 && !tie(b.own->vs_peer)) ++slower;
   }
   if (judged.empty())
     return "no claim about time: nothing here was timed against this machine's limits\n"
@@ -149,9 +155,6 @@ std::string conclusion(const std::vector<BestRow>& best) {
   if (!speedups.empty())
     text += format(" %.1f times as fast as plain loops", geometric_mean(speedups));
   if (!vs_peers.empty()) {
-    constexpr double behind = 0.98;  // less is within the noise
-    const auto slower = std::count_if(vs_peers.begin(), vs_peers.end(),
-                                      [](double ratio) { return ratio < behind; });
     text += format(speedups.empty() ? " %.2f times" : ", %.2f times", geometric_mean(vs_peers)) +
             " as fast as the best peer (slower in " + std::to_string(slower) + " of " +
             std::to_string(vs_peers.size()) + ")";

@@ -15,7 +15,8 @@ struct RowFigures {
   Figure time;               ///< of a call, seconds
   double bytes, items, ops;  ///< a second
   double percent;            ///< of the limit
-  double speedup, vs_peer;
+  double speedup;
+  Ratio vs_peer;
   bool over;  ///< faster than its limit: a measuring error
   std::string error_name;
   std::string rival;  ///< the peer that `vs_peer` is about
@@ -23,6 +24,9 @@ struct RowFigures {
 
 /// "12.3 Gop/s" of a product, otherwise "12.3 GB/s".
 std::string speed_text(const RowFigures& row);
+
+/// "1.23x", with a ~ before it where that is a tie.
+std::string ratio_text(const Ratio& ratio);
 
 /// The fastest of our variants and of the peers per operation, format, size class and thread count,
 /// by the rule of docs/results-rules.md.

@@ -11,7 +11,6 @@
 #include <iostream>
 #include <memory>
 #include <optional>
-#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -36,21 +35,6 @@ namespace {
 
 using namespace qb::bench;
 using qb::printable;
-
-/// Rows that --benchmark_filter selects, by the library's rule: a leading '-' negates.
-std::size_t count_selected(const Suite& suite, std::string filter,
-                           const std::set<std::string>& done) {
-  const bool negative = !filter.empty() && filter[0] == '-';
-  if (negative) filter.erase(0, 1);
-  if (filter == "all") filter = ".";
-  const std::regex pattern(filter, std::regex::extended);
-  std::size_t count = 0;
-  for (const Case& c : suite)
-    if (c.variant->refusal().empty() && !done.count(c.name()) &&
-        std::regex_search(c.name(), pattern) != negative)
-      ++count;
-  return count;
-}
 
 /// Our arrays and packed weights lie in huge pages, which one row of activations gains by. Other
 /// projects' come from malloc, and glibc asks for huge pages only if told so when the program
@@ -137,20 +121,13 @@ int run(int argc, char** argv) {
   const std::vector<CacheLevel> caches =
       timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
   const std::size_t memory_from = timing ? measure_memory_from(caches) : 0;
-  const Suite suite = make_suite(options, caches, memory_from);
-  Runner runner(options, suite, caches, memory_from);
+  Runner runner(options, make_suite(options, caches, memory_from), caches, memory_from);
   Results results(runner);
   std::optional<ResultsFile> file;
   if (target) file.emplace(*target, results, options);
   std::set<std::string> done;
   if (options.resume) done = results.resume(options.out);
-  std::size_t selected;
-  try {
-    selected = count_selected(suite, options.filter, done);
-  } catch (const std::regex_error&) {
-    throw std::invalid_argument("--benchmark_filter: '" + options.filter +
-                                "' is no regular expression");
-  }
+  const std::size_t selected = runner.register_selected(done);
   if (selected == 0 && !done.empty()) {
     std::printf("nothing left to run: '%s' has every row\n", printable(options.out).c_str());
     return kSuccess;
@@ -158,7 +135,6 @@ int run(int argc, char** argv) {
   if (selected == 0)
     throw std::invalid_argument("nothing to run: no row here matches --benchmark_filter='" +
                                 options.filter + "' and --shape");
-  runner.register_all(done);
   Reporter reporter(runner, selected, results, file ? &*file : nullptr);
   return time_rows(reporter);
 }

@@ -99,7 +99,7 @@ const CLI::Validator kKeysAndValues(
 
 /// What is only handed on to Google Benchmark.
 struct HandedOn {
-  bool list_tests = false, counters_tabular = false, dry_run = false;
+  bool counters_tabular = false, dry_run = false;
   std::string color, perf_counters, context, time_unit, verbosity;
 };
 
@@ -159,7 +159,8 @@ void add_benchmark(CLI::App& app, Options& o, Texts& texts) {
       ->envname("BENCHMARK_MIN_WARMUP_TIME")
       ->capture_default_str();
   app.add_option("--benchmark_repetitions", o.repetitions,
-                 "of each row; default: 7 (quick), 3 (full), 1 (smoke)")
+                 "of each row; default: quick: 15 of rows that are dispatched to, 5 of others; "
+                 "full: 3; smoke: 1")
       ->check(CLI::Range(1, most_repetitions))
       ->envname("BENCHMARK_REPETITIONS");
   app.add_flag("--benchmark_enable_random_interleaving", o.random_interleaving,
@@ -183,8 +184,8 @@ void add_benchmark(CLI::App& app, Options& o, Texts& texts) {
       ->envname("BENCHMARK_DISPLAY_AGGREGATES_ONLY");
 }
 
-void add_handed_on(CLI::App& app, HandedOn& h) {
-  app.add_flag("--benchmark_list_tests", h.list_tests, "print the names of the rows")
+void add_handed_on(CLI::App& app, Options& o, HandedOn& h) {
+  app.add_flag("--benchmark_list_tests", o.list_tests, "print the names of the rows")
       ->envname("BENCHMARK_LIST_TESTS");
   app.add_flag("--benchmark_counters_tabular", h.counters_tabular, "has no effect here")
       ->envname("BENCHMARK_COUNTERS_TABULAR");
@@ -213,12 +214,12 @@ std::vector<std::string> benchmark_args(const Options& o, const HandedOn& h) {
   auto say = [&](const std::string& flag, const std::string& value) {
     args.push_back("--benchmark_" + flag + "=" + value);
   };
-  say("filter", o.filter);
+  say("filter", "all");  // of what is registered: rows are selected by the runner
   say("min_time", format("%.9g", o.min_time));
   say("min_warmup_time", format("%.9g", o.min_warmup_time));
   say("repetitions", std::to_string(o.repetitions));
   say("enable_random_interleaving", o.random_interleaving ? "true" : "false");
-  say("list_tests", h.list_tests ? "true" : "false");
+  say("list_tests", o.list_tests ? "true" : "false");
   // Files, formats and what is left out of them are this program's own.
   say("out", "");
   say("out_format", "json");
@@ -242,7 +243,12 @@ void complete(Options& o, const Texts& texts) {
   if (texts.verify == "off") o.verify = Verify::off;
   // The median of short repetitions shrugs off interruptions.
   if (o.min_time < 0) o.min_time = smoke ? 0.0001 : full ? 0.1 : 0.005;
-  if (o.repetitions == 0) o.repetitions = smoke ? 1 : full ? 3 : 7;
+  // Of a quick run's time the dispatched rows, whose figures people quote, get the larger share.
+  if (o.repetitions == 0) {
+    o.repetitions = smoke ? 1 : full ? 3 : 5;
+    o.dispatched_repetitions = smoke || full ? o.repetitions : 15;
+  }
+  if (o.dispatched_repetitions == 0) o.dispatched_repetitions = o.repetitions;
   o.out_format = format_of(texts.out_format);
   o.display = format_of(texts.format);
   remove_repeated(o.threads);
@@ -289,7 +295,7 @@ Options parse_options(int argc, char** argv) {
   add_own(app, o, texts);
   app.option_defaults()->group("Google Benchmark's flags");
   add_benchmark(app, o, texts);
-  add_handed_on(app, texts.handed_on);
+  add_handed_on(app, o, texts.handed_on);
   try {
     std::vector<std::string> args = with_variables(app, argc, argv);
     std::reverse(args.begin(), args.end());  // the order that CLI11 asks for

@@ -42,9 +42,11 @@ struct Options {
   double min_time = -1;                     ///< seconds
   double min_warmup_time = 0;               ///< seconds
   int repetitions = 0;                      ///< of each row
+  int dispatched_repetitions = 0;           ///< of each row of a variant that is dispatched to
   bool random_interleaving = false;         ///< of the repetitions of all rows
   bool aggregates_only = false;             ///< in file and display
   bool display_aggregates_only = false;     ///< in the display
+  bool list_tests = false;                  ///< names of rows instead of rows
   std::vector<std::string> benchmark_args;  ///< argv for benchmark::Initialize
 };
 

@@ -44,9 +44,16 @@ std::string error_name(const Values& values) {
   return name;
 }
 
+/// A row that has repetitions of its own is named without their number: its name is its key.
+std::vector<benchmark::BenchmarkReporter::Run> plainly_named(
+    std::vector<benchmark::BenchmarkReporter::Run> runs) {
+  for (auto& run : runs) run.run_name.repetitions.clear();
+  return runs;
+}
+
 }  // namespace
 
-Reporter::Reporter(const Runner& runner, std::size_t total, Results& results, ResultsFile* file)
+Reporter::Reporter(Runner& runner, std::size_t total, Results& results, ResultsFile* file)
     : runner_(runner), total_(total), results_(results), file_(file), begin_(now()) {}
 
 bool Reporter::ReportContext(const Context& context) {
@@ -64,7 +71,8 @@ bool Reporter::ReportContext(const Context& context) {
 
 void Reporter::ReportRuns(const std::vector<Run>& reported) {
   if (reported.empty()) return;
-  const std::vector<Run> runs = with_spread(reported);
+  std::vector<Run> runs = with_spread(plainly_named(reported));
+  if (runs.front().run_type == Run::RT_Iteration) compare_with_scalar(runs);
   results_.add(runs);
   // The library reports a row's repetitions in one call and their aggregates in another.
   if (runs.front().run_type == Run::RT_Iteration) take(runs);
@@ -80,6 +88,21 @@ void Reporter::ReportRuns(const std::vector<Run>& reported) {
     end_early("interrupted");
     throw Stopped{128 + stop_signal()};
   }
+}
+
+void Reporter::compare_with_scalar(std::vector<Run>& runs) {
+  const Case* const c = runner_.find(runs.front().run_name.function_name);
+  if (!c) return;
+  std::vector<double> seconds;
+  for (const Run& run : runs)
+    if (compat::error_of(run).empty() && run.iterations > 0)
+      seconds.push_back(run.real_accumulated_time / double(run.iterations));
+  if (seconds.size() < runs.size()) return;
+  const double scalar = runner_.baseline(*c, median(seconds));
+  for (std::size_t i = 0; i < runs.size(); ++i)
+    if (const auto found = runs[i].counters.find("speedup_vs_scalar");
+        found != runs[i].counters.end() && scalar > 0)
+      found->second = scalar / seconds[i];
 }
 
 void Reporter::take(const std::vector<Run>& runs) {
@@ -102,9 +125,17 @@ void Reporter::take(const std::vector<Run>& runs) {
     const auto found = values.find(key);
     return found == values.end() ? 0.0 : median(found->second);
   };
-  rows_.push_back({c, figure_of(seconds), value("bytes_per_second"), value("items_per_second"),
-                   value("ops_per_second"), value("roof_pct"), value("speedup_vs_scalar"),
-                   value("vs_best_peer"), value("over_limit") > 0, error_name(values), rival});
+  rows_.push_back({c,
+                   figure_of(seconds),
+                   value("bytes_per_second"),
+                   value("items_per_second"),
+                   value("ops_per_second"),
+                   value("roof_pct"),
+                   value("speedup_vs_scalar"),
+                   {value("vs_best_peer"), value("vs_best_peer_low"), value("vs_best_peer_high")},
+                   over_limit(values["over_limit"]),
+                   error_name(values),
+                   rival});
   if (for_people()) print_line(rows_.back());
 }
 
@@ -136,7 +167,7 @@ void Reporter::print_line(const RowFigures& row) const {
       row.percent > 0 ? format("%.0f %%", row.percent) : "-",
       row.speedup > 0 ? format("%.1fx", row.speedup) : "-",
       row.error_name + (row.over ? "  OVER THE LIMIT" : ""),
-      row.vs_peer > 0 ? format("%.2fx the best peer", row.vs_peer) : ""};
+      row.vs_peer.value > 0 ? ratio_text(row.vs_peer) + " the best peer" : ""};
   if (width > 0) {
     constexpr std::size_t least_of_a_name = 24;
     columns[0].width = least_of_a_name;

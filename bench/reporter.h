@@ -22,7 +22,7 @@ struct Stopped {
 class Reporter : public benchmark::BenchmarkReporter {
  public:
   /// total: rows that will run; file may be null.
-  Reporter(const Runner& runner, std::size_t total, Results& results, ResultsFile* file);
+  Reporter(Runner& runner, std::size_t total, Results& results, ResultsFile* file);
   bool ReportContext(const Context& context) override;
   /// Throws Stopped.
   void ReportRuns(const std::vector<Run>& runs) override;
@@ -32,13 +32,16 @@ class Reporter : public benchmark::BenchmarkReporter {
   ExitStatus exit_status() const;
 
  private:
+  /// Takes the row's speed-up from the times that are shown, its own and the scalar row's, so that
+  /// it is the ratio of their medians. The runner had only its own clock.
+  void compare_with_scalar(std::vector<Run>& runs);
   void take(const std::vector<Run>& runs);
   void take_failure(const std::string& name, const std::string& error);
   void print_line(const RowFigures& row) const;
   void print_results(bool complete) const;
   bool for_people() const { return runner_.options().display == Format::console; }
 
-  const Runner& runner_;
+  Runner& runner_;
   std::size_t total_;
   Results& results_;
   ResultsFile* file_;

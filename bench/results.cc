@@ -126,6 +126,7 @@ void Results::describe(Json& context) const {
   context["threads"] = options.threads;
   context["pin"] = options.pin ? Json(*options.pin) : Json();
   context["repetitions"] = options.repetitions;
+  context["dispatched_repetitions"] = options.dispatched_repetitions;
   context["min_time"] = options.min_time;
   context["min_warmup_time"] = options.min_warmup_time;
   context["random_interleaving"] = options.random_interleaving;

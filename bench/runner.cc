@@ -2,8 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <regex>
+#include <stdexcept>
 
 #include "core/printable.h"
+#include "figure.h"
 #include "machine.h"
 #include "peers/peers.h"
 #include "threads.h"
@@ -15,10 +18,50 @@ double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-constexpr double kOverLimit = 102;      // percent: beyond it a row is a measuring error
-constexpr double kOnceMore = 0.02;      // seconds that a row over its limit is timed again
-constexpr double kLongCall = 0.05;      // refilling the caches is little of it
-constexpr double kBaselineSeconds = 2;  // a slower scalar call is not timed only for a ratio
+constexpr double kOnceMore = 0.02;  // seconds that a row over its limit is timed again
+constexpr double kLongCall = 0.05;  // refilling the caches is little of it
+// Scalar code without a row of its own is timed as a row is, in batches; slow code in fewer.
+constexpr int kBaselineBatches = 5;
+constexpr double kBaselineBatch = 0.005;  // seconds, at the least
+constexpr double kBaselineSeconds = 2;    // after so many no further batch begins
+
+/// Google Benchmark's rule for --benchmark_filter: an expression that is found somewhere in the
+/// name; a leading '-' negates. Rows are selected here, since the library would look for the
+/// expression in a name with the number of repetitions at its end.
+class Selection {
+ public:
+  explicit Selection(std::string filter) : negative_(filter.starts_with('-')) {
+    if (negative_) filter.erase(0, 1);
+    if (filter.empty() || filter == "all") filter = ".";
+    try {
+      pattern_.assign(filter, std::regex::extended);
+    } catch (const std::regex_error&) {
+      throw std::invalid_argument("--benchmark_filter: '" + filter + "' is no regular expression");
+    }
+  }
+  bool operator()(const std::string& name) const {
+    return std::regex_search(name, pattern_) != negative_;
+  }
+
+ private:
+  bool negative_;
+  std::regex pattern_;
+};
+
+/// Times the row; seconds of a call, which counters need that are ratios. Google Benchmark tells
+/// its own time only to reporters, so a clock is read within its loop: around the loop, its system
+/// calls would be timed as well, and what other processes do meanwhile.
+double timed_calls(Instance& instance, benchmark::State& state) {
+  const auto calls = state.max_iterations;
+  auto left = calls;
+  double begin = 0, end = 0;
+  for (auto _ : state) {
+    if (left == calls) begin = now();
+    instance.run();
+    if (--left == 0) end = now();
+  }
+  return (end - begin) / double(std::max<decltype(left)>(calls, 1));
+}
 
 }  // namespace
 
@@ -78,7 +121,7 @@ Runner::Runner(const Options& options, Suite suite, std::vector<CacheLevel> cach
   for (const Case& c : suite_) {
     by_name_[c.name()] = &c;
     if (peers::as_peer(c.variant)) rivals_.add(c);
-    if (c.variant->name == "scalar" && c.threads == 1) scalar_cases_[baseline_key(c)] = &c;
+    if (is_baseline(c)) scalar_cases_[baseline_key(c)] = &c;
   }
 }
 
@@ -86,12 +129,26 @@ std::string Runner::baseline_key(const Case& c) const {
   return c.op + "/" + c.format + "/" + c.shape;
 }
 
-void Runner::register_all(const std::set<std::string>& done) {
+std::size_t Runner::register_selected(const std::set<std::string>& done) {
+  const Selection selected(options_.filter);
+  std::size_t count = 0;
   for (const Case& c : suite_) {
-    if (!c.variant->refusal().empty() || done.count(c.name())) continue;
-    benchmark::RegisterBenchmark(c.name().c_str(),
-                                 [this, &c](benchmark::State& state) { run(c, state); });
+    const std::string name = c.name();
+    if (!c.variant->refusal().empty() || done.count(name) || !selected(name)) continue;
+    auto* const row = benchmark::RegisterBenchmark(
+        name.c_str(), [this, &c](benchmark::State& state) { run(c, state); });
+    const int repetitions = options_.dispatched_repetitions;
+    if (repetitions != options_.repetitions && !options_.list_tests && c.is_dispatched_to())
+      row->Repetitions(repetitions);
+    ++count;
   }
+  return count;
+}
+
+double Runner::baseline(const Case& c, double median_seconds) {
+  if (is_baseline(c)) scalar_seconds_[baseline_key(c)] = median_seconds;
+  const auto known = scalar_seconds_.find(baseline_key(c));
+  return known == scalar_seconds_.end() ? 0 : known->second;
 }
 
 std::map<std::string, std::string> Runner::operations() const {
@@ -145,19 +202,21 @@ double Runner::scalar_seconds(const Case& c) {
   const auto found = scalar_cases_.find(key);
   if (found == scalar_cases_.end()) return 0;
   const Case& scalar = *found->second;
-  const bool at_hand = current_.owner == &scalar;
-  std::unique_ptr<Instance> made;
-  if (!at_hand) made = scalar.make(setup(scalar));
-  Instance* const instance = at_hand ? current_.instance.get() : made.get();
-  double best = 1e30;
+  const std::unique_ptr<Instance> instance = scalar.make(setup(scalar));
   clear_upper_halves(c.threads);
+  instance->run();  // brings its data into the caches
+  std::vector<double> batches;
   const double begin = now();
-  do {
+  while (batches.size() < kBaselineBatches && now() - begin < kBaselineSeconds) {
     const double start = now();
-    instance->run();
-    best = std::min(best, now() - start);
-  } while (now() - begin < 0.02 && best < kBaselineSeconds);
-  return scalar_seconds_[key] = best;
+    double calls = 0;
+    do {
+      instance->run();
+      ++calls;
+    } while (now() - start < kBaselineBatch);
+    batches.push_back((now() - start) / calls);
+  }
+  return scalar_seconds_[key] = median(batches);
 }
 
 const Runner::Failure* Runner::failure(const std::string& name) const {
@@ -206,16 +265,12 @@ void Runner::run_verified(const Case& c, benchmark::State& state) {
   if (!emulated() && options_.profile != Profile::smoke) {
     compare(c);
     limits_.seconds(c.work, c.judged_by(), c.threads);  // near in time: before as well as after
-    scalar_seconds(c);
+    if (!is_baseline(c)) scalar_seconds(c);
     // Something else may have had the caches in between; a long call makes up for that itself.
     if (current_.seconds < kLongCall) current_.instance->run();
   }
   clear_upper_halves(c.threads);
-  // A row's own clock beside Google Benchmark's: counters that are ratios need it.
-  const double begin = now();
-  for (auto _ : state) current_.instance->run();
-  const double spent = now() - begin;
-  count(c, spent / double(std::max<std::int64_t>(state.iterations(), 1)), state);
+  count(c, timed_calls(*current_.instance, state), state);
 }
 
 void Runner::compare(const Case& c) {
@@ -227,7 +282,7 @@ void Runner::compare(const Case& c) {
 
 bool Runner::exceeds_limit(const Case& c, double seconds) {
   const auto over = [&](double time) {
-    return 100 * limits_.seconds(c.work, c.judged_by(), c.threads) > kOverLimit * time;
+    return 100 * limits_.seconds(c.work, c.judged_by(), c.threads) > kPercentOfError * time;
   };
   if (!over(seconds)) return false;
   limits_.doubt();
@@ -277,7 +332,9 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
   counters["roof_pct"] = 100 * limits_.seconds(c.work, c.judged_by(), c.threads) / seconds;
   counters["over_limit"] = over;
   if (over) label += " OVER THE LIMIT";
-  if (const double scalar = scalar_seconds(c); scalar > 0)
+  if (is_baseline(c))
+    counters["speedup_vs_scalar"] = 1;
+  else if (const double scalar = scalar_seconds(c); scalar > 0)
     counters["speedup_vs_scalar"] = scalar / seconds;
   if (const auto& turns = current_.turns) {
     counters["vs_best_peer"] = turns->ratio;

@@ -27,8 +27,10 @@ class Runner {
          std::size_t memory_from);
   Runner(const Runner&) = delete;
 
-  /// Registers the cases whose variant runs here, but for those named in `done`.
-  void register_all(const std::set<std::string>& done);
+  /// Registers the cases that --benchmark_filter selects and whose variant runs here, but for those
+  /// named in `done`; their number. Throws std::invalid_argument for a filter that is no
+  /// expression.
+  std::size_t register_selected(const std::set<std::string>& done);
   /// The case behind a row's name; null if it is none of ours.
   const Case* find(const std::string& name) const;
   /// The case that is being run; null before the first.
@@ -38,6 +40,9 @@ class Runner {
     std::string message;
     bool wrong;  ///< the kernel's result is; otherwise the row could not run
   };
+  /// Seconds of a call of scalar code on the same work; 0 if unknown. A scalar row's own median
+  /// is what the rows after it are compared with.
+  double baseline(const Case& c, double median_seconds);
   /// Null for a row that did not fail.
   const Failure* failure(const std::string& name) const;
   const Options& options() const { return options_; }
@@ -72,8 +77,10 @@ class Runner {
   /// Whether a repetition of `seconds` per call is faster than the limit by more than measuring can
   /// explain: after the limit was measured anew with every loop, and again after both were.
   bool exceeds_limit(const Case& c, double seconds);
-  /// Seconds of one call of the scalar variant on the same work, measured once; 0 if unknown.
+  /// Seconds of one call of the scalar variant with one thread on the same work: the figure of its
+  /// row, or if there is none the median of batches, measured once; 0 if unknown.
   double scalar_seconds(const Case& c);
+  static bool is_baseline(const Case& c) { return c.variant->name == "scalar" && c.threads == 1; }
   std::string reproduce(const Case& c) const;
   std::string baseline_key(const Case& c) const;
   Setup setup(const Case& c);

@@ -8,7 +8,8 @@
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
-#     --python   python3 with venv and headers, for the results tools and the package
+#     --python   python3 with venv and headers, for the results tools and the package, and Google
+#                Benchmark's compare.py, which reads their files too
 #     --browser  Chromium, to test the report and to draw the README's picture
 #     --bochs    what emulate-x86.sh boots from; Bochs itself, 3.0 or newer, is yours to bring
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
@@ -28,7 +29,7 @@ for option in "$@"; do
                 libgomp1:arm64) ;;
     --qemu) packages+=(qemu-user-static) ;;
     --lint) packages+=(clang-format clang-tidy) ;;
-    --python) packages+=(python3 python3-venv python3-dev) ;;
+    --python) packages+=(python3 python3-venv python3-dev libbenchmark-tools) ;;
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
     --bochs) packages+=(bochsbios vgabios busybox-static isolinux syslinux-common xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;

@@ -6,11 +6,16 @@
 #
 # Without the second binary it is built from HEAD in build/slow, with the kernels of SLOWED delayed.
 #   PARTS=same,slowed   which parts to run
-#   COMPARISONS=10      comparisons of each part
+#   COMPARISONS=10      comparisons of each part and group of rows
 #   ROUNDS=16           rounds of a comparison
 #   REPETITIONS=9       repetitions of a row in a run
-#   FILTER, SLOW_FILTER the rows of either part (Google Benchmark's filters)
+#   ROWS, SLOW_ROWS     the rows of either part: groups that are compared one after the other, each a
+#                       regular expression of op/format; @ is the variants that are dispatched to
 #   OUTPUT=build/proof  where the runs' files and the comparisons' texts are kept
+#   MOST=N              at most so many comparisons in this call
+#
+# A comparison that OUTPUT has is not made again. So a machine that is free for some minutes at a time
+# can do it in parts: MOST=1, again and again, until the exit status is no longer 3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 old=${1:-build/release/bench/quantbench}
@@ -20,50 +25,41 @@ comparisons=${COMPARISONS:-10}
 rounds=${ROUNDS:-16}
 repetitions=${REPETITIONS:-9}
 output=${OUTPUT:-build/proof}
+left=${MOST:-1000000}
 compare=.venv/bin/quantbench-compare
-# Every array operation and every product by the variants that are dispatched to on current CPUs.
-hand='(avx2|avx512|avx512vnni|avx512bf16|neon|neon_dotprod|sve)'
-filter=${FILTER:-"^(absmax|convert|quantize|dequantize|pack|unpack|matmul)/[^/]*/$hand/"}
-slow_filter=${SLOW_FILTER:-"^(absmax/f32|convert/f16\.f32|dequantize/q8_0\.f32)/$hand/|^matmul/a8\.q4_0/$hand/m:1/"}
+# Every array operation and every product, by the variants that are dispatched to here.
+rows=${ROWS:-absmax convert quantize/f32 quantize/f16 dequantize pack unpack matmul/a32.f matmul/a32.s \
+  matmul/a32.[^fs] matmul/f16 matmul/a8.s matmul/a8.[^s] matmul/abf16.[fs] matmul/abf16.[^fs]}
+slow_rows=${SLOW_ROWS:-absmax/f32/ convert/f16.f32/ dequantize/q8_0.f32/ matmul/a8.q4_0/@/m:1/}
 # What the slowed binary is slow at: L1, L3 and memory of a conversion, and a product with one row.
 slowed=${SLOWED:-'convert/f16\.f32/.*/n:4096$ convert/f16\.f32/.*/n:524288$ convert/f16\.f32/.*/n:[0-9]{8}$ matmul/a8\.q4_0/.*/m:1/'}
+dispatched=$("$old" --list | awk '/dispatched to/ {print $2}' | sort -u | paste -sd'|')
 mkdir -p "$output"
 
 # The kernels are delayed where they are dispatched from the bench: a call that took t takes 1.05 t.
 build_slow() {
+  slow=build/slow/build/bench/quantbench
+  [[ ! -x $slow ]] || return 0
   git worktree remove --force build/slow/source 2>/dev/null || true
   git worktree add --force --detach build/slow/source HEAD
   scripts/plant-slow-down.py build/slow/source
   cmake -S build/slow/source -B build/slow/build -G Ninja -DCMAKE_BUILD_TYPE=Release
   cmake --build build/slow/build --target quantbench
-  slow=build/slow/build/bench/quantbench
 }
 
 count() {  # count <words> <file>: rows that were called one of these
   grep -cE "^($1) " "$2" || true
 }
 
-# in_turns <name> <new binary> <filter> <more options...>: a comparison by turns; its text in <name>.txt.
+# in_turns <name> <new binary> <rows>: a comparison by turns, its text in <name>.txt; sets `gate`.
 in_turns() {
-  local status=0
+  local status=0 filter="^$3"
+  [[ $filter == *@* ]] || filter+='.*/@/'
   "$compare" --run "$old" "$2" --rounds "$rounds" --keep "$output/$1" --all --fail-above 5% \
-    --args "--benchmark_repetitions=$repetitions --benchmark_filter=$3" "${@:4}" \
+    --args "--no-peers --benchmark_repetitions=$repetitions --benchmark_filter=${filter/@/($dispatched)}" \
     >"$output/$1.txt" 2>"$output/$1.log" || status=$?
   ((status < 2)) || { cat "$output/$1.log" >&2; exit "$status"; }
-  return "$status"
-}
-
-changed=0 total=0 undecided=0 gates=0
-tally() {  # tally <comparison's name> <exit status>
-  local text=$output/$1.txt
-  changed=$((changed + $(count 'faster|slower' "$text")))
-  undecided=$((undecided + $(count 'undecided' "$text")))
-  total=$((total + $(count 'faster|slower|same|undecided' "$text")))
-  gates=$((gates + $2))
-  printf '%-12s %4d rows: %d changed, %d undecided, the gate %s\n' "$1" \
-    "$(count 'faster|slower|same|undecided' "$text")" "$(count 'faster|slower' "$text")" \
-    "$(count 'undecided' "$text")" "$([[ $2 == 0 ]] && echo passed || echo FAILED)"
-  grep -E '^(faster|slower) ' "$text" || true
+  gate=$status
 }
 
 # The files that the rounds kept, as if nobody had taken turns: the first half of the rounds beside the
@@ -76,47 +72,87 @@ by_files() {  # by_files <name of the comparison in turns>
   done
   "$compare" "$(IFS=,; echo "${first[*]}")" "$(IFS=,; echo "${second[*]}")" --all --fail-above 5% \
     >"$output/$1-files.txt" 2>&1 || status=$?
-  tally "$1-files" "$status"
+  echo "$status" >"$output/$1-files.status"
   # One file a side: nothing may be called changed, and the gate says that it can't tell.
   status=0
   "$compare" "${first[0]}" "${second[0]}" --all --fail-above 5% >"$output/$1-two.txt" 2>&1 || status=$?
-  tally "$1-two" "$((status == 1))"
+  echo "$((status == 1))" >"$output/$1-two.status"
 }
 
-failed=0
-echo "$(date -u +%F), $("$old" --version 2>/dev/null || true)$(git rev-parse --short=12 HEAD);" \
-  "$comparisons comparisons of $rounds rounds, $repetitions repetitions"
-if [[ ,$parts, == *,same,* ]]; then
-  echo "== the same binary against itself, rows $filter"
+# name <part> <rows> <number>: of a comparison, as a file's name.
+name() { echo "$1-$(tr -c 'a-z0-9\n' '_' <<<"$2")-$3"; }
+
+# each <part> <new binary> <rows...>: makes the comparisons that are missing, as many as MOST allows.
+missing=0 gate=0
+each() {
+  local part=$1 new=$2 i group at
+  shift 2
   for ((i = 1; i <= comparisons; ++i)); do
-    status=0
-    in_turns "same-$i" "$old" "$filter" || status=$?
-    tally "same-$i" "$status"
-    by_files "same-$i"
+    for group in "$@"; do
+      at=$(name "$part" "$group" "$i")
+      [[ ! -e $output/$at.status ]] || continue
+      if ((left-- <= 0)); then
+        missing=$((missing + 1))
+        continue
+      fi
+      in_turns "$at" "$new" "$group"
+      [[ $part != same ]] || by_files "$at"
+      echo "$gate" >"$output/$at.status"  # last: what has it is whole
+    done
+  done
+}
+
+judge_same() {
+  local changed=0 total=0 undecided=0 gates=0 status text at
+  echo "== the same binary against itself, rows of $dispatched"
+  for status in "$output"/same-*.status; do
+    [[ -e $status ]] || continue
+    text=${status%.status}.txt
+    at=$(basename "$text" .txt)
+    changed=$((changed + $(count 'faster|slower' "$text")))
+    undecided=$((undecided + $(count 'undecided' "$text")))
+    total=$((total + $(count 'faster|slower|same|undecided' "$text")))
+    gates=$((gates + $(<"$status")))
+    printf '%-30s %4d rows: %d changed, %d undecided, the gate %s\n' "$at" \
+      "$(count 'faster|slower|same|undecided' "$text")" "$(count 'faster|slower' "$text")" \
+      "$(count 'undecided' "$text")" "$([[ $(<"$status") == 0 ]] && echo passed || echo FAILED)"
+    grep -E '^(faster|slower) ' "$text" || true
   done
   echo "the same binary: $changed of $total rows called changed (at most $((total / 40)) may be)," \
     "$undecided undecided; the gate failed $gates times (it may not)"
-  ((total > 0 && changed * 40 <= total && gates == 0)) || failed=1
-fi
-if [[ ,$parts, == *,slowed,* ]]; then
-  [[ $slow ]] || build_slow
-  echo "== the slowed binary, rows $slow_filter"
-  declare -A found seen
-  for ((i = 1; i <= comparisons; ++i)); do
-    in_turns "slowed-$i" "$slow" "$slow_filter" || true
-    for row in $slowed; do
-      [[ $(grep -cE "^(faster|slower|same|undecided) .*  $row" "$output/slowed-$i.txt" || true) == 0 ]] ||
-        seen[$row]=$((${seen[$row]:-0} + 1))
-      if grep -qE "^slower .*  $row" "$output/slowed-$i.txt"; then
-        found[$row]=$((${found[$row]:-0} + 1))
-      fi
-    done
-    echo "slowed-$i"
-    grep -E '^(faster|slower) ' "$output/slowed-$i.txt" || true
-  done
+  ((total > 0 && changed * 40 <= total && gates == 0))
+}
+
+judge_slowed() {
+  local row text found seen failed=0
+  echo "== the slowed binary"
   for row in $slowed; do
-    echo "$row: found in ${found[$row]:-0} of ${seen[$row]:-0} comparisons"
-    ((${seen[$row]:-0} > 0 && ${found[$row]:-0} * 10 >= ${seen[$row]:-0} * 9)) || failed=1
+    found=0 seen=0
+    for text in "$output"/slowed-*.txt; do
+      [[ -e ${text%.txt}.status ]] || continue
+      if grep -qE "^(faster|slower|same|undecided) .*  $row" "$text"; then seen=$((seen + 1)); fi
+      if grep -qE "^slower .*  $row" "$text"; then found=$((found + 1)); fi
+    done
+    echo "$row: found in $found of $seen comparisons"
+    ((seen > 0 && found * 10 >= seen * 9)) || failed=1
   done
+  cat "$output"/slowed-*.txt 2>/dev/null | grep -E '^(faster|slower) ' || true
+  return $failed
+}
+
+[[ ,$parts, != *,slowed,* || $slow ]] || build_slow
+# shellcheck disable=SC2086  # groups are words
+{
+  [[ ,$parts, != *,same,* ]] || each same "$old" $rows
+  [[ ,$parts, != *,slowed,* ]] || each slowed "$slow" $slow_rows
+}
+if ((missing > 0)); then
+  echo "$missing comparisons are still to be made, in $output"
+  exit 3
 fi
+failed=0
+echo "$(date -u +%F), $(git rev-parse --short=12 HEAD);" \
+  "$comparisons comparisons of $rounds rounds, $repetitions repetitions"
+[[ ,$parts, != *,same,* ]] || judge_same || failed=1
+[[ ,$parts, != *,slowed,* ]] || judge_slowed || failed=1
 ((failed == 0)) && echo "proved" || { echo "NOT proved"; exit 1; }

@@ -35,6 +35,14 @@ TEST(Tie, IsADifferenceBelowTheSumOfTheSpreads) {
   EXPECT_FALSE(tie({105.1, 0.02}, {100, 0.03}));
 }
 
+TEST(Tie, WithAPeerIsAnIntervalAroundOne) {
+  EXPECT_TRUE(tie(Ratio{1.01, 0.98, 1.03}));
+  EXPECT_TRUE(tie(Ratio{1.01, 1, 1.03}));
+  EXPECT_FALSE(tie(Ratio{1.03, 1.01, 1.05}));
+  EXPECT_FALSE(tie(Ratio{0.95, 0.9, 0.99}));
+  EXPECT_FALSE(tie(Ratio{}));
+}
+
 TEST(Rank, NamesTheBestAndWhatTiesWithIt) {
   const std::vector<Figure> rows = {{104, 0.02}, {0, 0}, {100, 0.01}, {102, 0.03}, {110, 0.02}};
   const Ranking ranking = rank(rows);

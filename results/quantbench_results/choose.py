@@ -97,7 +97,7 @@ def crossovers(
     ranking: dict[tuple[str, str, str, int], list[Ranked]],
 ) -> dict[str, list[Crossover]]:
     """Per op/format[/fixed dimensions][/threads:T]: where the fastest variant changes along n, or
-    for matmul along m. Ties are no change."""
+    for matmul along m. Where one variant wins or ties on both sides, nothing changes."""
     lines: dict[str, list[tuple[int, list[Ranked]]]] = {}
     for (op, format_, _shape, threads), ranked in ranking.items():
         dims = dict(ranked[0].row.dims)
@@ -117,12 +117,17 @@ def crossovers(
         points.sort(key=lambda point: point[0])
         for (below, left), (above, right) in zip(points, points[1:], strict=False):
             winner, next_winner = left[0].row.variant, right[0].row.variant
-            still = any(r.row.variant == winner and r.tied for r in right)
+            still = _wins(right, winner) or _wins(left, next_winner)
             if winner != next_winner and not still:
                 found.setdefault(name, []).append(
                     Crossover(along, below, above, winner, next_winner)
                 )
     return found
+
+
+def _wins(ranked: Sequence[Ranked], variant: str) -> bool:
+    """Whether the variant is the best at that shape or can't be told from it."""
+    return any(r.row.variant == variant and r.tied for r in ranked)
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,8 @@ class FormatChoice:
     variant: str
     ns: float
     slowdown: float
+    tied: bool
+    """Whether its time can't be told from that of the fastest format."""
     error: float | None
     """The whole normalised mean squared error (summary.total_error)."""
 
@@ -151,10 +158,11 @@ def formats(
     for name, rows in shapes.items():
         ordered = rules.ranked(rows)
         least = rules.figure(ordered[0])
+        ties = rules.ties_of_best(ordered)
         choices[name] = [
             FormatChoice(
                 row.format, row.variant, rules.figure(row), rules.figure(row) / least,
-                summary.total_error(row),
+                row in ties, summary.total_error(row),
             )
             for row in ordered
         ]  # fmt: skip
@@ -273,7 +281,7 @@ def _crossover_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> 
 
 def _format_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> list[str]:
     by_shape = formats(ranking)
-    lines = ["\nWhich format: fastest first, with the whole error of its product (NMSE)"] * bool(
+    lines = ["\nWhich format: fastest first (~ is a tie), with the whole error of its product (NMSE)"] * bool(
         by_shape
     )
     for name, choices in by_shape.items():
@@ -282,7 +290,7 @@ def _format_lines(ranking: dict[tuple[str, str, str, int], list[Ranked]]) -> lis
             error = f"{choice.error:.1e}" if choice.error is not None else "unknown"
             lines.append(
                 f"    {choice.format:<12} {choice.variant:<14} {summary.time_text(choice.ns):>9} "
-                f"{choice.slowdown:5.2f}x  nmse {error}"
+                f"{'~' if choice.tied else ''}{choice.slowdown:.2f}x".rjust(7) + f"  nmse {error}"
             )
     return lines
 

@@ -22,14 +22,15 @@ def key(results: Results, row: Row) -> Key:
 
 
 def dispatched(results: Results, rows: Iterable[Row] | None = None) -> dict[Key, str]:
-    """The variant dispatched to per key of these rows (default: all of the file)."""
+    """The variant dispatched to per key of these rows (default: all of the file). Of a file that names
+    them nothing is guessed: what it does not name, such as packing, is not dispatched."""
     named = results.dispatched
     found: dict[Key, str] = {}
     for row in results.rows if rows is None else rows:
         op, format_, rows_ = key(results, row)
         if told := named.get((f"{op}/{format_}", rows_)):
             found[op, format_, rows_] = told
-        elif summary.family(row.variant) == "hand":
+        elif not named and summary.family(row.variant) == "hand":
             found[op, format_, rows_] = row.variant
     return found
 
@@ -46,6 +47,8 @@ def unmeasured(results: Results) -> list[Row]:
     missing = []
     for group in summary.group_by_key(ours).values():
         first = group[0]
+        if results.dispatched and key(results, first) not in variants:
+            continue
         timed = {row.variant for row in group if row.times_ns}
         if (first.op, first.format) == stopped_at or variants.get(key(results, first)) not in timed:
             missing.append(first)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from quantbench_results import dispatch, load, summary, validate
+from quantbench_results import dispatch, load, rules, summary, validate
 from quantbench_results.errors import ResultsError
 from quantbench_results.figures.base import Machine
 from quantbench_results.rows import Results
@@ -54,7 +54,7 @@ def _file_part(machine: Machine) -> list[str]:
     if best:
         out += [
             "Best of our variants by the median of the repetitions. *spread*: half of what lies "
-            "between the fastest and the slowest; *of limit*: share of what the machine was measured "
+            "between the quartiles of the repetitions; *of limit*: share of what the machine was measured "
             "to allow; *left*: how many times as fast that is; *tie*: not told apart.",
             "",
         ]
@@ -111,8 +111,17 @@ _INDEX_TITLES = (
     "rows",
     "failed",
     "run",
+    "peers timed",
     "file",
 )
+
+
+def _peers_timed(results: Results) -> str:
+    """By which method: only turns are fair to short calls."""
+    if not any(row.is_peer for row in results.rows):
+        return DASH
+    turns = any(rules.over_peer(row) for row in results.rows)
+    return "in turns" if turns else "in rows of their own (older method)"
 
 
 def index_markdown(root: Path) -> str:
@@ -137,6 +146,7 @@ def index_markdown(root: Path) -> str:
                 len(results.rows),
                 sum(row.failed for row in results.rows),
                 "complete" if results.complete else "interrupted",
+                _peers_timed(results),
                 where,
             )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantbench_results import summary, validate
+from quantbench_results import rules, summary, validate
 from quantbench_results.figures.base import Machine
 from quantbench_results.page_parts import head
 from quantbench_results.store import machine_id
@@ -94,17 +94,18 @@ def context_section(machines: Sequence[Machine]) -> str:
 
 
 def reading_section() -> str:
-    return """<section id="reading"><h2>How to read this</h2>
+    return f"""<section id="reading"><h2>How to read this</h2>
 <dl>
 <dt>scalar</dt><dd>plain loops, the compiler's vectorisation off</dd>
 <dt>autovec…</dt><dd>the same source, left to the compiler, for that instruction set</dd>
 <dt>xsimd_…</dt><dd>portable vector code</dd>
 <dt>avx2, neon, …</dt><dd>intrinsics</dd>
 <dt>peer:…</dt><dd>another project's kernel, timed beside ours</dd>
-<dt>speed, time</dt><dd>of the median repetition; spread: half of what lies between the fastest and the
-slowest one, at least 1 %</dd>
+<dt>speed, time</dt><dd>of the median repetition; spread: half of what lies between the quartiles of
+the repetitions, at least {100 * rules.LEAST_SPREAD:.0f} %</dd>
 <dt>tie</dt><dd>variants whose medians differ by less than their spreads together</dd>
-<dt>of limit</dt><dd>over 105 % is a measuring error</dd>
+<dt>of limit</dt><dd>over {rules.PERCENT_OF_ERROR} % in at least half of the repetitions is a
+measuring error</dd>
 <dt>left</dt><dd>how many times as fast the limit is</dd>
 <dt>error</dt><dd>exact: bit for bit what the contract says; nmse: normalised mean squared error</dd>
 </dl></section>"""

@@ -212,7 +212,7 @@ def _best_cell(best: Best, index: int, text: str) -> str:
     if index == VARIANT:
         content = f"<b>{content}</b>"
     elif index == SHARE and percent:
-        over = percent > summary.PERCENT_OF_ERROR
+        over = rules.over_limit(best.row)
         content = (
             f'<span class="bar" style="--share:{min(percent, 100):.0f}%"></span>'
             f"<span{' class=over' if over else ''}>{content}</span>"

@@ -248,8 +248,7 @@ class _Peers:
         """How many times as fast our row is as which peer; ~ where that is a tie."""
         if self.by_turns:
             found = summary.in_turns(row)
-            low, high = (row.counter(f"vs_best_peer_{end}") for end in ("low", "high"))
-            tie = low is not None and high is not None and low <= 1 <= high
+            tie = rules.tied_with_peer(row)
         else:
             peer = self.best.get(row.key)
             found = peer and (

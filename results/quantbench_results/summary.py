@@ -13,7 +13,6 @@ from quantbench_results.rows import PEER, Results, Row
 from quantbench_results.text import printable
 
 BASELINES = ("scalar", "autovec", "xsimd")
-PERCENT_OF_ERROR = 105  # beyond this share of the limit a row is a measuring error
 
 
 def family(variant: str) -> str:
@@ -116,13 +115,13 @@ class Best:
 
 
 def in_turns(row: Row) -> tuple[float, str] | None:
-    """How many times as fast as its best peer the row was in turns with it, and the peer's name.
-    None without; files from before both sides were measured alike have no interval beside it."""
-    over = row.counter("vs_best_peer")
-    if over is None or row.counter("vs_best_peer_low") is None:
+    """How many times as fast as its best peer the row was in turns with it, and the peer's name;
+    None without turns."""
+    over = rules.over_peer(row)
+    if over is None:
         return None
     name = re.search(rf"best peer: {PEER}([^\s;]+)", row.label)
-    return over, name[1] if name else "unnamed"
+    return over[0], name[1] if name else "unnamed"
 
 
 def peer_versions(results: Results) -> str:

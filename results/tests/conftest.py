@@ -81,6 +81,10 @@ def failed(name: str, message: str) -> dict[str, Any]:
         "threads": 1,
         "error_occurred": True,
         "error_message": message,
+        "iterations": 0,
+        "real_time": 0.0,
+        "cpu_time": 0.0,
+        "time_unit": "ns",
     }
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 from conftest import entries, sample
 
-from quantbench_results import choose
+from quantbench_results import choose, dispatch
 from quantbench_results.errors import ResultsError
 from quantbench_results.load import load
 
@@ -49,6 +49,13 @@ def test_a_tie_is_no_crossover(write):
         array("a", 128, 20.05), array("b", 128, 20),
     )  # fmt: skip
     assert choose.crossovers(choose.rank(choose.usable(results))) == {}
+    # Nor is one where the later winner could not be told from the earlier one before.
+    results = rows_file(
+        write,
+        array("a", 64, 10), array("b", 64, 10.05),
+        array("a", 128, 20), array("b", 128, 15),
+    )  # fmt: skip
+    assert choose.crossovers(choose.rank(choose.usable(results))) == {}
 
 
 def test_formats_name_their_error(write):
@@ -57,6 +64,7 @@ def test_formats_name_their_error(write):
     assert {c.format for c in choices} == {"a32.q8_0", "a8.q8_0", "a8.q4_0"}
     assert {c.error for c in choices} == {1e-13, 3e-5, 5e-3}
     assert all(not c.variant.startswith("peer:") for c in choices)
+    assert [c.tied for c in choices] == [False, True, True], "equally fast"
 
 
 def test_tuning_takes_the_best_over_all_sizes(write, tmp_path):
@@ -166,6 +174,17 @@ def test_a_dispatched_variant_that_failed_leaves_its_format_out(write, capsys):
     said = capsys.readouterr()
     assert "absmax/f16 (1 shapes)" in said.err and "interrupted" not in said.err
     assert "absmax/f32" in said.out and "absmax/f16" not in said.out
+
+
+def test_what_a_file_does_not_name_is_not_dispatched(write):
+    """Packing has a hand-written variant, but no user calls it for itself."""
+    packing = {"op": "repack", "format_": "a8.s8", "shape": "n:64/k:64"}
+    rows = [array("scalar", 64, 20, **packing), array("avx2", 64, 10, **packing), array("avx2", 64, 10)]
+    results = rows_file(write, *rows, dispatched={"absmax/f32": "avx2"})
+    assert dispatch.dispatched(results) == {("absmax", "f32", ""): "avx2"}
+    assert dispatch.unmeasured(results) == [] and choose.warnings(results) == []
+    old = rows_file(write, *rows)
+    assert dispatch.dispatched(old)["repack", "a8.s8", ""] == "avx2", "guessed, as nothing is named"
 
 
 def test_refuses_emulated_results(write):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 from conftest import sample
 
-from quantbench_results import load, report, validate
+from quantbench_results import load, markdown, report, store, validate
 from quantbench_results.errors import ResultsError
 
 RESULTS = Path(__file__).parents[1]
@@ -19,6 +20,38 @@ def test_the_committed_index_lists_files_that_are_there():
     assert listed
     for name in listed:
         assert (RESULTS / name).is_file(), f"{name}: quantbench-report --index writes the list anew"
+
+
+def committed() -> list[Path]:
+    return sorted(RESULTS.glob("*/????-??-??*.json"))
+
+
+def test_the_committed_index_is_what_the_tool_writes():
+    written = (RESULTS / "index.md").read_text(encoding="utf-8")
+    assert written == markdown.index_markdown(RESULTS), "quantbench-report --index writes it"
+
+
+def test_one_complete_set_is_committed_per_machine():
+    machines = [path.parent.name for path in committed()]
+    assert machines and len(set(machines)) == len(machines), "only the newest of a machine is kept"
+    for path in committed():
+        results = load.load(path)
+        assert results.complete and results.claims_timing
+        assert results.text("profile") in ("quick", "full")
+        assert path == store.store_path(results.context, RESULTS)
+
+
+def test_committed_files_are_in_the_form_in_which_files_are_kept():
+    for path in committed():
+        text = path.read_text(encoding="utf-8")
+        assert text == store.compact(json.loads(text)), f"quantbench-validate --compact {path}"
+
+
+def test_pages_link_only_files_that_are_there():
+    root = RESULTS.parent
+    for page in [root / "README.md", root / "CONTRIBUTING.md", *root.glob("docs/**/*.md")]:
+        for link in re.findall(r"\]\(((?:\.\./)*(?:results|docs|scripts)/[^)#\s]+)", page.read_text("utf-8")):
+            assert (page.parent / link).exists() or (root / link).exists(), f"{page.name}: {link}"
 
 
 def test_two_machines_stored_indexed_and_reported(write, tmp_path):
@@ -50,6 +83,7 @@ def test_machines_are_counted_not_files(write, tmp_path):
     assert report.main(["--results", str(root), "--index"]) == 0
     index = (root / "index.md").read_text(encoding="utf-8")
     assert "3 machines, 4 files" in index
+    assert index.count("(older method)") == 4, "the rows tell no turns"
     assert index.count("| interrupted |") == 1 and index.count("| complete |") == 3
     assert report.main([str(root), "--output", str(tmp_path / "all")]) == 0
     page = (tmp_path / "all.html").read_text(encoding="utf-8")

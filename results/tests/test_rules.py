@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from conftest import entries, sample
 
-from quantbench_results import choose, readme, rules, summary
+from quantbench_results import choose, page_notes, readme, rules, summary
 from quantbench_results.charts import label_machines
 from quantbench_results.load import load
 from quantbench_results.markdown import markdown
@@ -37,6 +38,42 @@ def test_figure_and_spread():
 def test_ties(left, right, tie):
     assert rules.tied(row(*left), row(*right)) is tie
     assert rules.tied(row(*right), row(*left)) is tie
+
+
+def test_over_the_limit_goes_by_the_marks():
+    def judged(**counters):
+        return rules.over_limit(Row("n", "a", "b", "v", "n:1", 1, (1.0, 1.0, 1.0), counters))
+
+    assert judged(over_limit=(1.0, 1.0, 0.0), roof_pct=(99.0, 99.0, 99.0))
+    assert not judged(over_limit=(1.0, 0.0, 0.0), roof_pct=(103.0, 103.0, 99.0))
+    assert judged(roof_pct=(103.0, 103.0, 99.0))  # of before there were marks
+    assert not judged(roof_pct=(102.0, 102.0, 99.0)) and not judged()
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "tie"), [(0.98, 1.02, True), (1.01, 1.05, False), (0.9, 0.97, False)]
+)
+def test_a_tie_with_a_peer_is_an_interval_around_one(low, high, tie):
+    counters = {"vs_best_peer": (1.0,), "vs_best_peer_low": (low,), "vs_best_peer_high": (high,)}
+    assert rules.tied_with_peer(Row("n", "a", "b", "v", "n:1", 1, (1.0,), counters)) is tie
+
+
+def test_the_rules_are_the_same_in_c_plus_plus():
+    """A number of the rules that is changed on one side only is found here."""
+    root = Path(__file__).parents[2] / "bench"
+    text = (root / "figure.h").read_text() + (root / "figure.cc").read_text()
+    for name, value in (("kPercentOfError", rules.PERCENT_OF_ERROR),
+                        ("kLeastSpread", rules.LEAST_SPREAD)):  # fmt: skip
+        found = re.findall(rf"constexpr double {name} = ([\d.]+);", text)
+        assert [float(number) for number in found] == [value], name
+    everywhere = "".join(path.read_text() for path in root.glob("*.cc"))
+    assert len(re.findall(rf"= {rules.PERCENT_OF_ERROR};", everywhere)) == 0, "one place"
+
+
+def test_pages_that_explain_the_rules_name_their_numbers():
+    text = page_notes.reading_section() + (Path(__file__).parents[2] / "docs/results-rules.md").read_text()
+    assert text.count(f"{rules.PERCENT_OF_ERROR} %") == 2
+    assert "fastest and the" not in text, "the spread is that of the quartiles"
 
 
 def test_the_best_has_the_smallest_median_not_the_luckiest_repetition():

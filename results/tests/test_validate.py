@@ -64,7 +64,9 @@ def test_context_findings(write, context, level, words):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"roof_pct": 105.5}, "over 105 %"),
+        ({"roof_pct": 102.5}, "over 102 %"),
+        ({"roof_pct": 101.0, "over_limit": 1.0}, "over 102 %"),
+        ({"roof_pct": 300.0, "over_limit": 0.0}, "over 102 %"),
         ({"bytes_per_second": 2e12}, "more bytes a second"),
         ({"items_per_second": 8e10}, "contradicts itself"),
         ({"clock_ghz": 80.0}, "8 GHz"),
@@ -81,7 +83,25 @@ def test_row_errors(write, change, words):
 
 
 def test_just_within_the_limit(write):
-    assert not findings(write, one_row(roof_pct=105.0))
+    assert not findings(write, one_row(roof_pct=102.0))
+
+
+def test_a_row_that_was_over_its_limit_once_is_warned_about(write):
+    found = findings(write, one_row(roof_pct=103.0, over_limit=0.0))
+    assert not validate.errors(found)
+    assert said(found, "warning", "over 102 %")
+
+
+def test_a_suite_built_outside_a_repository_is_warned_about(write, tmp_path):
+    data = one_row({"git_revision": "unknown", "git_dirty": "unknown"})
+    (finding,) = findings(write, data)
+    assert finding.level == "warning" and "git_revision, git_dirty" in str(finding)
+    root = tmp_path / "kept"
+    path = write(data, "tarball.json")
+    assert validate.main(["--store", "--results", str(root), str(path)]) == 0
+    assert [p.name for p in root.glob("*/*.json")] == ["2026-01-02T030405-unknown.json"]
+    del data["context"]["git_revision"]
+    assert said(findings(write, data), "error", "the context lacks git_revision")
 
 
 def test_unverified(write):
@@ -141,10 +161,10 @@ def test_exit_status(write, capsys):
     assert validate.main([str(good)]) == 0
     assert "valid, 1 rows" in capsys.readouterr().out
     assert validate.main([str(good), str(bad)]) == 1
-    assert "over 105 %" in capsys.readouterr().out
+    assert "over 102 %" in capsys.readouterr().out
     assert validate.main([str(broken), str(bad)]) == 2
     captured = capsys.readouterr()
-    assert "not valid JSON" in captured.err and "over 105 %" in captured.out
+    assert "not valid JSON" in captured.err and "over 102 %" in captured.out
 
 
 def test_store(write, tmp_path, capsys):
@@ -167,7 +187,7 @@ def test_store_refuses(write, tmp_path):
     root = tmp_path / "kept"
     bad = write(one_row(roof_pct=300.0), "bad.json")
     assert validate.main(["--store", "--results", str(root), str(bad)]) == 1
-    with pytest.raises(ResultsError, match="over 105"):
+    with pytest.raises(ResultsError, match="over 102"):
         validate.store(load.load(bad), root)
     smoke = write(one_row({"profile": "smoke"}, label="smoke: no timing claim"), "smoke.json")
     assert validate.main(["--store", "--results", str(root), str(smoke)]) == 0

@@ -13,6 +13,7 @@ import re
 import resource
 import signal
 import stat
+import statistics
 import struct
 import subprocess
 import sys
@@ -298,6 +299,55 @@ class Rows(Runs):
             self.assertNotIn(None, rows[0])
 
 
+class Figures(Runs):
+    """What rows say: how often they ran, and beside what."""
+
+    ROWS = ["--no-peers", "--shape=n:4096", "--benchmark_min_time=0.0001"]
+
+    def rows(self, filter_, *args):
+        out = self.path("x.json")  # which the test may look into
+        self.quantbench(*self.ROWS, f"--benchmark_filter={filter_}", *args, f"--benchmark_out={out}")
+        rows = {}
+        for entry in self.results(out)["benchmarks"]:
+            if entry["run_type"] == "iteration":
+                self.assertEqual(entry["name"], entry["run_name"])
+                rows.setdefault(entry["name"].split("/")[2], []).append(entry)
+        return rows
+
+    def dispatched(self):
+        out, _ = self.quantbench("--list")
+        return re.search(r"absmax_f32 +(\S+) .*dispatched to", out)[1]
+
+    def test_a_quick_run(self):
+        """Dispatched rows are repeated more; the speed-up is the ratio of the medians."""
+        rows = self.rows("^absmax/f32/.*/n:4096$")  # the end of a name is its shape
+        counts = {variant: len(entries) for variant, entries in rows.items()}
+        self.assertEqual(counts.pop(self.dispatched()), 15)
+        self.assertEqual(set(counts.values()), {5})
+        context = self.results(self.path("x.json"))["context"]
+        self.assertEqual(context["dispatched"]["absmax/f32"], self.dispatched())
+        median = {variant: statistics.median(entry["real_time"] for entry in entries)
+                  for variant, entries in rows.items()}
+        for variant, entries in rows.items():
+            self.assertEqual({entry["repetitions"] for entry in entries}, {len(entries)}, variant)
+            said = statistics.median(entry["speedup_vs_scalar"] for entry in entries)
+            self.assertAlmostEqual(said / (median["scalar"] / median[variant]), 1, places=9)
+
+    def test_rows_that_are_asked_for(self):
+        """Repetitions are those that were asked for; without its row scalar code is timed all the same."""
+        rows = self.rows(f"^absmax/f32/({self.dispatched()}|autovec)/", "--benchmark_repetitions=2")
+        self.assertEqual({len(entries) for entries in rows.values()}, {2})
+        for entries in rows.values():
+            self.assertGreater(entries[0]["speedup_vs_scalar"], 0)
+            ratio = entries[0]["speedup_vs_scalar"] / entries[1]["speedup_vs_scalar"]
+            self.assertAlmostEqual(ratio * entries[0]["real_time"] / entries[1]["real_time"], 1, places=9)
+
+    def test_names_are_listed_without_repetitions(self):
+        out, _ = self.quantbench("--no-peers", "--benchmark_filter=^absmax/f32/scalar/", "--benchmark_list_tests")
+        self.assertIn("absmax/f32/scalar/n:4096\n", out)
+        self.assertNotIn("repeats", out)
+
+
 class Terminal(Runs):
     def on_terminal(self, args, columns, **env):
         master, slave = pty.openpty()
@@ -359,7 +409,7 @@ class Terminal(Runs):
 
     def test_help_tells_defaults_and_examples(self):
         shown, _ = self.quantbench("--help")
-        for text in (r"[=\[]quick", r"[=\[]2135", r"default: 7 \(quick\)", "Examples:", "Exit status:",
+        for text in (r"[=\[]quick", r"[=\[]2135", r"15 of\s+rows that are dispatched to, 5 of\s+others", "Examples:", "Exit status:",
                      "BENCHMARK_FILTER"):
             self.assertRegex(shown, text)
 
