@@ -36,13 +36,21 @@ std::size_t alignment_of(const FormatInfo& format) {
   return format.codes == CodeKind::f32 ? alignof(float) : format.bytes % 2 == 0 ? alignof(f16) : 1;
 }
 
+void check_row(std::string_view op, const FormatInfo& row, std::size_t k, std::size_t group) {
+  if (row.scales == ScaleKind::group) {
+    check::group_of_f16_scale(op, group);
+    check::divides(op, "group", group, "k", k);
+  } else if (row.in_blocks()) {
+    check::divides(op, "block", row.weights, "k", k);
+  }
+}
+
 Rows checked(std::string_view op, Format format, std::size_t n, std::size_t k, std::size_t group,
              std::span<const float> w, std::span<const std::byte> values,
              std::span<const std::byte> scales) {
   const FormatInfo& row = info(format);
-  if (row.scales == ScaleKind::group) check::group_of_f16_scale(op, group);
+  check_row(op, row, k, group);
   const Rows rows{row, n, k, row.group_of(k, group)};
-  check::divides(op, "group", row.k_step(group), "k", k);
   check::size_is(op, "w", w.size(), check::product(op, "n", n, "k", k));
   const auto bytes = [&](std::size_t row_bytes) {
     return check::product(op, "n", n, "bytes of a row", row_bytes);
@@ -144,6 +152,10 @@ void dequantize_row(const Rows& rows, std::span<const std::byte> values,
 }
 
 }  // namespace
+
+void check_rows(Format format, std::size_t k, std::size_t group) {
+  check_row("quantize::check_rows", info(format), k, group);
+}
 
 void quantize_rows(Format format, std::span<const float> w, std::size_t n, std::size_t k,
                    std::size_t group, std::span<std::byte> values, std::span<std::byte> scales) {

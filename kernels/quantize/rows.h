@@ -8,14 +8,18 @@
 
 namespace qb::quantize {
 
+/// Throws BadArgument if rows of k weights can't be of that format: k is not a multiple of the
+/// block or of `group`, or `group`, which is looked at for the group formats only, is not 32, 64 or
+/// 128.
+void check_rows(Format format, std::size_t k, std::size_t group);
+
 /// The n rows of k weights at w, each row quantized as its format says: one scale a row, a scale
-/// for each `group` of 32, 64 or 128, or blocks. f32 and f16 are copied and rounded. `group` is
-/// looked at for the group formats only.
+/// for each `group` of 32, 64 or 128, or blocks. f32 is copied, f16 rounded.
 ///
 /// `values` takes n * info(format).row_bytes(k) bytes, aligned as the format's elements, `scales`
 /// n * scales_of_row(k, group) * scale_bytes() bytes, aligned as a scale. Throws BadArgument if a
-/// span has another size or alignment, if k is not a multiple of the block or group, or as
-/// quantize() does for the values; rows before a refused one are then written.
+/// span has another size or alignment, and as check_rows() and, for the values, quantize() do; rows
+/// before a refused one are then written.
 void quantize_rows(Format format, std::span<const float> w, std::size_t n, std::size_t k,
                    std::size_t group, std::span<std::byte> values, std::span<std::byte> scales);
 
