@@ -44,6 +44,7 @@ struct Plain {
     return {row.begin(), row.end()};
   }
   static double weight(double w) { return w; }
+  static std::vector<double> magnitudes(const qb::matmul::WeightView&, std::size_t) { return {}; }
   static double bound(std::span<const double> x, std::span<const double>,
                       const qb::oracle::Product& p) {
     return qb::oracle::bound(p, x.size());
