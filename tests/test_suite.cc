@@ -1,6 +1,12 @@
 // What a quick run leaves out.
 #include <gtest/gtest.h>
 
+#include <list>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "matmul/matmul.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -13,10 +19,13 @@ class Redundant : public testing::Test {
   /// A row of a variant that runs here, or of one that no CPU of this architecture runs.
   void add(const char* op, const char* format, const char* variant, bool runs = true) {
     variants_.push_back({format, variant, Arch::any, {}, runs ? &kCode : nullptr});
+    add(op, format, variants_.back());
+  }
+  void add(const char* op, const char* format, const Variant& variant) {
     Case c;
     c.op = op;
     c.format = format;
-    c.variant = &variants_.back();
+    c.variant = &variant;
     c.shape = "n:1";
     suite_.push_back(c);
   }
@@ -50,11 +59,16 @@ TEST_F(Redundant, IsPortableCodeOfGroupsOf128) {
                            "matmul/a8.s4.g128/avx512/n:1"}));
 }
 
+// By the variants that there are, since dispatch knows no others.
 TEST_F(Redundant, IsRepackingThatNobodyIsDispatchedTo) {
-  for (const char* v : {"scalar", "xsimd_avx2", "avx2", "avx512"}) add("repack", "a32.s8", v);
-  add("repack", "a32.s8", "amx", false);
-  EXPECT_EQ(left(), (Names{"repack/a32.s8/scalar/n:1", "repack/a32.s8/avx512/n:1",
-                           "repack/a32.s8/amx/n:1"}));
+  const Op<const matmul::Kernel>& op = matmul::a32_s8;
+  std::set<std::string> wanted = {"repack/a32.s8/scalar/n:1"};
+  for (const Rows rows : kRowClasses)
+    wanted.insert("repack/a32.s8/" + std::string(op.best(rows).name) + "/n:1");
+  for (const Variant* const v : op.variants())
+    if (v->refusal().empty()) add("repack", "a32.s8", *v);
+  const std::vector<std::string> names = left();
+  EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), wanted);
 }
 
 }  // namespace
