@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The block formats whose codes index a table of 16 values: every variant against the oracle, and
 // the checked entries.
 #include <gtest/gtest.h>

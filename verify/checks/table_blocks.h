@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of the block formats whose 4-bit codes index a table (quantize/table_blocks.h), whatever
 // their table and scale: from f32 and back, to the bit (contract, section 3).
 #pragma once

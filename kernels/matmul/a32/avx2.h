@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 and with bf16 activations, AVX2: what is bf16 is held as the f32 it stands for.
 //
 //   FMA 2 a cycle; 12 accumulators of a 6x16 tile hide its latency of 4 to 5, and the tile's

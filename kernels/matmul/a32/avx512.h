@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 and with bf16 activations, AVX-512: what is bf16 is held as the f32 it stands
 // for.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by vdpbf16ps of codes that are looked up in tables of their products with a scale.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
