@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The everyday commands. Each installs what it needs (on Debian and Ubuntu) and is done quickly when
 # nothing is missing or changed. SKIP_DEPS=1 leaves packages alone; CMAKE_ARGS is handed to CMake.
 .DEFAULT_GOAL := help
@@ -124,12 +125,14 @@ minsize-check:  ## the symbol check in a build that inlines little (docs/decisio
 	cmake --build --preset minsize --target symbol_check_inputs
 	ctest --preset minsize -L symbols
 
-format:  ## clang-format every source
+format:  ## clang-format every source; each says its licence in the first line
 	$(DEPS) --lint
+	scripts/licence.sh --add
 	clang-format -i $(SOURCES)
 
-format-check:  ## fail where clang-format would change something
+format-check:  ## fail where that would change something
 	$(DEPS) --lint
+	scripts/licence.sh
 	clang-format --dry-run -Werror $(SOURCES)
 
 tidy:  ## clang-tidy over the library and its tests

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One way to describe an array operation: its inputs and what must come out (ArrayProblem), what
 // its rows are called and must read and write (ArrayRow), and how a kernel is called (a function).
 // Every size, number of threads and variant then is a case (add_array).

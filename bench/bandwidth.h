@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The bandwidth that the best of many streaming loops reaches over a working set.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // absmax/<type>[.g<len>]/<variant>/n:<elements>
 #include "absmax/absmax.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // convert/<from>.<to>/<variant>/n:<elements>
 #include <bit>
 #include <vector>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // matmul/{a32.*,f16.f16}/<variant>/m:<m>/n:<n>/k:<k>[/cold] and repack/...
 #include "matmul_case.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // matmul/a8.*/<variant>/m:<m>/n:<n>/k:<k>[/cold] and repack/a8.*/...
 #include "matmul_case.h"
 #include "oracle/matmul_a8.h"

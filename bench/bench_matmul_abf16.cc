@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // matmul/abf16.*/<variant>/m:<m>/n:<n>/k:<k>[/cold] and repack/abf16.*/...
 #include "matmul_case.h"
 #include "oracle/matmul_bf16.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // quantize/<type>.<format>/<variant>/n:<elements>, dequantize/<format>.<type>/..., pack/s4/...,
 // unpack/s4/...
 //

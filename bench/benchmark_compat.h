@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Google Benchmark from 1.7.1 to the current one: the few places where their interfaces differ.
 //
 // The library tells no version to the preprocessor, so each difference is found from the type that

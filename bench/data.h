@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Buffers and inputs of benchmarks. Every page is touched before timing; zeros are never timed.
 #pragma once
 

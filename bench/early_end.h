@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Last actions of a program that a library ends. libgomp calls exit() if it can't make a thread.
 #pragma once
 

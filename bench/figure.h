@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a row's repetitions say, and which variant is best: the rules of docs/results-rules.md.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands under a finished run: the best row of every operation and size, and a conclusion.
 #pragma once
 

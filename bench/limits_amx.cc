@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the AMX level: products of tiles that stay in their registers, a 2x2 square of sums as
 // the kernels have it. Bandwidth and f32 are AVX-512's.
 #include "limits_kernels.h"

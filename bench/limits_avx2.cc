@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the AVX2 level: 32-byte streams, FMA, vpmaddubsw + vpmaddwd + vpaddd.
 #include <immintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the AVX-512 level: 64-byte streams, FMA, vpmaddubsw + vpmaddwd + vpaddd.
 #include <immintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the AVX512-BF16 level: vdpbf16ps, 32 products an instruction.
 #include <immintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the AVX512-VNNI level: vpdpbusd, 64 8-bit products an instruction.
 #include <immintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the architecture's baseline: SSE2 on x86-64, NEON on AArch64.
 #if defined(__x86_64__)
 #include <emmintrin.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Loops that find out what the machine can do; one copy per instruction set (limits_<isa>.cc).
 #pragma once
 

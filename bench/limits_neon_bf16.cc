@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the NEON bfloat16 level: BFMMLA, a 2x4 by 4x2 product summed in f32 an instruction.
 #include <arm_neon.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the NEON dot-product level: SDOT, sixteen 8-bit products an instruction.
 #include <arm_neon.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the NEON matrix level: SMMLA, a 2x8 by 8x2 product of bytes an instruction.
 #include <arm_neon.h>
 

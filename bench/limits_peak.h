@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How an arithmetic peak is run: chains of one instruction that wait for nothing but themselves.
 #pragma once
 

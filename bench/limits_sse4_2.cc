@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the SSE4.2 level: as the baseline, but with pmaddubsw for the integer dot product.
 #include <nmmintrin.h>
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The streaming loops behind LimitKernels, for a vector type V and its operations, which the
 // including limits_<isa>.cc defines in an anonymous namespace before it includes this:
 //   V load(const V*), void store(V*, V), void stream(V*, V), void fence(),

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Limits of the SVE level: streams of whole vectors, FMLA, SDOT. Vectors have no size at compile
 // time, so the loops move 64 bytes a step: four, two or one of them (of a longer one the first 64).
 #include <arm_sve.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Arithmetic peaks of AVX2 and AVX-512: FMA, and vpmaddubsw + vpmaddwd + vpaddd. For the vectors V
 // (bytes) and F (floats), whose operations the including limits_<isa>.cc defines in an anonymous
 // namespace before it includes this:

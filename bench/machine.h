@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The results' context: everything about machine, build and run that a reader of a number needs.
 // No host name: results are meant to be passed on.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // quantbench: verifies, then times, then says how near to the machine's limit it came.
 #include <benchmark/benchmark.h>
 #include <unistd.h>

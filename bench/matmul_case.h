@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the matmul benchmarks share: problems, instances, cases. Each arithmetic brings its
 // operations and its oracle.
 #pragma once

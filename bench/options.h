@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The command line and the environment: our own flags and Google Benchmark's, checked by CLI11.
 #pragma once
 

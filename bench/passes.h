@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The conformance pass before a variant is timed, once for each.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a run shows: a line per row with progress, and the table and conclusion at the end.
 #pragma once
 

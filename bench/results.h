@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Everything that a run measured, and its text in the formats that one can ask for.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The file that --benchmark_out names.
 #pragma once
 

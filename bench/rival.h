@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A row beside its best peer. Both are measured alike, in turns, so that their ratio is of one
 // moment and of one method. A round is four turns:
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The machine's measured limits: what a row's speed is a share of (roof_pct).
 #pragma once
 

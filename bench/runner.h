@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Registers every case that can run here with Google Benchmark; verifies it, then times it, and
 // attaches speed, error and share of the machine's limit to its row.
 #pragma once

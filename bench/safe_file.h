@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The one way in which this program writes a file that a user named.
 //
 //   x.json -> data/real.json     the symbolic link stays, its target is replaced

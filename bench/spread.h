@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The spread of a row's repetitions as a counter of each of them.
 #pragma once
 

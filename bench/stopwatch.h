@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the limits are timed: batches of calls, on one thread or on several at once.
 #pragma once
 

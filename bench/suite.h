@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What one benchmark is: a case (op/format/variant/shape/threads), the work it does, and an
 // instance that binds it to verified inputs. bench_<room>.cc files add cases; the runner registers
 // them with Google Benchmark, verifies each before it is timed, measures the machine's limit at the

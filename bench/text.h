@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How numbers are written for people: on the terminal, and in the context of a results file.
 #pragma once
 

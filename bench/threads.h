@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The threads that a run really gets: a row that says threads:2 must have had two, on two CPUs.
 #pragma once
 

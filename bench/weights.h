@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights of the matmul benchmarks: normal random numbers, quantized into every canonical layout.
 #pragma once
 

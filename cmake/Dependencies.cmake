@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What the suite stands on. Installed packages are used, but sources given by
 # FETCHCONTENT_SOURCE_DIR_<PACKAGE> come first; with QUANTBENCH_FETCH_DEPS=ON what is missing is
 # fetched. Otherwise everything missing is named at once, with how to get it. The library of kernels

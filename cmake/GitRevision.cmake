@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Script mode, at every build: writes OUTPUT with the revision and whether the tree differs from it.
 # Untouched if nothing changed, so that nothing is rebuilt.
 #

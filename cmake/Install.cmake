@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts into a prefix: the library, its C header, a CMake package and a
 # pkg-config file. The static library, or with BUILD_SHARED_LIBS the shared one, of whose symbols
 # only the C interface's are to be seen.

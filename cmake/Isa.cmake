@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The only list of instruction sets, with their flags, and the rule that turns a room's files into
 # targets.
 #

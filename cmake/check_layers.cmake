@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fails if a source includes from a room that it must not know: what stands below knows nothing of
 # what stands above.
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Fails on any symbol of a variant's objects that the linker could merge with another instruction
 # set's copy (docs/decisions/0002-odr.md), and on code that would run before main().
 #

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The same by clang, with the headers and libraries of Debian's cross compiler. Debian installs
 # clang's OpenMP library for one architecture at a time: here libgomp is linked instead, for which
 # clang compiles parallel regions as one thread's.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Cross build for AArch64 with Debian's compiler; tests run under qemu (correctness only: timings
 # under emulation mean nothing).
 set(CMAKE_SYSTEM_NAME Linux)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The notebook's demonstration on the suite's kernels: four weights through int8 and int4, then a
 // layer and a classifier whose predictions are compared before and after quantization.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // NumPy's legacy generator, numpy.random.RandomState, as far as the notebook uses it: the same
 // seed gives the same numbers. Kept by NumPy for ever (its policy for RandomState), so that it can
 // be reproduced here.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The notebook, on the kernels of this suite: prints what it prints, to the digit.
 #include <CLI/CLI.hpp>
 #include <iostream>

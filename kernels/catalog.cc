@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "catalog.h"
 
 #include "absmax/absmax.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // All rooms together: for --list, benchmarks and checks that span rooms. Rooms don't know it.
 #pragma once
 

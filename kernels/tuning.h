@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // QB_TUNING: which variant measured best on this machine, instead of the tables' fixed order.
 //
 // The file is JSON, as quantbench-choose writes it:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The library for Python: what quantbench/__init__.py calls, on flat contiguous arrays. Halves of
 // either kind come as uint16, since NumPy has no bfloat16 of its own. Shapes are checked there,
 // sizes and values by the library; its BadArgument arrives as a ValueError. The interpreter lock is

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Runs test programs of an x86-64 build on a CPU with AVX-512 where there is none: Linux, booted in
 # Bochs, which is slow (a minute to boot, then about a hundredth of a machine's speed). Correctness
 # only.

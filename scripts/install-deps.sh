@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what building and testing needs, on Debian and Ubuntu; elsewhere names what is missing.
 # Does nothing, quickly, when nothing is missing.
 #

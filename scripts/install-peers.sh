@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs other projects' kernels, to be timed beside ours (make bench-peers): packages of Debian
 # and Ubuntu, and of PyPI in the virtual environment .venv-peers. Each is optional: what can't be
 # had is named and left out. Does nothing, quickly, when nothing is missing.

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Puts the source packages of libraries into <folder>/<package>, for builds that need a library's
 # source: static ones, and those against a newer release than the installed one. Through apt, from
 # where this system's packages come from, so that the signatures are checked; apt's own state stays as

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """Makes a copy of the suite's source slow on purpose, for scripts/prove-comparison.sh.
 
 scripts/plant-slow-down.py <source folder> [<regular expression of rows> [<share, 0.05>]]

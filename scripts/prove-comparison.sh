@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Proves quantbench-compare on real binaries: the same binary against itself must not change, and
 # kernels made 5 % slower must be found. All of it takes hours on a machine that does nothing else.
 #

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
 # Proves that the comparison with peers (vs_best_peer) favours nobody: a peer that is our own kernel,
 # bound and called as another project's is (quantbench --self-peer), must come out at 1.00 +- 0.02: in
 # L1, L2 and L3, for one row of activations and for several, and for cold weights. Takes a build and some

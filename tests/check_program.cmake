@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Runs a program and checks what it did:
 #   cmake -DPROGRAM=<path> [-DARGS=<list>] [-DEMULATOR=<list>] [-DRC=<n>] [-DSTDOUT=<file>]
 #         [-DMATCH=<list>] [-DJSON=<file>] [-DREPRODUCE=ON] [-DENVIRONMENT=<list of NAME=value>]

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Narrowing over all 2^32 floats, every variant. Minutes, so it is no part of the default tests:
 // ctest --preset exhaustive.
 #include <algorithm>

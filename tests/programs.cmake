@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Tests that run whole programs.
 
 # What NumPy and gguf say, and the notebook's demonstration.

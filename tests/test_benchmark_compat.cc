@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What differs between releases of Google Benchmark, without either release: rows of both forms.
 #include "benchmark_compat.h"
 

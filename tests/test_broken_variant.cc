@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A checker that cannot fail proves nothing. Here kernels that are wrong in the ways SIMD kernels
 // go wrong are put through the same checks as the real variants, and must be caught.
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Cache levels as read off a curve of latencies.
 #include <gtest/gtest.h>
 

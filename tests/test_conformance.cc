@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The conformance pass: it has one for every operation, finds nothing wrong with any variant that
 // runs here, and reports a fault instead of dying of it.
 #include "conformance.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The dispatcher's rule, on tables of its own making and on the rooms'.
 #include <gtest/gtest.h>
 

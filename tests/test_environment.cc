@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The floating-point environment (contract, section 6): ordinary input raises no exception flag but
 // those of inexact and tiny results, whatever lanes a vector has to spare.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Every variant against the independent witness: what NumPy and gguf computed, to the bit
 // (fixtures/make_fixtures.py, which also says what it leaves out and why).
 #include <cmath>

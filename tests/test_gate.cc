@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The benchmark's verification of products: what its bound lets through, the gate on the mean
 // squared error does not.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Instruction-set detection, its two environment variables, and what must hold for every row of
 // every room's table.
 #include "core/isa.h"

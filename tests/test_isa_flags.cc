@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Three lists name the instruction sets: cmake/Isa.cmake (the flags that compile each), core/isa.h
 // (the CPU features that each needs) and .ci/run (which of them a machine's /proc/cpuinfo
 // promises). They must say the same, for every architecture and on any machine.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "checks/matmul_f16.h"
 #include "core/check.h"
 #include "matmul/matmul.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "matmul/matmul.h"
 #include "oracle/matmul_bf16.h"
 #include "support/inputs.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A gate that lets wrong products through is none. Real kernels, each changed in one small way that
 // kernels do go wrong in, must be found out at every length: the rigorous bound alone grows so fast
 // with K that it misses most of them.

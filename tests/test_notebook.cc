@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The notebook on every variant: the same codes, restored values, losses and predictions, to the
 // bit, as NumPy's (fixtures/make_fixtures.py) and as the notebook printed them.
 #include "notebook.h"

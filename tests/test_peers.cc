@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Other projects' kernels beside ours: which of them a row is compared with, and how.
 #include <gmock/gmock.h>
 

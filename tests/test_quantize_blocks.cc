@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The block formats: every variant against the oracle, and the checked entries. Of q8_0 and q4_0:
 // test_quantize_s8.cc and test_quantize_s4.cc.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sizes whose products do not fit a number: every checked entry refuses them. A wrapped product
 // would agree with an empty span, and the kernel would read what is not there.
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What a quick run leaves out.
 #include <gtest/gtest.h>
 

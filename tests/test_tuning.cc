@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // QB_TUNING is read once per process, so each test decides in a child of its own (EXPECT_EXIT).
 #include "tuning.h"
 

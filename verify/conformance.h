@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The conformance pass: whether a variant does what the contract says on the inputs that tell a
 // right kernel from a wrong one, in some tens of milliseconds. The benchmark lets no variant be
 // timed that has not passed; the tests run the same checks (checks/), only more of them.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Running what may touch memory that is not there.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What libraries that leave quantizing or rounding the activations to their caller are given.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // When the versions that scripts/install-peers.sh installs were released, by the dates of the files
 // in their packages: the libraries themselves don't say.
 #include <algorithm>

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Eigen: conversion between Eigen::half and float, absmax, and the f32 product. All of it is in its
 // headers, so that this file is compiled once per instruction set, as a library of its
 // own whose inline functions can't replace anyone else's.

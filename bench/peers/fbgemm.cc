@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // FBGEMM, as PyTorch's library exports it: conversion, absmax by minimum and maximum, and products
 // with weights packed beforehand: of f16 with activations of f32, and of int8 with activations that
 // are quantized on the fly, as PyTorch's dynamically quantized Linear calls it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The FP16 library: one half or float at a time, in integer and float arithmetic; how far loops
 // over it are vectorised is the compiler's affair. Headers only, compiled as eigen.cc is.
 #include <fp16.h>

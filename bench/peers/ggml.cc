@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ggml's CPU backend, through its public headers: conversion rows, quantize and dequantize rows
 // from its type traits, and mul_mat with the plain and every extra buffer type (REPACK, AMX) that
 // takes the weights here.

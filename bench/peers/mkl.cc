@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // MKL through CBLAS: products of f32, f16, bf16 and int8, the weights packed beforehand or left to
 // be packed in every call (for one row of f32: sgemv), whichever is faster; isamax for absmax. Its
 // threads are GNU OpenMP's, like ours. Which code a CPU of another maker gets is MKL's choice.

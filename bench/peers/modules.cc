@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Opens the modules that fbgemm.cc, openvino.cc and zentorch.cc are. Their libraries' symbols stay
 // among themselves (RTLD_DEEPBIND): what they have in common with other peers' libraries is of
 // other versions. CMake defines the path of each module that it builds.

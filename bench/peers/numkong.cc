@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // NumKong: conversion, absmax by minimum and maximum, and dot products of int8 and of bf16 with
 // weights packed beforehand. Its C sources are compiled into a shared library that picks the
 // strongest kernels of the CPU; this file calls that.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // oneDNN's matmul primitive, its weights reordered beforehand into the faster of the layout it asks
 // for and our own: f32; bf16; s8 x s8; and, from version 3.5, weight-only products of f32 and bf16
 // activations with s8 and s4 weights, scaled per channel or per group.

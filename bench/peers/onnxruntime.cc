@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ONNX Runtime's products, whose kernels are those of its library MLAS: Gemm of f32; MatMulNBits,
 // weights of 4 or 8 bits scaled per block, with activations of f32 or quantized per block of
 // weights; and DynamicQuantizeMatMul, 8 bits with a scale per channel.

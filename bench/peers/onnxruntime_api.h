@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What onnxruntime.cc calls of ONNX Runtime, whose package in the registries holds the library but
 // no header.
 //

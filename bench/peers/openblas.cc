@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // OpenBLAS through CBLAS: sgemm and sgemv for f32 weights, isamax for absmax. It has no entry for
 // weights packed beforehand, so that sgemm packs them in every call.
 #include <cblas.h>

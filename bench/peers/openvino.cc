@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // OpenVINO's CPU plugin: one MatMul whose weights are a compressed constant (4 or 8 bits, a scale
 // per output or per group of K) or f32, compiled once; each call is one synchronous request. With
 // DYNAMIC_QUANTIZATION_GROUP_SIZE it quantizes the activations to int8 in every call (a8); without,

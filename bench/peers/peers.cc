@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "peers.h"
 
 // The function where CMake found the library and so defined the macro as 1, else null.

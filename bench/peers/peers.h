@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Other projects' kernels, as further variants of our operations: verified on the same inputs and
 // timed in the same process. All optional; CMake finds what is installed (QUANTBENCH_PEERS).
 //

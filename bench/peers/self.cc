@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Our own dispatched kernels as if they were another project's: what --self-peer compares with, so
 // that scripts/prove-peers.sh can show that the comparison favours nobody.
 #include <algorithm>

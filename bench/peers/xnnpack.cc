@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // XNNPACK's operators through its public header: conversion between f16 and f32, and the f32 fully
 // connected one, whose weights are packed when it is made. Its int8 products come out as int8,
 // which is not an operation of ours.

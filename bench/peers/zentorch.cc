@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // ZenDNN, as AMD's extension of PyTorch brings it: the linear layer of bf16 that zentorch registers
 // with PyTorch's dispatcher, called through it, with weights packed beforehand. Its int8 layer with
 // dynamic activations (zentorch_dynamic_qlinear) is not a peer: called in the same way on an Intel

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* The library for C and for languages that call C: quantize, dequantize, and products with packed
  * weights.
  *

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax: the largest magnitude of a tensor, a row or a group (contract, section 2).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax, AVX2. What binds; the shares of the limit that are reached are in results/.
 //
 //   one group       the loads, two of 32 bytes a cycle with an AND and a maximum each; beyond the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax, AVX-512. What binds; the shares of the limit that are reached are in results/.
 //
 //   one f32 group   the two vector pipes in L1: vrangeps takes the larger magnitude of two vectors

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax by 256-bit vectors, which AVX2 and AVX-512 share: of groups, eight at a time, and of one
 // run that is too large for the caches. 512-bit vectors are no faster here: reducing them takes one
 // step more, which costs what the loads save, and memory is read faster by loads of 32 bytes

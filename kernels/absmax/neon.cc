@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax, NEON (armv8-a). Integer maximum over the bits with the sign cleared. UMAXV reduces a long
 // group; short ones go several at a time through a tree of UMAXP, which joins two vectors in one.
 #include "core/neon.h"

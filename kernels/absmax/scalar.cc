@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax in plain C++: `scalar` (vectorisation off), `autovec` and `autovec_avx2` (on).
 //
 // An integer maximum over the bits with the sign cleared: for non-negative floats the order of the

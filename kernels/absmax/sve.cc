@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax, SVE. Integer maximum over the bits with the sign cleared. Short groups go four at a time
 // through a tree of UZP1, UZP2 and UMAX: UMAXV would serve only one, and takes as long as the tree.
 #include "core/sve.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Absmax, portable: the integer maximum over the bits with the sign cleared. Short groups go as
 // many at a time as a batch has 32-bit lanes.
 #include "absmax/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions, AVX2 and F16C. What binds each loop; the shares of the limit that are reached
 // are in results/.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions, AVX-512. What binds each loop; shares of the limit are in results/.
 //
 //   f16 -> f32   vcvtph2ps zmm, two operations, and a store per sixteen elements: the store in L1,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX-512 conversions share: the loop that runs a converter over an array, and f32 -> bf16
 // by integer operations. Arrays too large for the caches are written with non-temporal stores, and
 // narrowing reads them at two places in turn. A long output is written in whole cache lines, since

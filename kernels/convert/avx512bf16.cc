@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // f32 -> bf16, AVX512-BF16.
 //
 // vcvtne2ps2bf16 rounds 32 elements as the contract does, but takes subnormals for zero. A

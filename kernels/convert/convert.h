@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Convert: between binary32, binary16 and bfloat16 (contract, section 1).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions, NEON (armv8-a). FCVTL and FCVTN are baseline, and convert between binary16 and
 // binary32 whatever FPCR.FZ and FPCR.FZ16 say; bfloat16 is integer arithmetic, ADDHN rounding and
 // narrowing in one. Unrolled by four vectors of eight, for the latency of the conversions is

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float to bfloat16, NEON with the bf16 extension: BFCVTN rounds eight floats by two instructions.
 // It obeys FPCR, though: where that flushes subnormals, makes every NaN the default one or rounds
 // elsewhere than to nearest, it is set aside for the time of the call.

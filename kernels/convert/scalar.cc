@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions in plain C++: `scalar` (vectorisation off), `autovec` and `autovec_avx2` (on).
 // The arithmetic is integer, but for subnormal halves: scalar_half.h says how they are aligned.
 #include "convert/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the x86 conversions go through arrays by their size: kNear, and past the caches.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

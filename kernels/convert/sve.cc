@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions, SVE. Widening loads put 16-bit patterns into 32-bit lanes, where FCVT takes
 // and leaves its halves; UZP1 or UZP2 brings the halves of two vectors together for one store.
 // bfloat16 is integer arithmetic: its instructions are an extension that not every SVE core has.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions, portable: the arithmetic of scalar_half.h on batches of 32-bit integers, for
 // xsimd has no binary16. Widening and narrowing of 16-bit integers, which xsimd leaves to scalar
 // code, go through the batch's register.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX2 kernels of groups share: their largest magnitudes, eight at once, and the order of
 // the two passes over them.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX-512 kernels share: the largest magnitudes, of one run and of sixteen at once, the
 // factors made of them, and codes from products. Non-finite input gives any result: vrangeps
 // swallows NaN.

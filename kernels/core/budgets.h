@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What kernels assume of caches, per instruction set: how many bytes they let stay in a level, how
 // far ahead they prefetch, from where on they take data for far away. Tuning numbers only; how data
 // is laid out and unrolled stands with the loops. What several instruction sets share stands with

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Refusals of the checked entries: every one names the operation, the argument and the numbers, and
 // is thrown before anything is written (contract, section 5).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How one row of a room's variants.inc becomes a declaration (here) and a table entry (variant.h).
 //
 //   QB_VARIANT(arch, op, variant, isa)      for example QB_VARIANT(x86_64, absmax_f32, avx2, avx2)

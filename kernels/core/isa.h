@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Instruction sets: what the CPU has, what the operating system saves, what the user allows.
 //
 // Detection is our own (CPUID + XGETBV + the AMX permission on x86, HWCAP on AArch64): the

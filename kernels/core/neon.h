@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the NEON kernels of the array rooms share: elements of any alignment, magnitudes, and the
 // conversions between integers and floats that need no conversion.
 //

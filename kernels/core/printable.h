@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Text from outside (files, the environment, arguments, other libraries) made safe for a terminal.
 #pragma once
 

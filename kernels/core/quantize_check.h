@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the checked entries of quantization refuse (contract, sections 3 and 5): one set of rules
 // for codes of 8 and 4 bits and for the block formats.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Files that others may have put there, read without trust.
 #pragma once
 

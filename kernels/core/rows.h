@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Classes of products by their rows of activations. Which variant of a product is fastest depends
 // on m: one row is a matter of reading the weights, many are a matter of arithmetic. Dispatch, the
 // tuning file, the benchmark's rows and quantbench-choose all know these classes by these names.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Float conversions in plain integer arithmetic, for scalar and portable kernels and their tails.
 // Exact whatever FTZ and DAZ say; written without branches that stop auto-vectorisation.
 //

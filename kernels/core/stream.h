@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // From which size on kernels write with non-temporal stores. Included by every instruction set's
 // translation unit: constants, and a function in an anonymous namespace
 // (docs/decisions/0002-odr.md).

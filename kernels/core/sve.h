@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the SVE kernels share. Vectors have as many lanes as the CPU has, a power of two of at least
 // 128 bits (the architecture allows no other). A load under a predicate reads nothing and gives
 // zeros in its inactive lanes, and a store leaves theirs alone: a tail is the body once more.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How arrays too large for the caches are read on x86: several places, far apart, take turns of 2
 // or 4 KiB each.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Storage types of the suite. Included by every instruction set's translation unit, so nothing here
 // may emit code: no inline functions, no templates (see docs/decisions/0002-odr.md).
 #pragma once

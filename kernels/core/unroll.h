@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // QB_UNROLL before a loop of a constant number of rounds unrolls it whole, so that arrays that its
 // counter indexes become registers. QB_ROLLED keeps a short one a loop, which compilers vectorise
 // better than what they have unrolled. Included by every instruction set's translation unit:

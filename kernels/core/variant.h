@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The variant record: what tests, benchmarks and the dispatcher iterate. Tables, not
 // self-registering globals: a static library drops those, and their order is unspecified.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // xsimd for the portable variants, one architecture per translation unit.
 //
 // CMake compiles each xsimd.cc once per instruction set and defines `xsimd` to a name of its own

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // binary16, which xsimd lacks, in portable variants: core/scalar_half.h's arithmetic on batches.
 // Signed throughout: magnitudes are not negative, and signed comparisons are single instructions
 // everywhere.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Short runs in portable variants: as many as a vector has lanes are reduced at once, so that none
 // is reduced alone, through memory, and one division serves them all.
 #pragma once

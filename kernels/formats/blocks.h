@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The storage of the block formats: a struct per format, as its bytes lie in a file or a tensor.
 // Included by every instruction set's translation unit, so nothing here may emit code
 // (docs/decisions/0002-odr.md).

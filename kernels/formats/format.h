@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Geometry of the weight formats: how many bytes a row of weights takes, which scales belong to it,
 // and which K and groups fit. All of it follows from formats.inc.
 //

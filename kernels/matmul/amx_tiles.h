@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by AMX tiles, as a8 and abf16 share them: blocking, overlap, and the layouts that tiles
 // ask for.
 //

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # What gcc is told when it compiles the products' vector loops.
 
 # gcc on AArch64 schedules instructions before it allocates registers, by default. Tiles that fill

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Dequantized matmul (contract, section 4): y[m,n] = sum_k x[m,k]*w[n,k].
 //
 //   const WeightView w = view_q4_0(blocks, n, k);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights in panels of quads on NEON: four outputs whose words stand side by side, so that an
 // instruction which adds up a word's products leaves the sums of four outputs in the lanes of one
 // register (or, if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA

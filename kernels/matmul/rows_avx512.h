@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX-512 variants that pack rows of weights share: canonical rows read as vectors, codes
 // as bytes and floats as bf16.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Canonical weights as kernels read them, for the files of every instruction set in this room.
 //
 // A product knows kinds only: of codes (Float32 to Table) and of scales (the type of one, and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantization of groups of len elements, each with its own scale, SVE. `Codes` brings
 //
 //   kMost                    the largest code

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The kernels of this room, raw: no checks. Included by every instruction set's file.
 #pragma once
 

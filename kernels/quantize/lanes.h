@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Encoders and decoders of block formats are written once for every instruction set, over its
 // vectors `V`: this page says what V provides, and has what is the same for all of them.
 //

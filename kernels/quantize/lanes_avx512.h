@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Sixteen groups at a time, AVX-512 (quantize/lanes.h).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // As many groups at a time as a batch has lanes, portable (quantize/lanes.h).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

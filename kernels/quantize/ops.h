@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The operations of this room, as lists that a row of variants.inc stands for (core/declare.h).
 // Included by every instruction set's translation unit: macros only.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q4_0, AVX2 + F16C. Two trees of integer maxima find the extremes of either sign, eight blocks at
 // once: a Zen 4 has integer maxima on all four pipes, float maxima on the two that convert.
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q4_0, AVX-512.
 //
 // One tree of vrangeps finds a value of largest magnitude, with its sign. If the other sign has one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q4_0, NEON (armv8-a). Pairwise maxima and minima reduce four blocks to one vector each, so that
 // one division serves them all.
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q4_0 in plain C++: `scalar` (vectorisation off), `autovec` and `autovec_avx2` (on).
 #include "core/unroll.h"
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q4_0, SVE. Minimum and maximum of four blocks through trees of UZP1 and UZP2.
 #include "quantize/kernels.h"
 #include "quantize/s4_sve.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q8_0, NEON (armv8-a). As groups of 32 in s8_neon.cc; FCVTAS rounds half away from zero.
 #include "quantize/s8_neon.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q8_0 in plain C++: `scalar` (vectorisation off), `autovec` and `autovec_avx2` (on).
 #include "quantize/kernels.h"
 #include "quantize/scalar.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q8_0, SVE. As groups of 32 in s8_sve.cc; FRINTA rounds half away from zero first.
 #include "quantize/s8_sve.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // q8_0, portable.
 #include "quantize/kernels.h"
 #include "quantize/s8_xsimd.h"

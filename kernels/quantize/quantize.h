@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantization: symmetric, no zero-point (contract, section 3).
 //
 // clang-format off

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantization of a matrix of weights into any format of formats/formats.inc, and back.
 #pragma once
 

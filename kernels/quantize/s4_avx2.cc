@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 of f32 input, and packing, AVX2.
 //
 //   quantize     A maximum of absolute values; then vmulps and vcvtps2dq (its rounding is rne) and

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX2 kernels of 4-bit codes share (s4_avx2.cc, s4_f16_avx2.cc, q4_0_avx2.cc).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

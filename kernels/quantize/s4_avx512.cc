@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 of f32 input, and packing, AVX-512. What binds each loop in the first-level cache; further out
 // it is memory.
 //

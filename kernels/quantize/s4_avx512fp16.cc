@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 of f16, AVX-512 with half arithmetic: 32 elements a vector and no conversion. The products are
 // the notebook's f16(x*inv) as they come; vcvtph2w rounds them (rne), and seven operations pack
 // four vectors: fifteen for 128 codes. The pass for the maximum costs eight, so memory binds.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 of the notebook (f16 in, f16 back), AVX2 + F16C.
 //
 //   quantize    vcvtph2ps and vmulps, two operations that round to f16, vcvtps2dq, and the packing

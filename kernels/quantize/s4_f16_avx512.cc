@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 of the notebook (f16 in, f16 back), AVX-512.
 //
 //   quantize    Five operations a vector, two of them to round to f16, and the packing of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4, NEON (armv8-a; half arithmetic only by conversion).
 //
 //   quantize    FMUL; FADD of a number so large that the sum keeps no fraction; UZP1 gathers low

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the NEON kernels of 4-bit codes share (s4_neon.cc, q4_0_neon.cc).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

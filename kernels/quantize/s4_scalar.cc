@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4 in plain C++: `scalar` (vectorisation off), `autovec` and `autovec_avx2` (on).
 //
 // No clip is written: |x| <= absmax makes |x*inv| at most 7 and two roundings, which is 7 after

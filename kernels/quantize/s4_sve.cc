@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s4, SVE.
 //
 //   quantize    FMUL; FADD of a number so large that the sum keeps no fraction. The sum rounds to

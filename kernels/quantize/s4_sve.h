@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the SVE kernels of 4-bit codes share (s4_sve.cc, q4_0_sve.cc).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

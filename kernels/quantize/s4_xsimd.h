@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the portable kernels of 4-bit codes share (s4_xsimd.cc, q4_0_xsimd.cc): narrowing,
 // interleaving and table lookup of bytes, which xsimd 8 leaves to scalar code or lacks. They go
 // through the batch's register where the instruction set is known.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s8, AVX2 + F16C.
 //
 // The maxima of groups of 32, 64 and 128 are reduced eight at a time by one transpose tree into one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the AVX2 kernels of 8-bit codes share (s8_avx2.cc, q8_0_avx2.cc): the largest magnitude of a
 // run, products rounded to integers, 32 codes at a time, and codes back to values.
 //

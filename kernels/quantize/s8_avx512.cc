@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s8, AVX-512. What binds each loop in the first-level cache; from the second outward it is memory.
 //
 //   groups             The vector pipes. Sixteen maxima are reduced by one transpose tree into one

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s8, NEON (armv8-a).
 //
 //   quantize    FMUL; FADD of a number so large that the sum keeps no fraction; UZP1 gathers low

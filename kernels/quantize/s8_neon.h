@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the NEON kernels of 8-bit codes share (s8_neon.cc, q8_0_neon.cc): sixteen codes at a time,
 // there and back.
 //

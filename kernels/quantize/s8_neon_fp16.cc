@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s8 of f16, NEON with half arithmetic (armv8.2-a+fp16): eight elements a vector and no conversion.
 // The products are the notebook's f16(x*inv) as they come.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the SVE kernels of 8-bit codes share (s8_sve.cc, q8_0_sve.cc).
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // s8, portable.
 //
 // No clip is written: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is 127 after

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the portable kernels of 8-bit codes share (s8_xsimd.cc, q8_0_xsimd.cc). xsimd has no name
 // for narrowing and widening: one instruction does it where it is known, memory elsewhere.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the plain loops share: the largest magnitude, and the test for an infinite factor.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

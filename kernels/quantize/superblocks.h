@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats whose codes are integers, with a scale and perhaps a minimum for each group of a
 // block, for any instruction set (lanes.h). A format is a class SuperFormat<Block>; a file of this
 // room brings the vectors and instantiates the kernels (QB_SUPER_KERNELS).

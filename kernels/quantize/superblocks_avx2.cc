@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, AVX2: eight or sixteen groups at a time.
 #include "quantize/kernels.h"
 #include "quantize/lanes_avx2.h"

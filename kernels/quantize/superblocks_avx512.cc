@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, AVX-512: sixteen or thirty-two groups at a time.
 #include "quantize/kernels.h"
 #include "quantize/lanes_avx512.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, NEON (armv8-a): four or eight groups at a time.
 #include "quantize/kernels.h"
 #include "quantize/lanes_neon.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, in plain C++: `scalar` (vectorisation off),
 // `autovec` and `autovec_avx2` (on). A group at a time.
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How the scale of a group is found by trials, a group a lane (lanes.h), for superblocks.h.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, SVE: as many groups at a time as a vector has
 // lanes. Its vectors can be no members, so none is taken twice.
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of blocks of 256 weights, portable.
 #include "quantize/kernels.h"
 #include "quantize/lanes_xsimd.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, AVX2 + F16C: eight blocks at a time.
 //
 //   quantize    An 8x8 transpose of floats, three shuffles a vector. A code is the number of

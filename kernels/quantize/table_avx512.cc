@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, AVX-512: sixteen blocks at a time.
 //
 //   quantize    A 16x16 transpose of floats, four shuffles a vector. A code of a table is found by

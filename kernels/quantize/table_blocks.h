@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The block formats whose 4-bit codes index a table of 16 values, for any instruction set: what
 // their scales are, how a scale and codes are found, and the loops over blocks. A file of this room
 // brings the vectors and instantiates the kernels (QB_TABLE_KERNELS).

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, NEON (armv8-a): four blocks at a time.
 //
 //   quantize    A 4x4 transpose of floats. A code is the number of midpoints below, FCMGE and SUB

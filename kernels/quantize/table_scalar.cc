@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, in plain C++: `scalar` (vectorisation off),
 // `autovec` and `autovec_avx2` (on).
 #include "quantize/kernels.h"

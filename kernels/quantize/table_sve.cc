@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, SVE: as many blocks at a time as a vector has
 // lanes.
 //

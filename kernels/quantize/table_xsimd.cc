@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, portable. xsimd 8 has no lookup by lane: a value
 // is the sum of the steps of the table up to it, which is exact.
 #include "quantize/kernels.h"

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // 4-bit codes of a long f16 group by table: thresholds on the bits instead of arithmetic on values.
 //
 // For a given inv, the code of |x| is the number of thresholds T1..T7 at or below |x|. On the bits

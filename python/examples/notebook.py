@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The notebook that quantbench began with, cell by cell, on this package's quantization instead of
 the notebook's two functions of each width. It prints what the notebook prints.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantized weights on CPUs: the kernels of the quantbench suite on NumPy arrays.
 
     import numpy as np, quantbench as qb

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operations on arrays of any shape: conversion and absmax; and what the other modules check by."""
 
 from __future__ import annotations

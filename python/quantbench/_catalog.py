@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What there is: weight formats and variants of kernels."""
 
 from __future__ import annotations

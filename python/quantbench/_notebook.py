@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The notebook's quantization of a whole float16 tensor, every step rounded to float16."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of any format: quantize, dequantize, and products with them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversion and absmax against ml_dtypes and NumPy."""
 
 import ml_dtypes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names and geometry of formats and variants."""
 
 import gguf

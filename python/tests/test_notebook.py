@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The notebook: its 36 labels, and the library's own float16 product on the way to them."""
 
 import importlib.util

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every format against gguf.quants and NumPy: codes, weights back, products."""
 
 import threading

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns quantbench's results files into reports, comparisons and choices."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of the report and their labels, and the charts that are drawn of them."""
 
 from __future__ import annotations

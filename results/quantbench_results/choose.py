@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which variant, and which format, for this shape on this CPU: from measured rows.
 
 `quantbench-choose results.json` prints, per operation and format, the ranking of the variants at

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the command-line tools share: their parser, and how they end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Did it get faster? Per row the ratio of cycles with a confidence interval, and a verdict.
 
     quantbench-compare A.json B.json            two results files (or several a side, by commas)

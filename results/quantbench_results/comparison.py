@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The statistics of quantbench-compare: per row a ratio, its interval, and a verdict.
 
 What varies most between two runs of one binary is the process: where its memory lies, and what the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which variant the suite dispatches to, per operation, format and class of rows, and what an
 interrupted run lacks.
 

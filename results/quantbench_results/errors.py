@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one error that the tools report: a file or a program that can't be used, and why."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one way in which the tools write files.
 
 A file is written whole or not at all: first a temporary file of a random name beside it, opened

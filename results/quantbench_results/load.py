@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads results files: one `Results` per file, one `Row` per benchmark, repetitions together.
 
 A file is Google Benchmark's JSON with quantbench's context and counters. Files come from strangers:

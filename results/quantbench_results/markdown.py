@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report's summary and the list of stored files, in Markdown."""
 
 from __future__ import annotations

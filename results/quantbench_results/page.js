@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The report's page: draws the charts when they come into view, and redraws them when a filter, a
 // measure, the colour scheme or the medium (paper) changes. The charts arrive as Plotly figures in
 // a JSON block; each trace's meta says which filters it answers to.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report's page: one HTML file with styles, Plotly and data inside, which fetches nothing."""
 
 from __future__ import annotations

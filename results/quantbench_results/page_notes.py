@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page's last sections: what was skipped, what failed, checks, the machine, how to read."""
 
 from __future__ import annotations

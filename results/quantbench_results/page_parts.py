@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parts of the page that its sections share: the bar of filters, grids of charts, tables."""
 
 from __future__ import annotations

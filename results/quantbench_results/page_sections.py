@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page's sections: the overview, one per operation, and what is said about the files."""
 
 from __future__ import annotations

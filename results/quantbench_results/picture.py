@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draws the README's picture with the report's own page, in Chromium.
 
 python -m quantbench_results.picture FILE --output docs/images/speed

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The README's tables of results: written from one results file between two marks, and never by hand.
 
 quantbench-report FILE --readme README.md           writes them

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Turns results files into one HTML page that opens offline, and a Markdown summary.
 
 quantbench-report [FILE|FOLDER ...]   default: the newest file under results/

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a results file holds: `Results`, and a `Row` per benchmark with its repetitions together."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one statistic and the one rule for the best variant (docs/results-rules.md).
 
 A row's figure is the median of its repetitions. Its spread is half of their interquartile range, as

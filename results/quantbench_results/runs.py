@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The runs that quantbench-compare compares: files, baselines, and two binaries in turns."""
 
 from __future__ import annotations

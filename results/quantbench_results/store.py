@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where results files are kept, and in which form.
 
 A kept file is evidence, and small: Google Benchmark's JSON without the aggregates, which follow from

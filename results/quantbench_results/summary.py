@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What follows from rows: which variant is best, how far from the limit, how far ahead of what."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables that the page and the Markdown share: files, best variants, machines side by side."""
 
 from __future__ import annotations

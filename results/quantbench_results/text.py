@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Text that is safe to show: in a terminal, in Markdown and in HTML.
 
 Names, labels and messages come from files of strangers. Control characters and marks that turn the

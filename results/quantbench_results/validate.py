@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Says what is wrong with a results file, and files away those that are sound.
 
 quantbench-validate FILE...             problems, one a line; exit 1 if any file has an error

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results files made up for the tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report in a real browser (Debian's Chromium, headless): it opens with no network and without
 an error on the console, draws every point, and its filters do what they say.
 

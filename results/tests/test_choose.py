@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """quantbench-choose: rankings, crossovers, formats, and the tuning file."""
 
 from __future__ import annotations

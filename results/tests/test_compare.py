@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """quantbench-compare: verdicts, the noise floor, the gate, baselines, interleaved runs."""
 
 from __future__ import annotations

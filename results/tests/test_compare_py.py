@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Google Benchmark's own compare.py reads what a run writes, and what is kept of it.
 
 scripts/install-deps.sh --python installs it (Debian's libbenchmark-tools)."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """comparison.py on made-up runs with the noise of real machines: how many false alarms, what is found.
 
 A run is a process: its rows differ from those of the next process (where memory lies), more so the

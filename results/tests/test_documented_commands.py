@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every command of the results tools that README and docs show is run, on small data, as it stands."""
 
 from __future__ import annotations

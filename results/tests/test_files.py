@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """files.py and cli.py: whole files or none, links and devices left alone, faults in one line."""
 
 from __future__ import annotations

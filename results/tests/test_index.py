@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """results/index.md: every file that it lists is there, and several machines stand side by side."""
 
 from __future__ import annotations

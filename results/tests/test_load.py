@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """load.py: what is read, and what is refused with which words."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The package's own shape: no modules that import each other, no function that is hard to read."""
 
 from __future__ import annotations

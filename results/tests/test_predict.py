@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The pipeline model of hot loops: what is read from objects, and what is said about it."""
 
 from __future__ import annotations

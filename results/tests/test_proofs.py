@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scripts of the timed proofs, with a program that only pretends to measure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The README's tables: every figure in them comes from a committed results file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The charts and the report: every row is drawn, nothing is fetched, hostile names stay text."""
 
 from __future__ import annotations

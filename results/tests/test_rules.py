@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rules.py: one figure, one spread, one rule for the best, the same in every tool."""
 
 from __future__ import annotations

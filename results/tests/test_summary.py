@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """summary.py: who is best, and by how much."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """validate.py: every kind of wrong file is named as such, and sound ones are filed away."""
 
 from __future__ import annotations

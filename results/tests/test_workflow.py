@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The GitHub workflow only names stages that .ci/run has."""
 
 from __future__ import annotations

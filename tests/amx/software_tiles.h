@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AMX tiles in plain C++, after Intel's manual (volume 2, TILELOADD to TDPBF16PS), for machines
 // without them. Included before the AMX kernels (-include), it takes the place of the compiler's
 // intrinsics: the kernels' layouts, blocking and arithmetic are then what is tested. What the

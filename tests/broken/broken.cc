@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Kernels that are wrong where SIMD kernels go wrong, as rows of the real table: quantbench_broken
 // is the benchmark with these in it, and must find them out.
 #include <cmath>

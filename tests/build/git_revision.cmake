@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # The revision that a build records is the sources' own, never that of a repository around them:
 #   cmake -DSCRIPT=<GitRevision.cmake> -DWORK=<scratch folder> -P git_revision.cmake
 find_program(GIT git REQUIRED)

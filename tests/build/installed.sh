@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # Installs the library into a prefix of its own, and builds and runs a project outside the tree by
 # it: by CMake and by pkg-config, with every compiler there is. And by the shared library of the
 # build folder, which must show the C interface's symbols alone.

@@ -1,4 +1,5 @@
 #!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
 # make bench RESULT='a b/x.json': the name reaches every program as one word.
 #   makefile_quoting.sh <Makefile>
 # CMake, the benchmark and the results tools are stand-ins here that write down their arguments.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """quantbench as its users and their machines treat it: odd files, full disks, too few threads,
 signals, narrow terminals, hostile text.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From results to a tuning file, and from there to the dispatcher: quantbench and quantbench-choose.
 
 Run by ctest: test_tuning.py PROGRAM [unittest's arguments]. Standard library only."""

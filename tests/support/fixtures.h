@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The independent witness: arrays that NumPy and gguf computed (fixtures/make_fixtures.py).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The tests that every product has to pass, as suites: the checks of verify/checks/matmul.h for
 // each variant and group, and those of the checked entry.
 #pragma once

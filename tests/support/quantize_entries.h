@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the checked entries of int8 and int4 must do alike: round trips of every format, and
 // refusals that say what is wrong and leave every output as it was.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Tests that run once per variant of an operation.
 //
 //   QB_VARIANT_TEST_SUITE(AbsmaxF32, absmax::f32);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the symbol check must catch, one violation per compilation, and what it must let pass.
 #if defined(QB_VIOLATION_portable)  // as xsimd in a build that inlines little
 namespace xsimd_sse4_2 {

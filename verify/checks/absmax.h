@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of an absmax kernel of f32 or f16 (contract, section 2).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The arithmetics of products: what each makes of activations and weights, and the rows of
 // activations that are hard on it.
 //

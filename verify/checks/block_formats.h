@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of the block formats, whatever their codes and scales, by the oracle's encode() and
 // decoded(): from f32 and back, to the bit (contract, section 3). Of q8_0 and q4_0:
 // checks/blocks.h.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of ggml's blocks, q8_0 and q4_0: from f32 and back, to the bit (contract, section 3).
 #pragma once
 

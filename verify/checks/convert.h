@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of conversions between float types, to the bit (contract, section 1).
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of kernels that turn codes back, for any layout of the codes: between guard pages, over
 // every scale, and with scales that are not finite (contract, section 3).
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How a check says what it found: it throws a Failure at the first thing that is wrong. In a test
 // that fails the test, with the failure's text; the benchmark's conformance pass refuses the
 // variant with it (conformance.h). So checks need no test framework, and both run the same ones.

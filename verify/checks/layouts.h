@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // How codes are stored, by their element type: int8, or nibbles two a byte; what the oracle makes
 // of inputs in that layout; and the inputs that such a quantizer has trouble with.
 #pragma once

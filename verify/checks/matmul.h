@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of a product's kernel record under arithmetic A (arithmetics.h), for any weight format.
 // `group` is 1 for the layouts that take any k.
 #pragma once

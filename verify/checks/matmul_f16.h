@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of the notebook's product of f16, to the bit (contract, section 4).
 #pragma once
 

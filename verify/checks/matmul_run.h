@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One run of a kernel record with guard pages around everything that it may touch.
 #pragma once
 

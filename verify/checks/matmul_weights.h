@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Weights of every canonical layout for the checks of products, against guard pages.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of packing int4 codes two a byte, and back (contract, section 3).
 #pragma once
 

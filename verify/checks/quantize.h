@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Checks of kernels that quantize groups, for any layout of the codes (contract, section 3).
 #pragma once
 

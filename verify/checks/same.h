@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Comparisons to the bit, and what else all checks of quantizers share.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of absmax, from the contract (section 2).
 #pragma once
 

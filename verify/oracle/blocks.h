@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the block formats, from the contract (section 3): a block from 32 values, and element j
 // of a block.
 #pragma once

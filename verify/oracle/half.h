@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the float formats, from the contract (section 1): plain double arithmetic, no bit
 // tricks shared with kernels/.
 #pragma once

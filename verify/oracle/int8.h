@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the int8 layouts, from the contract (section 3): whole arrays, group by group.
 #pragma once
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of dequantized matmul, from the contract (sections 3 and 4): codes and scales read from
 // the canonical layouts one by one, dequantized with one rounding, summed in double.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the products of int8 activations, from the contract (section 4): what quantizing makes
 // of a row of activations. The product itself is oracle/matmul.h's.
 #pragma once

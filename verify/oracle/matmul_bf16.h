@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the products of bf16 activations, from the contract (section 4): activations and
 // dequantized weights, each rounded once to bf16. The product itself is oracle/matmul.h's.
 #pragma once

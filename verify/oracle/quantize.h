@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of symmetric quantization, from the contract (section 3), for any qmax: exact products and
 // quotients in double, each rounded once where the contract names a rounding.
 #pragma once

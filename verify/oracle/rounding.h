@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The gate on a product's mean squared error against the oracle of the same arithmetic, where
 // rounding is all that may remain (contract, section 4, which derives the limit).
 #pragma once

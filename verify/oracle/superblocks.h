@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Oracle of the block formats whose codes are integers, from the contract (section 3): a group at a
 // time, every step one rounding to f32, sums in order.
 #pragma once

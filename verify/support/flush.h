@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Flushing of subnormals, as a program may have it switched on around a kernel.
 #pragma once
 

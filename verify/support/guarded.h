@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Memory that ends (or starts) exactly at an inaccessible page, so that a kernel that touches one
 // byte outside its span dies at once. AddressSanitizer misses masked vector loads; the MMU does
 // not.

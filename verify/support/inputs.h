@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inputs: lengths around every vector width, and values that realistic weights and trouble have.
 #pragma once
 

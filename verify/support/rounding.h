@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Inputs and expectations of narrowing conversions that do not go value by value: the boundaries of
 // a 16-bit format, and a walk over all floats in their order.
 #pragma once

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Activations of the products with f32 sums, as their tiles read them.
 //
 // The workspace: up to kPlainRows rows lie one behind the other. More rows come, for every

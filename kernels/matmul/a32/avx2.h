@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX2's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
 // Many rows: a tile is 6 rows x 16 outputs. Two FMAs start in a cycle and take 4 or 5, which its 12

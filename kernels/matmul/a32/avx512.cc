@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 #include "matmul/a32/avx512.h"
 
 namespace qb::matmul {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // AVX-512's vectors for the products with f32 sums. A bf16 number is held as the f32 it stands for.
 //
 // Many rows: a tile is 12 rows x 32 outputs, whose sums take 24 of 32 registers. A k is 24 FMAs, 12

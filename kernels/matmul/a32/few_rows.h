@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of few rows with f32 sums: codes are decoded in registers, multiplied, and forgotten,
 // since reading and decoding the weights binds one row.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The panels that products with f32 sums run on: how weights are packed, and unpacked again.
 //
 // Panels of kPanel = 2 vectors of outputs, each contiguous, k by k, so that a vector holds one k of

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of many rows with f32 sums, which the FMAs bind: S::kDepth k's of a panel are decoded
 // into 8 or 16 KiB that stay in L1, and every tile of S::kRows rows is multiplied with them.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 and with bf16 activations (what is bf16 is held as the f32 it stands for), NEON.
 // 32 registers hold an 8x8 tile's 16 accumulators; FMLA by element takes the activations from a
 // register's lanes, four rows to a load, so that a k costs four loads for 16 FMLAs. Few rows are

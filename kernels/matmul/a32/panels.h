@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products with f32 sums, as every vector variant does them. The variant's file brings the vectors
 // (a class S) and how codes become floats (Decoder); layout.h says how weights are packed.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 and with bf16 activations in plain C++: `scalar` (vectorisation off), `autovec`
 // and `autovec_avx2` (on). Runs on the canonical weights: a run of one output's weights is decoded
 // once into a buffer that stays in L1, and every row of x is multiplied with it.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 activations, SVE, for any length of its vectors; worth it above all where they
 // are longer than NEON's (Neoverse V1).
 //

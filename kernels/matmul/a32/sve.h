@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What codes become as SVE vectors of floats, and how weights and activations are laid out for
 // them.
 //

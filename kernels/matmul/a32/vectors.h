@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the vector classes of the instruction sets share, and how floats are decoded, which all of
 // them do alike.
 //

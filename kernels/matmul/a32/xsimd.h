@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with f32 and with bf16 activations (held as the f32 it stands for), portable: the panels
 // of panels.h on xsimd's batches. Where xsimd widens lane by lane, or has no halves at all, one
 // instruction's intrinsic stands in.

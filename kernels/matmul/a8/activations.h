@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Activations of the a8 products, quantized on the fly (contract, section 4): where their codes,
 // scales and sums lie in the workspace of a variant that keeps a row's codes in order of K.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Quantizing activations on NEON: what its variants of the int8 products share.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

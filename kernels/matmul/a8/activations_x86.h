@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Activations of x86's a8 kernels, quantized on the fly by AVX2.
 //
 // A class Start says how a row is kept:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, AMX.
 //
 // tdpbssd adds the products of 16 rows of activations and 16 outputs, 64 of K at a time, in 16

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // 4-bit codes to the bytes that AMX multiplies, and back.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

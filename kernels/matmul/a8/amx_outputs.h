@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by AMX of weights with one scale per output.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

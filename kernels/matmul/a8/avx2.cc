@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, AVX2.
 //
 // Sixteen outputs make a panel; a vector holds 4 of K for 8 outputs, so that four activations,

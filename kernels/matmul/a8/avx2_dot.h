@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What AVX2 adds up of a block of 32: codes of every kind times activations, as avx2.cc describes,
 // and where its panels keep codes and scales.
 //

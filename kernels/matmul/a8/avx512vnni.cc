@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, AVX512-VNNI: the panels of vnni.h, 16 outputs to a register.
 //
 // Two vpdpbusd a cycle on Intel's cores (ports 0 and 5), two loads. What binds, by ports counted:

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, AVX-VNNI: the panels of vnni.h, 8 outputs to a register.
 //
 // Two vpdpbusd a cycle (ports 0 and 1), three loads; nibbles are masked on port 5 meanwhile.

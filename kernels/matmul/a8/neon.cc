@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, NEON (armv8-a: no dot product instruction). On the canonical
 // weights: a vector runs along K, and only the last sum is taken across lanes.
 //

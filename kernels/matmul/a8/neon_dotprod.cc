@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, SDOT: each int32 lane of the sum gets the products of four bytes of
 // one output with four of an activation row, which come from a lane of their register. So a vector
 // of activations, four of K for four rows, meets a vector of weights in four instructions.

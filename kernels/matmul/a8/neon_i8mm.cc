@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, SMMLA: two rows of 8 codes times two outputs of 8 codes, 32
 // products into the four sums of a 2x2 tile. A single row would leave half of them idle: it is
 // multiplied by SDOT, its 8 codes twice in a register, and the two halves of an output's sum are

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The panels of x86's a8 kernels: 16 outputs, four of K to a dword, so that four activations,
 // broadcast, meet eight or sixteen outputs and no sum is ever taken across lanes.
 //

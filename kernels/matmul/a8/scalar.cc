@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations in plain C++: `scalar` (vectorisation off), `autovec` and
 // `autovec_avx2` (on). On the canonical weights: nothing is packed.
 //

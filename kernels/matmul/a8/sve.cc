@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, SVE, for any length of its vectors: V outputs stand side by side
 // where quads_neon.h has four, and SDOT takes the activations from a register that repeats 16
 // bytes (four of K for four rows) in every 128-bit segment.

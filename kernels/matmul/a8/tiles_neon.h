@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations where an instruction adds neighbouring products of bytes to int32:
 // how the variants for SDOT and SMMLA block and walk. A class S brings the instruction. Weights are
 // packed as quads_neon.h says; activations lie in fours of rows, laid out as a quad, and up to

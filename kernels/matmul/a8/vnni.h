@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations by vpdpbusd, for vectors of any length: vnni_panels.h has the
 // layout, and says what few and many rows do.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by vpdpbusd of few rows, which take the weights as they stream by, several panels at
 // once.
 //

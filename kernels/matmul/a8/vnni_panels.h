@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The panels of the products by vpdpbusd, for vectors of any length. A class V says what a vector
 // is and does; avxvnni.cc has one of 8 outputs, avx512vnni.cc one of 16.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by vpdpbusd of many rows, in tiles as large as the registers.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

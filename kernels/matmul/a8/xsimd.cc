@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of int8 activations, portable. xsimd has no multiplication that widens or adds
 // neighbours, so codes are widened to int16 by shifts and multiplied there: two products of 8-bit
 // codes fit (2*127*128 = 32512), sixteen of 4-bit codes (16*15*127), before two shifts and an

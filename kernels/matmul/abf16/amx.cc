@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of bf16 activations, AMX.
 //
 // tdpbf16ps adds the products of 16 rows of activations and 16 outputs, 32 of K at a time, in 16

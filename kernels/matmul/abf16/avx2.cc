@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of bf16 activations and weights, held as the f32 they stand for.
 #include "matmul/a32/avx2.h"
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products of bf16 activations, AVX512-BF16.
 //
 // vdpbf16ps adds two products to each of 16 sums, two roundings and no subnormals: within the

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by vdpbf16ps of f32 weights, and of 8-bit codes in groups, which are decoded into the
 // layout of f32 weights.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Codes that are looked up in tables of their products with a scale: how vdpbf16ps meets them.
 // avx512bf16_quads_run.h multiplies.
 //

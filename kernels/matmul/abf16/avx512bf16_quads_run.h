@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Products by vdpbf16ps of codes in quads (avx512bf16_quads.h).
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What the products by vdpbf16ps share: rows of activations, how the sums of a panel lie in
 // registers and leave them, and the numbers that were tuned.
 //

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // Matmul with bf16 activations, BFMMLA and BFDOT.
 //
 // BFMMLA adds two rows of four times two outputs of four to the sums of a 2x2 tile. Weights are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The report's charts, as Plotly figures that carry what the page's filters need.
 
 Every trace has `meta`: op, format, variant, machine, threads, and `y`: the same points in other

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What every chart shares: the record of a chart, an empty figure, axes, and what a point says."""
 
 from __future__ import annotations

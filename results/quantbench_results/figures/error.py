@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Error beside speed: what a product loses in all, and how fast it is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each family of variants buys over plain loops, and where the measured limit lies."""
 
 from __future__ import annotations

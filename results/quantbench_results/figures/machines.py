@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Machines side by side: the best of ours on each."""
 
 from __future__ import annotations

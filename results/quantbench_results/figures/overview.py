@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The overview: how near the best variants are to the limit."""
 
 from __future__ import annotations

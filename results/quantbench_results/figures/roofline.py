@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Roofline of the matmuls: rows under the peaks and bandwidths that were measured in the run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Speed against size, and how many times as fast as the baselines."""
 
 from __future__ import annotations

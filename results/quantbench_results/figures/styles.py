@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Colours, symbols and dashes of the variants: a hue per family, darker the wider the vectors."""
 
 from __future__ import annotations

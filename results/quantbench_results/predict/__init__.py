@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a static model of a core's pipeline says about the hot loops: a prediction, not a measurement.
 
 quantbench-predict BUILD [BUILD ...] --output results/predicted

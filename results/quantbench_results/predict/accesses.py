@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What single instructions read, write and change, on x86-64 and AArch64."""
 
 from __future__ import annotations

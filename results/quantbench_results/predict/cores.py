@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The cores that LLVM has a scheduling model of, and how to know one from a results file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From modelled loops to a prediction per kernel and core, and whether a measurement refutes it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Innermost loops of functions, and the work of an iteration: bytes streamed, products added up."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs the hot loops of built kernels through llvm-mca."""
 
 from __future__ import annotations

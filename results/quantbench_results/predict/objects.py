@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is read from objects with LLVM's tools: functions, what they reach, exported kernels."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tables of predictions, in Markdown and CSV."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which loops do a kernel's work, and how much of it in an iteration.
 
 An operation over an array reads so many bytes of input for so many bytes of output: a loop that

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // One kernel, called as another project would.
 #include <cstdio>
 #include <vector>

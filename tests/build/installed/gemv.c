@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 /* A matrix times a vector in every weight format there is, by the installed library: near to what
  * plain C makes of the weights that it decodes, and refusals that say why. */
 #include <math.h>
