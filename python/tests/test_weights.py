@@ -6,7 +6,7 @@ import threading
 import gguf
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, strategies as st
 
 import quantbench as qb
 from test_catalog import block_formats
@@ -27,7 +27,6 @@ def normal(n, k, seed):
 
 
 @pytest.mark.parametrize("name", BLOCKS)
-@settings(deadline=None)
 @given(st.integers(1, 5), st.integers(1, 5), st.integers(0, 2**32), st.floats(-12, 12))
 def test_weights_back_are_ggufs(name, n, units, seed, magnitude):
     row = qb.formats()[name]

@@ -100,8 +100,13 @@ void check_format_encode(BlockQuantizer<Block>* kernel, const std::vector<float>
   expect_same_encoding<Block>(y.span(), expected_encoding<Block>(values), "encoded");
 }
 
+/// Twice the blocks that the longest vectors take at a time, and more: 64 groups of 32 are 8 blocks
+/// of 256.
 template <class Block>
-void check_format_counts(BlockQuantizer<Block>* kernel, std::size_t most = 70) {
+constexpr std::size_t kMostBlocks = kWeightsOf<Block> > kBlock ? 20 : 70;
+
+template <class Block>
+void check_format_counts(BlockQuantizer<Block>* kernel, std::size_t most = kMostBlocks<Block>) {
   for (std::size_t blocks = 0; blocks <= most; ++blocks)
     for (const Against side : {Against::end, Against::begin})
       check_format_encode<Block>(kernel, weights(blocks * kWeightsOf<Block>, unsigned(blocks)),
@@ -286,7 +291,8 @@ void check_format_decode(BlockDequantizer<Block>* kernel, const std::vector<Bloc
 }
 
 template <class Block>
-void check_format_decode_counts(BlockDequantizer<Block>* kernel, std::size_t most = 70) {
+void check_format_decode_counts(BlockDequantizer<Block>* kernel,
+                                std::size_t most = kMostBlocks<Block>) {
   for (std::size_t n = 0; n <= most; ++n)
     for (const Against side : {Against::end, Against::begin})
       check_format_decode<Block>(kernel, blocks_of_any_codes<Block>(n, every_scale<Block>()), side);
