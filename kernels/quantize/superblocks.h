@@ -84,8 +84,8 @@ struct WithMinimum {
       s[g] = six_bits(scale_inverse * found.scale[first + g]);
       m[g] = six_bits(minimum_inverse * found.minimum[first + g]);
     }
-    y.d = V::narrowed(most_scale / 63.0f);
-    y.dmin = V::narrowed(most_minimum / 63.0f);
+    y.d = V::narrowed(quotient(most_scale, 63));
+    y.dmin = V::narrowed(quotient(most_minimum, 63));
     pack_6_bits(s, m, y.packed_scales);
     unpack_scales<V>(y, scale, offset);
   }
@@ -105,10 +105,9 @@ struct WithMinimum {
   }
 
  private:
-  static float inverse_or_zero(float most) {
-    const float inverse = 63.0f / (most + (most > 0 ? 0.0f : 1.0f));  // never a division by zero
-    return most > 0 ? inverse : 0.0f;
-  }
+  /// Apart, since clang would make a vector of two quotients, and of 0/0 in the lanes to spare.
+  [[gnu::noinline]] static float quotient(float a, float b) { return a / b; }
+  static float inverse_or_zero(float most) { return most > 0 ? quotient(63, most) : 0.0f; }
   /// At most 63; a negative scale, of a group that rounding made up, wraps to 63 as ggml's does.
   static std::uint8_t six_bits(float v) {
     const std::uint8_t wrapped = std::uint8_t(nearest_integer(v));

@@ -4,14 +4,18 @@
 # it: by CMake and by pkg-config, with every compiler there is. And by the shared library of the
 # build folder, which must show the C interface's symbols alone.
 #
+# gcc does not know the OpenMP of a library that clang built.
+#
 #   installed.sh <build folder> <scratch folder> <folder of the project> <shared library>
+#                <C and C++ compilers: gcc:g++ ...>
 set -eu
 build=$1 scratch=$2 project=$3 shared=$4
+shift 4
 rm -rf "$scratch"
 cmake --install "$build" --component library --prefix "$scratch/prefix" >/dev/null
 (cd "$scratch/prefix" && find . -type f | sort)
 export PKG_CONFIG_PATH=$(dirname "$(find "$scratch/prefix" -name quantbench.pc)")
-for compilers in gcc:g++ clang:clang++; do
+for compilers in "$@"; do
   c=${compilers%:*} cxx=${compilers#*:}
   command -v "$c" >/dev/null && command -v "$cxx" >/dev/null || continue
   for by in OFF ON; do
@@ -28,6 +32,6 @@ done
 
 others=$(nm -D --defined-only "$shared" | awk '$3 !~ /^quantbench_/ && $2 != "A"')
 [ -z "$others" ] || { echo "the shared library exports: $others"; exit 1; }
-gcc -I "$scratch/prefix/include" "$project/gemv.c" "$shared" -lm -o "$scratch/shared"
+"${1%:*}" -I "$scratch/prefix/include" "$project/gemv.c" "$shared" -lm -o "$scratch/shared"
 LD_LIBRARY_PATH=$(dirname "$shared") "$scratch/shared" >"$scratch/shared.out"
 echo "shared: $(wc -l <"$scratch/shared.out") lines"

@@ -410,8 +410,9 @@ class Terminal(Runs):
 
     def test_help_tells_defaults_and_examples(self):
         shown, _ = self.quantbench("--help")
-        for text in (r"[=\[]quick", r"[=\[]2135", r"15 of\s+rows that are dispatched to, 5 of\s+others", "Examples:", "Exit status:",
-                     "BENCHMARK_FILTER"):
+        shown = " ".join(shown.split())  # CLI11's versions break lines differently
+        for text in (r"[=\[]quick", r"[=\[]2135", "15 of rows that are dispatched to, 5 of others",
+                     "Examples:", "Exit status:", "BENCHMARK_FILTER"):
             self.assertRegex(shown, text)
 
     def test_text_from_outside_does_not_steer_the_terminal(self):
