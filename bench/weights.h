@@ -3,17 +3,15 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "convert/convert.h"
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
-#include "quantize/quantize.h"
+#include "quantize/rows.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -81,55 +79,13 @@ class QuantizedWeights {
     return info(format).scales_of_row(k, group) * info(format).scale_bytes();
   }
 
-  /// A row of blocks; the operation tells their type.
-  template <class Block>
-  static void quantize_blocks(const Op<void(const float*, std::size_t, Block*)>&,
-                              std::span<const float> x, std::byte* row, std::size_t bytes) {
-    quantize::quantize(x, std::span(reinterpret_cast<Block*>(row), bytes / sizeof(Block)));
-  }
-
   /// Row n by the dispatched kernels, behind their checks.
   void quantize_row(const float* originals, std::size_t n) {
-    const std::span<const float> x(originals, k_);
-    const std::size_t bytes = row_bytes(format_, k_);
-    std::byte* const row = values_.data() + n * bytes;
-    const auto codes = [&]<class Code>(Code) {
-      return std::span(reinterpret_cast<Code*>(row), bytes);
-    };
-    const std::span scale(reinterpret_cast<float*>(scales_.data()) + n, 1);
-    const std::size_t groups = k_ / group_;
-    const std::span group_scale(reinterpret_cast<f16*>(scales_.data()) + n * groups, groups);
-    switch (format_) {
-      case Format::f32:
-        std::memcpy(row, originals, k_ * sizeof(float));
-        break;
-      case Format::f16:
-        convert::narrow(x, std::span(reinterpret_cast<f16*>(row), k_));
-        break;
-      case Format::s8:
-        quantize::quantize(x, k_, codes(std::int8_t{}), scale);
-        break;
-      case Format::s4:
-        quantize::quantize(x, k_, codes(std::uint8_t{}), scale);
-        break;
-      case Format::s8g:
-        quantize::quantize(x, group_, codes(std::int8_t{}), group_scale);
-        break;
-      case Format::s4g:
-        quantize::quantize(x, group_, codes(std::uint8_t{}), group_scale);
-        break;
-#define QB_QUANTIZE_none(name)
-#define QB_QUANTIZE_output(name)
-#define QB_QUANTIZE_group(name)
-#define QB_QUANTIZE_block(name)                                    \
-  case Format::name:                                               \
-    quantize_blocks(quantize::quantize_f32_##name, x, row, bytes); \
-    break;
-#define QB_QUANTIZE_block32(name) QB_QUANTIZE_block(name)
-#define QB_FORMAT(name, codes, scales, weights, bytes) QB_QUANTIZE_##scales(name)
-#include "formats/formats.inc"
-#undef QB_FORMAT
-    }
+    const std::size_t values = row_bytes(format_, k_);
+    const std::size_t scales = scale_bytes_of_row(format_, k_, group_);
+    quantize::quantize_rows(format_, {originals, k_}, 1, k_, group_,
+                            {values_.data() + n * values, values},
+                            {scales_.data() + n * scales, scales});
   }
 
   Format format_;

@@ -168,12 +168,6 @@ void bind_notebook(nb::module_& m) {
       },
       ReleaseLock());
   m.def(
-      "dequantize_s4_f16",
-      [](BytesIn q, std::size_t group, HalfIn inv, HalfOut y) {
-        qb::quantize::dequantize(span(q), group, span_as<qb::f16>(inv), span_as<qb::f16>(y));
-      },
-      ReleaseLock());
-  m.def(
       "unpack_s4",
       [](BytesIn packed, Array<std::int8_t> q) { qb::quantize::unpack(span(packed), span(q)); },
       ReleaseLock());

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a format of integer codes in groups brings to the loops of superblocks.h.
+//
+// In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
+#pragma once
+
+#include "core/types.h"
+#include "formats/blocks.h"
+#include "quantize/lanes.h"
+#include "quantize/superblocks_search.h"
+
+namespace qb::quantize {
+namespace {
+
+/// What the search finds of each of `kMostGroups` groups. A code is clamp(rne((x - least) *
+/// inverse)) in the trial that won; it counts where the stored scale is 0.
+template <std::size_t kMostGroups>
+struct Found {
+  alignas(64) float scale[kMostGroups];
+  alignas(64) float minimum[kMostGroups];  ///< not negative: what is subtracted
+  alignas(64) float inverse[kMostGroups];
+  alignas(64) float least[kMostGroups];
+};
+
+/// Of a format: kGroup, the length of its groups; kLowest and kHighest, its codes;
+/// kNibbles, whether decode_nibbles reads them; kDirect, whether codes follow from the scale before
+/// it is rounded; and
+///
+///   search<V>(columns, scale, minimum, inverse, least)     of V::lanes() groups
+///   pack_scales<V>(Found, first group, Block&, scale, offset)
+///                       into the block; what decoding makes of them: w = scale*code + offset
+///   pack_codes(words, stride, Block&)   codes - kLowest, in words of four codes: word k of group g
+///                                       is words[k * stride + g]
+///   code<V>(x, inverse, least)          kIntegers + code, by what search left (only kDirect)
+///   unpack(Block, int8_t* codes)        of all weights, in order (unless kNibbles)
+///   unpack_scales<V>(Block, scale, offset)
+template <class Block>
+struct SuperFormat;
+
+}  // namespace
+}  // namespace qb::quantize
