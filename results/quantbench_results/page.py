@@ -26,6 +26,7 @@ from quantbench_results.page_notes import (
 from quantbench_results.page_parts import anchor, filter_bar
 from quantbench_results.page_sections import (
     best_by_operation,
+    formats_section,
     op_section,
     overview_section,
     roofline_section,
@@ -156,6 +157,7 @@ def _body(
         _header(title, machines, rows),
         filter_bar(filters),
         overview_section(machines, charts),
+        formats_section(machines),
         *(op_section(op, machines, charts, best.get(op, [])) for op in filters["op"]),
         roofline_section(charts),
         skipped_section(machines),
@@ -187,8 +189,10 @@ def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str
             '<a href="#failed">see below</a>.</p>'
         )
     ops = dict.fromkeys(row.op for row in rows)
-    links = [("#overview", "overview"), *((f"#op-{anchor(op)}", op) for op in ops)]
-    links += [("#roofline", "roofline")] if any(summary.is_arithmetic(row) for row in rows) else []
+    products = any(summary.is_arithmetic(row) for row in rows)
+    links = [("#overview", "overview"), *([("#formats", "formats")] if products else [])]
+    links += [(f"#op-{anchor(op)}", op) for op in ops]
+    links += [("#roofline", "roofline")] if products else []
     links += [
         ("#skipped", "skipped"),
         ("#failed", "failed"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantbench_results import rules, summary
+from quantbench_results import formats, rules, shown, summary
 from quantbench_results.figures.base import Chart, Machine
 from quantbench_results.page_parts import anchor, data_of, grid_of, head, table_details
 from quantbench_results.summary import Best
@@ -135,6 +135,31 @@ _CHART_WORDS = (
         "its fastest variant.",
     ),
 )
+
+
+def formats_section(machines: Sequence[Machine]) -> str:
+    """The weight formats side by side, per machine that has products."""
+    parts = []
+    for machine in machines:
+        results = machine.results
+        found = formats.of(results)
+        columns = formats.shapes(found)
+        if not columns:
+            continue
+        peers = shown.Peers(results)
+        lines = [formats.cells(format_, peers, columns) for format_ in found]
+        body = "".join(f"<tr>{_cells(line)}</tr>" for line in lines)
+        parts.append(
+            (f"<h3>{attribute(machine.label)}</h3>" if len(machines) > 1 else "")
+            + f'<div class="scroll"><table>{head(formats.titles(columns))}<tbody>{body}</tbody></table></div>'
+        )
+    if not parts:
+        return ""
+    return (
+        f'<section id="formats"><h2>Formats</h2><p class="soft">{attribute(formats.ABOUT)}</p>'
+        + "".join(parts)
+        + "</section>"
+    )
 
 
 def op_section(

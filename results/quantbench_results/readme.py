@@ -11,45 +11,13 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from quantbench_results import dispatch, files, rules, summary
+from quantbench_results import files, formats, rules, shown, summary
 from quantbench_results.errors import ResultsError
-from quantbench_results.rows import PEER, Results, Row
-from quantbench_results.text import md as escaped
+from quantbench_results.rows import Results, Row
+from quantbench_results.text import in_table
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
-SIZE_CLASSES = ("L1", "L2", "L3", "memory")
-# Packing is a means, not an answer that a reader of the README came for.
-LEFT_OUT = ("repack",)
-
-
-def dispatched(results: Results) -> dict[dispatch.Key, str]:
-    """Per operation, format and class of rows the variant whose rows are shown: the one that is
-    dispatched to."""
-    found = dispatch.dispatched(results, _shown(results))
-    if not found:
-        raise ResultsError(results.path, "no row of a hand-written variant to show")
-    return found
-
-
-def _shown(results: Results) -> list[Row]:
-    return [
-        row
-        for row in summary.timed(results.rows)
-        if row.threads == 1 and not row.cold and row.op not in LEFT_OUT
-    ]
-
-
-def md(text: object) -> str:
-    """Text that is harmless in a table; an underscore within a name needs no escape on a README."""
-    return escaped(text).replace("\\_", "_")
-
-
-def _rate(value: float | None) -> str:
-    """6.1, 16.4, 125."""
-    if value is None:
-        return "\N{EN DASH}"
-    return f"{value:.0f}" if value >= 99.5 else f"{value:.1f}"
 
 
 def _percent(row: Row) -> str:
@@ -84,51 +52,26 @@ def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _ours(results: Results) -> list[Row]:
-    variants = dispatched(results)
-    return [
-        row for row in _shown(results) if variants.get(dispatch.key(results, row)) == row.variant
-    ]
-
-
 def _variants(rows: Iterable[Row]) -> str:
     """The variants of a line's rows, which products may have one of per class of rows."""
-    return md(", ".join(dict.fromkeys(row.variant for row in rows)))
-
-
-def _by_place(results: Results) -> dict[tuple[str, str], dict[str, Row]]:
-    """Our array rows: per operation and format, by where the data lies."""
-    ours = [row for row in _ours(results) if set(row.dims) == {"n"}]
-    groups: dict[tuple[str, str], dict[str, Row]] = {}
-    for row in ours:
-        # Formats differ in bytes an element, so the lengths, not the bytes, make the columns.
-        lengths = sorted({other.dims["n"] for other in ours if other.key[:2] == row.key[:2]})
-        place = SIZE_CLASSES[lengths.index(row.dims["n"])] if len(lengths) == 4 else (
-            summary.size_class(row, results)
-        )  # fmt: skip
-        groups.setdefault((row.op, row.format), {})[place] = row
-    return groups
-
-
-def _places(groups: dict[tuple[str, str], dict[str, Row]]) -> list[str]:
-    return [place for place in SIZE_CLASSES if any(place in at for at in groups.values())]
+    return in_table(", ".join(dict.fromkeys(row.variant for row in rows)))
 
 
 def array_table(results: Results) -> list[str]:
     """A line per array operation and format: rate and share of the limit where the data lies."""
-    rows = _shown(results)
-    groups = _by_place(results)
+    rows = shown.rows(results)
+    groups = shown.by_place(results)
     if not groups:
         return []
-    places = _places(groups)
-    middle = "L2" if "L2" in places else places[0]
+    places = shown.places(groups)
+    middle = shown.middle(groups)
     lines = []
     for (op, format_), at in groups.items():
-        cells = [md(f"{op} {format_}"), _variants(at.values())]
+        cells = [in_table(f"{op} {format_}"), _variants(at.values())]
         for place in places:
             row = at.get(place)
             rate = row.counter("items_per_second") if row else None
-            cells.append(f"{_rate(rate / 1e9)} G/s, {_percent(row)}" if row and rate else "")
+            cells.append(f"{formats.rate_text(rate / 1e9)} G/s, {_percent(row)}" if row and rate else "")
         central = at.get(middle)
         over = _over_scalar(central, rows) if central else None
         cells += [_times(over) if over else "", _spread(at.values())]
@@ -151,25 +94,16 @@ def array_table(results: Results) -> list[str]:
     ]
 
 
-def _products(results: Results) -> dict[str, dict[str, Row]]:
-    """Our rows of the matmul: per format, by shape."""
-    groups: dict[str, dict[str, Row]] = {}
-    for row in _ours(results):
-        if row.op == "matmul":
-            groups.setdefault(row.format, {})[summary.shape_text(row).replace("×", " × ")] = row
-    return groups
-
-
 def matmul_table(results: Results) -> list[str]:
     """A line per format of the matmul: rate, share of the limit and speed-up per shape."""
-    rows = _shown(results)
-    groups = _products(results)
+    rows = shown.rows(results)
+    groups = shown.products(results)
     if not groups:
         return []
     shapes = list(dict.fromkeys(shape for at in groups.values() for shape in at))
     lines = []
     for format_, at in groups.items():
-        cells, errors = [md(format_), _variants(at.values())], []
+        cells, errors = [in_table(format_), _variants(at.values())], []
         for shape in shapes:
             row = at.get(shape)
             rate = row.counter("ops_per_second") if row else None
@@ -177,14 +111,14 @@ def matmul_table(results: Results) -> list[str]:
                 cells.append("")
                 continue
             over = _over_scalar(row, rows)
-            parts = [_rate(rate / 1e9), _percent(row), *([_times(over)] if over else [])]
+            parts = [formats.rate_text(rate / 1e9), _percent(row), *([_times(over)] if over else [])]
             cells.append(", ".join(parts))
             if (error := summary.total_error(row)) is not None:
                 errors.append(error)
         cells += [f"{max(errors):.0e}" if errors else "", _spread(at.values())]
         lines.append(cells)
     return [
-        *_table(["matmul", "variant", *(md(shape) for shape in shapes), "NMSE", "spread"], lines),
+        *_table(["matmul", "variant", *(in_table(shape) for shape in shapes), "NMSE", "spread"], lines),
         "Gop/s (2mnk over time), share of the limit, speed-up over `scalar`; m × n × k. NMSE is the "
         "whole error of the product: what quantizing the weights lost, and what the kernel's arithmetic "
         "adds to the exact product of its activations with the dequantized weights.",
@@ -192,17 +126,29 @@ def matmul_table(results: Results) -> list[str]:
     ]
 
 
+def format_table(results: Results) -> list[str]:
+    """A line per weight format: size, error, speed of every operation beside the peers'."""
+    found = formats.of(results)
+    columns = formats.shapes(found)
+    if not columns:
+        return []
+    peers = shown.Peers(results)
+    lines = [[in_table(cell) for cell in formats.cells(f, peers, columns)] for f in found]
+    titles = [in_table(title) for title in formats.titles(columns)]
+    return ["### Formats", "", *_table(titles, lines), formats.ABOUT, ""]
+
+
 def better_variants(results: Results) -> list[str]:
     """Where another of our variants is faster than the dispatched one by more than their spreads."""
-    ours = {row.key: row for row in _ours(results)}
+    ours = {row.key: row for row in shown.ours(results)}
     found = []
-    for winner in summary.best_variants(_shown(results)):
+    for winner in summary.best_variants(shown.rows(results)):
         row = ours.get(winner.row.key)
         if row is None or row is winner.row or rules.tied(row, winner.row):
             continue
         over = summary.times_text(rules.figure(row) / rules.figure(winner.row))
         where = summary.shape_text(row).replace("×", " × ")
-        found.append(f"{md(row.op)} {md(row.format)} {where} {md(winner.row.variant)} {over}")
+        found.append(f"{in_table(row.op)} {in_table(row.format)} {where} {in_table(winner.row.variant)} {over}")
     if not found:
         return []
     return [
@@ -210,16 +156,6 @@ def better_variants(results: Results) -> list[str]:
         "together: " + "; ".join(found) + ".",
         "",
     ]
-
-
-# What a peer's note says of the work that it does: more than is asked for, or less.
-_DOES_MORE = re.compile("computes more|with their places")
-_LEAVES_OUT = re.compile("left out")
-
-
-def _marked(name: str, note: str) -> str:
-    more, less = _DOES_MORE.search(note), _LEAVES_OUT.search(note)
-    return name + ("⁺" if more else "") + ("⁻" if less else "")
 
 
 def _marks(lines: Sequence[str]) -> list[str]:
@@ -234,54 +170,24 @@ def _marks(lines: Sequence[str]) -> list[str]:
     return [". ".join(found) + ".", ""] if found else []
 
 
-class _Peers:
-    """The fastest of the other projects' kernels beside each of our rows: by turns, or in older files
-    by the medians of rows that were timed one after the other."""
-
-    def __init__(self, results: Results):
-        self.by_turns = any(summary.in_turns(row) for row in _ours(results))
-        rows = [row for row in _shown(results) if row.is_peer]
-        groups = summary.group_by_key(rows)
-        self.best = {key: best for key, group in groups.items() if (best := rules.best(group))}
-        self.notes = {(row.key, row.variant): row.label for row in rows}
-
-    def cell(self, row: Row) -> str:
-        """How many times as fast our row is as which peer; ~ where that is a tie."""
-        if self.by_turns:
-            found = summary.in_turns(row)
-            tie = rules.tied_with_peer(row)
-        else:
-            peer = self.best.get(row.key)
-            found = peer and (
-                rules.figure(peer) / rules.figure(row),
-                peer.variant.removeprefix(PEER),
-            )
-            tie = peer is not None and rules.tied(peer, row)
-        if not found:
-            return ""
-        over, name = found
-        name = _marked(name, self.notes.get((row.key, PEER + name), ""))
-        return f"{'~' if tie else ''}{summary.times_text(over)} {md(name)}"
-
-
 def peer_tables(results: Results) -> list[str]:
     """The same rows beside the fastest of the other projects' kernels on the same work."""
-    peers = _Peers(results)
+    peers = shown.Peers(results)
 
     def line(name: str, at: dict[str, Row], columns: Sequence[str]) -> list[str] | None:
-        cells = [md(name), *(peers.cell(at[c]) if c in at else "" for c in columns)]
+        cells = [in_table(name), *(peers.cell(at[c]) if c in at else "" for c in columns)]
         return cells if any(cells[1:]) else None
 
     def table(title: str, named: dict[str, dict[str, Row]], columns: Sequence[str]) -> list[str]:
         found = [line(name, at, columns) for name, at in named.items()]
         lines = [cells for cells in found if cells]
-        return _table([title, *map(md, columns)], lines) if lines else []
+        return _table([title, *map(in_table, columns)], lines) if lines else []
 
-    arrays, products = _by_place(results), _products(results)
+    arrays, products = shown.by_place(results), shown.products(results)
     shapes = list(dict.fromkeys(shape for at in products.values() for shape in at))
     tables = [
         *table("array operation", {" ".join(key): at for key, at in arrays.items()},
-               _places(arrays)),
+               shown.places(arrays)),
         *table("matmul", products, shapes),
     ]  # fmt: skip
     if not tables:
@@ -298,7 +204,7 @@ def peer_tables(results: Results) -> list[str]:
         "",
         *tables,
         *_marks(tables),
-        *([f"Versions and dates: {md(versions)}.", ""] if versions else []),
+        *([f"Versions and dates: {in_table(versions)}.", ""] if versions else []),
     ]
 
 
@@ -317,8 +223,8 @@ def block(results: Results, link: str) -> str:
         "## Results",
         "",
         f"`{command}` on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
-        f"{md(cpu)} with {md(results.text('isa_enabled'))}; caches as measured: "
-        f"{md(results.text('caches_measured'))}; {md(results.text('compiler'))}; one thread."
+        f"{in_table(cpu)} with {in_table(results.text('isa_enabled'))}; caches as measured: "
+        f"{in_table(results.text('caches_measured'))}; {in_table(results.text('compiler'))}; one thread."
         + (
             " In a virtual machine the clock and shared caches drift from minute to minute: shares "
             "of the limit, measured beside each row, are steadier than rates."
@@ -327,8 +233,9 @@ def block(results: Results, link: str) -> str:
         )
         + " Medians of the variants that are dispatched to there; *spread* is half of what lies between "
         "the quartiles of the repetitions, at least 1 %, the widest of the line; from "
-        f"[{md(link)}]({link}):",
+        f"[{in_table(link)}]({link}):",
         "",
+        *format_table(results),
         *array_table(results),
         *matmul_table(results),
         *better_variants(results),

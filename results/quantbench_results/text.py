@@ -34,6 +34,11 @@ def md(text: object) -> str:
     return clean
 
 
+def in_table(text: object) -> str:
+    """The same where an underscore within a name needs no escape, as on a README."""
+    return md(text).replace("\\_", "_")
+
+
 def printable_lines(lines: list[str]) -> str:
     """Lines for a terminal, one below the other."""
     return "\n".join(printable(part, 400) for line in lines for part in line.split("\n"))
