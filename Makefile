@@ -61,8 +61,8 @@ results-of-bench: venv
 report: venv  ## results/report.html and .md, of the newest results or of FILES="a.json b.json ..."
 	.venv/bin/quantbench-report $(FILES)
 
-readme: venv  ## the README's tables and picture, of FILES=results/<machine>/<file>.json
-	.venv/bin/quantbench-report $(FILES) --readme README.md
+readme: venv  ## tables and picture of the README and docs/results.md, of FILES=results/<machine>/<file>.json
+	.venv/bin/quantbench-report $(FILES) --readme README.md docs/results.md
 	$(MAKE) -s --no-print-directory picture
 
 picture: venv  ## the README's picture, of the results file that its tables name

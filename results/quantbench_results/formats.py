@@ -72,6 +72,29 @@ def of(results: Results) -> list[Format]:
     return sorted(found.values(), key=lambda f: (-(f.bits or 0), f.name))
 
 
+def answers(formats: list[Format]) -> list[str]:
+    """Which format to take for the first and the last shape (one row, most rows), in a line each: the
+    fastest of those that lose no more of the weights' energy (NMSE), with what can't be told from it."""
+    columns = shapes(formats)
+    found = []
+    for shape in dict.fromkeys([*columns[:1], *columns[-1:]]):
+        parts: dict[str, str] = {}
+        for most, words in ((1e-4, "0.01 %"), (1e-2, "1 %")):
+            timed = [
+                (format_.name, best[1])
+                for format_ in formats
+                if (format_.nmse or 0) <= most and (best := format_.fastest(shape))
+            ]
+            if timed:
+                fastest = min((row for _, row in timed), key=rules.figure)
+                names = [n for n, row in timed if row is fastest or rules.tied(row, fastest)]
+                parts.setdefault(", ".join(names), words)
+        if parts:
+            told = "; ".join(f"{names} if {words} may be lost" for names, words in parts.items())
+            found.append(f"- fastest at {shape}: {told}")
+    return found
+
+
 def shapes(formats: list[Format]) -> list[str]:
     """Shapes of products that formats have, in the order of the file."""
     return list(dict.fromkeys(shape for f in formats for shape in f.products))

@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The README's tables of results: written from one results file between two marks, and never by hand.
+"""Tables of results in Markdown pages: written from one results file between two marks, and never by
+hand. A page has either the marks of all results or those of the formats alone.
 
-quantbench-report FILE --readme README.md           writes them
-quantbench-report FILE --readme README.md --check   exit status 1 if they aren't those of the file
+quantbench-report FILE --readme README.md docs/results.md           writes them
+quantbench-report FILE --readme README.md docs/results.md --check   exit status 1 if they aren't those
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from quantbench_results import files, formats, rules, shown, summary
@@ -18,6 +20,8 @@ from quantbench_results.text import in_table
 
 BEGIN = "<!-- results: begin -->"
 END = "<!-- results: end -->"
+FORMATS_BEGIN = "<!-- formats: begin -->"
+FORMATS_END = "<!-- formats: end -->"
 
 
 def _percent(row: Row) -> str:
@@ -135,7 +139,7 @@ def format_table(results: Results) -> list[str]:
     peers = shown.Peers(results)
     lines = [[in_table(cell) for cell in formats.cells(f, peers, columns)] for f in found]
     titles = [in_table(title) for title in formats.titles(columns)]
-    return ["### Formats", "", *_table(titles, lines), formats.ABOUT, ""]
+    return _table(titles, lines)
 
 
 def better_variants(results: Results) -> list[str]:
@@ -208,8 +212,8 @@ def peer_tables(results: Results) -> list[str]:
     ]
 
 
-def block(results: Results, link: str) -> str:
-    """All that stands between the marks."""
+def _source(results: Results, link: str) -> str:
+    """The machine, the command and the file, as the head of a sentence."""
     if not results.claims_timing:
         raise ResultsError(results.path, "emulated or smoke results are not shown as results")
     if not results.complete:
@@ -218,13 +222,21 @@ def block(results: Results, link: str) -> str:
     family = results.text("cpu_family_model_stepping", "")
     cpu = results.text("cpu_name") + (f" (family, model, stepping {family})" if family else "")
     command = "make bench-peers" if any(row.is_peer for row in results.rows) else "make bench"
+    return (
+        f"[`{command}`]({link}) on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
+        f"{in_table(cpu)} with {in_table(results.text('isa_enabled'))}, one thread"
+    )
+
+
+def block(results: Results, link: str) -> str:
+    """All results, between their marks."""
+    virtual = results.text("virtualised", "no") != "no"
     lines = [
         BEGIN,
-        "## Results",
+        "# Results",
         "",
-        f"`{command}` on {results.text('num_cpus')} {'virtual ' if virtual else ''}cores of an "
-        f"{in_table(cpu)} with {in_table(results.text('isa_enabled'))}; caches as measured: "
-        f"{in_table(results.text('caches_measured'))}; {in_table(results.text('compiler'))}; one thread."
+        f"{_source(results, link)}; caches as measured: {in_table(results.text('caches_measured'))}; "
+        f"{in_table(results.text('compiler'))}."
         + (
             " In a virtual machine the clock and shared caches drift from minute to minute: shares "
             "of the limit, measured beside each row, are steadier than rates."
@@ -232,15 +244,30 @@ def block(results: Results, link: str) -> str:
             else ""
         )
         + " Medians of the variants that are dispatched to there; *spread* is half of what lies between "
-        "the quartiles of the repetitions, at least 1 %, the widest of the line; from "
-        f"[{in_table(link)}]({link}):",
+        "the quartiles of the repetitions, at least 1 %, the widest of the line.",
         "",
-        *format_table(results),
         *array_table(results),
         *matmul_table(results),
         *better_variants(results),
         *peer_tables(results),
         END,
+    ]
+    return "\n".join(_wrapped(lines))
+
+
+def formats_block(results: Results, link: str) -> str:
+    """The formats alone, between their marks."""
+    found = formats.of(results)
+    lines = [
+        FORMATS_BEGIN,
+        "Of the weights' energy:",
+        "",
+        *(in_table(answer) for answer in formats.answers(found)),
+        "",
+        f"{_source(results, link)}. {formats.ABOUT}",
+        "",
+        *format_table(results),
+        FORMATS_END,
     ]
     return "\n".join(_wrapped(lines))
 
@@ -263,34 +290,45 @@ def _wrapped(lines: Sequence[str], width: int = 100) -> list[str]:
     return found
 
 
-def replaced(text: str, new: str, path: Path) -> str:
-    """The README's text with the block between the marks replaced."""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ResultsError(path, f"no single '{BEGIN}' ... '{END}'")
-    head, rest = text.split(BEGIN)
-    return head + new + rest.split(END)[1]
+_BLOCKS = ((BEGIN, END, block), (FORMATS_BEGIN, FORMATS_END, formats_block))
+
+
+def _between_marks(text: str, path: Path) -> tuple[str, str, str, Callable[[Results, str], str]]:
+    """The text before the page's marks, with and between them, and behind; and what writes that."""
+    for begin, end, writes in _BLOCKS:
+        if begin not in text and end not in text:
+            continue
+        if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+            raise ResultsError(path, f"no single '{begin}' ... '{end}'")
+        start, stop = text.index(begin), text.index(end) + len(end)
+        return text[:start], text[start:stop], text[stop:], writes
+    raise ResultsError(path, f"no '{BEGIN}' ... '{END}', nor '{FORMATS_BEGIN}' ... '{FORMATS_END}'")
 
 
 def named_file(path: Path) -> Path:
-    """The results file that a README's tables say they come from."""
-    text = _read(path)
-    inside = text[text.find(BEGIN) : text.find(END)]
-    link = re.search(r"\]\((results/[^)\s]+\.json)\)", inside)
+    """The results file that a page's tables say they come from."""
+    _, inside, _, _ = _between_marks(_read(path), path)
+    link = re.search(r"\]\(((?:\.\./)*results/[^)\s]+\.json)\)", inside)
     if not link:
         raise ResultsError(path, "its results name no results file")
     return path.parent / link[1]
 
 
+def _project(path: Path) -> Path:
+    """The folder of the README that the page belongs to."""
+    folder = path.resolve().parent
+    return next((at for at in (folder, *folder.parents) if (at / "README.md").is_file()), folder)
+
+
 def write(path: Path, results: Results, check: bool = False) -> bool:
-    """Writes the block into the README; whether it was as it should be already."""
-    try:
-        link = results.path.resolve().relative_to(path.resolve().parent).as_posix()
-    except ValueError:
-        raise ResultsError(
-            results.path, f"is not below the folder of {path}: readers can't see it"
-        ) from None
+    """Writes the page's block; whether it was as it should be already."""
     text = _read(path)
-    wanted = replaced(text, block(results, link), path)
+    head, _, rest, writes = _between_marks(text, path)
+    file, project = results.path.resolve(), _project(path)
+    if not file.is_relative_to(project):
+        raise ResultsError(file, f"is not below the folder of {path}: readers can't see it")
+    link = Path(os.path.relpath(file, path.resolve().parent)).as_posix()
+    wanted = head + writes(results, link) + rest
     if wanted != text and not check:
         files.write_text(path, wanted)
     return wanted == text

@@ -64,9 +64,10 @@ def _parser() -> Parser:
     )
     parser.add_argument(
         "--readme",
+        nargs="+",
         type=Path,
-        metavar="README.md",
-        help="only write the tables of one file between the README's marks",
+        metavar="PAGE.md",
+        help="only write the tables of one file between the marks of README.md, docs/results.md",
     )
     parser.add_argument(
         "--check",
@@ -83,7 +84,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if options.check and not options.readme:
         parser.error("--check goes with --readme")
     if options.readme:
-        return _readme(options.readme, options.files, options.check)
+        return max(_readme(page, options.files, options.check) for page in options.readme)
     if options.index:
         path = options.results / "index.md"
         files.write_text(path, index_markdown(options.results))

@@ -56,6 +56,21 @@ def test_the_format_of_most_bits_stands_first(write):
     assert [found.name for found in formats.of(load.load(write(data)))] == ["q8_0", "q4_0"]
 
 
+def test_the_answer_names_the_fastest_of_what_loses_little(write):
+    data = q4_0()
+    for name, ns in (("q8_0", 1500.0), ("s4.g32", 1005.0), ("s4", 500.0)):
+        lost = {"q8_0": 3e-5, "s4.g32": 9e-3, "s4": 2.5e-2}[name]
+        data["benchmarks"] += entries(
+            f"matmul/a8.{name}/avx2/m:1/n:1024/k:1024",
+            [ns] * 3,
+            ops_per_second=2.0 * 1024 * 1024 / ns * 1e9,
+            weights_nmse=lost,
+        )
+    assert formats.answers(formats.of(load.load(write(data)))) == [
+        "- fastest at 1 × 1024 × 1024: q8_0 if 0.01 % may be lost; q4_0, s4.g32 if 1 % may be lost"
+    ]
+
+
 def test_readme_and_page_have_the_table(write, tmp_path):
     path = write(q4_0())
     assert any("| q4_0 | 4.5 |" in line for line in readme.format_table(load.load(path)))

@@ -12,6 +12,7 @@ from quantbench_results import load, picture, readme, report, shown
 from quantbench_results.errors import ResultsError
 
 README = Path(__file__).parents[2] / "README.md"
+PAGES = (README, README.parent / "docs/results.md")
 EMPTY = f"# Title\n\nbefore\n{readme.BEGIN}\nold figures\n{readme.END}\nafter\n"
 
 
@@ -23,11 +24,12 @@ def project(write, tmp_path):
     return tmp_path / "README.md", path
 
 
-def test_the_readme_of_this_project_shows_a_committed_file():
-    file = readme.named_file(README)
-    assert file.is_file()
-    assert readme.write(README, load.load(file), check=True), (
-        "quantbench-report <results file> --readme README.md writes the tables"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_pages_of_this_project_show_one_committed_file(page):
+    file = readme.named_file(page)
+    assert file.is_file() and file.samefile(readme.named_file(README))
+    assert readme.write(page, load.load(file), check=True), (
+        "make readme FILES=<results file> writes the tables"
     )
 
 
@@ -49,6 +51,19 @@ def test_writes_only_between_the_marks(project):
     assert "](results/cpu-1/2026-01-02-abc.json)" in text
     assert readme.named_file(path) == file
     assert report.main(["--readme", str(path), "--check"]) == 0
+
+
+def test_a_page_with_the_marks_of_formats_has_those_alone(project):
+    path, file = project
+    page = path.parent / "docs/formats.md"
+    page.parent.mkdir()
+    page.write_text(f"a\n{readme.FORMATS_BEGIN}\n{readme.FORMATS_END}\nb\n", encoding="utf-8")
+    assert report.main([str(file), "--readme", str(path), str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    assert "](../results/cpu-1/2026-01-02-abc.json)" in text and "| format | bits |" in text
+    assert "array operation" not in text and text.startswith("a\n") and text.endswith("\nb\n")
+    assert readme.named_file(page).samefile(file)
+    assert report.main(["--readme", str(path), str(page), "--check"]) == 0
 
 
 def test_check_finds_a_figure_changed_by_hand(project):
@@ -190,7 +205,7 @@ def test_usage(project, write, tmp_path, capsys):
     assert report.main([str(file), str(file), "--readme", str(path)]) == 2
     assert report.main(["--readme", str(tmp_path / "none.md"), str(file)]) == 2
     (tmp_path / "sub").mkdir()
-    (tmp_path / "sub/README.md").write_text(EMPTY, encoding="utf-8")
+    (tmp_path / "sub/README.md").write_text(EMPTY, encoding="utf-8")  # a project of its own
     assert report.main([str(file), "--readme", str(tmp_path / "sub/README.md")]) == 2
     assert "below the folder" in capsys.readouterr().err
     with pytest.raises(SystemExit):
