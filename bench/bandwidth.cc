@@ -18,8 +18,8 @@ using limits::StreamLoop;
 constexpr std::size_t kCached = 128 << 10;  // smaller sets are in a cache that streams don't help
 constexpr std::size_t kKept = 3;            // candidates that are timed again
 constexpr std::size_t kStepGranule = 16;    // loops take steps in multiples of it
-constexpr std::size_t kSlack = 16 << 10;    // prefetches stay inside the mapping
-constexpr double kBatch = 0.4e-3;           // seconds: longer than what interrupts
+constexpr std::size_t kSlack = 16 << 10;    // room for prefetches behind the arrays
+constexpr double kBatch = 0.4e-3;           // seconds: longer than an interruption
 
 /// The instruction sets whose loops are tried: the widest vectors, and those half as wide or that
 /// know more patterns. Zen 4 reads the third cache and memory a tenth to a third faster by 32 bytes

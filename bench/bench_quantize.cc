@@ -198,8 +198,8 @@ void add_codes(const Plan& plan, const std::string& name, const auto& whole, con
 
 // ---- block formats
 
-/// How many different values a problem has at the most, then the same again: searching oracles are
-/// slow, and so is the search, which no cache bounds.
+/// A problem repeats its values after so many: oracles that search a scale are slow. Repetition
+/// does not make the kernel faster, since arithmetic bounds a search, not caches.
 constexpr std::size_t kDifferent = std::size_t{1} << 18;
 
 template <class Block>
@@ -228,8 +228,9 @@ std::shared_ptr<ArrayProblem<Block, float>> decoded(std::size_t n, std::uint64_t
   return p;
 }
 
-/// The plan for encoders of 256-blocks, most of which search: seconds a call beyond the caches, at
-/// the same rate as within them. Sizes of more than 2^20 go, if others are left.
+/// The plan for encoders of 256-blocks, most of which search a scale. They run at the same rate in
+/// caches and in memory, where a call takes seconds, so sizes above 2^20 are left out if others
+/// remain.
 Plan without_long_searches(Plan plan) {
   constexpr std::size_t kLongest = std::size_t{1} << 20;
   if (std::ranges::any_of(plan.sizes, [](std::size_t n) { return n <= kLongest; }))

@@ -40,10 +40,11 @@ std::size_t memory_to_spare() {
 }  // namespace
 
 std::vector<CacheLevel> cache_levels(std::span<const LatencyPoint> curve) {
-  // A plateau is where two steps of size (x1.56) cost less than a tenth more, half as slow again as
-  // the one before at the least. A level ends at the last size nearer to its own plateau than to
-  // the next one, on a log scale; the last plateau is memory. What is not twice as large as the
-  // level before belongs to it: a cache that others use as well ends by steps.
+  // A plateau is a latency that grows by less than a tenth over two steps of size (x1.56), and is
+  // at least 1.5 times that of the plateau before. A level ends at the last size whose latency is
+  // nearer to its own plateau than to the next one, on a log scale; the last plateau is memory. A
+  // level that is not twice as large as the one before is part of that: a shared cache ends in
+  // several steps.
   std::vector<double> plateaus;
   for (std::size_t i = 0; i + 2 < curve.size(); ++i) {
     const bool flat = curve[i + 2].ns < curve[i].ns * 1.1;

@@ -37,16 +37,16 @@ namespace {
 using namespace qb::bench;
 using qb::printable;
 
-/// Our arrays and packed weights lie in huge pages, which one row of activations gains by. Other
-/// projects' come from malloc, and glibc asks for huge pages only if told so when the program
-/// starts: so it starts once more.
+/// Our arrays and packed weights lie in huge pages, which make one row of activations faster. Other
+/// projects allocate with malloc, and glibc uses huge pages only if the environment says so when a
+/// program starts. So this one sets the variable and executes itself once more.
 void give_peers_huge_pages(char** argv) {
   if (!QB_PEERS || std::getenv("GLIBC_TUNABLES")) return;
   setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1", 1);
-  execv("/proc/self/exe", argv);  // where that can't be, this process goes on
+  execv("/proc/self/exe", argv);  // if that fails, this process goes on without
 }
 
-/// Sees to it that the threads asked for are had, and pins them.
+/// Makes sure that all the threads asked for exist, and pins them.
 void prepare_threads(const Options& options, bool timing) {
   const int most = *std::max_element(options.threads.begin(), options.threads.end());
   require_team(most);
@@ -54,7 +54,7 @@ void prepare_threads(const Options& options, bool timing) {
   if (timing) require_cpus(most);
 }
 
-/// False if a flag is none that this version of the library knows; it has said so then.
+/// False if this version of the library does not know a flag; the library has reported it then.
 bool initialize_library(const Options& options) {
   // The library keeps a pointer to the program's name.
   static std::vector<std::string> args;
@@ -80,7 +80,7 @@ Suite make_suite(const Options& options, const std::vector<CacheLevel>& caches,
   add_matmul_a8(plan, suite);
   add_matmul_abf16(plan, suite);
   if (!options.peers) std::erase_if(suite, [](const Case& c) { return peers::as_peer(c.variant); });
-  // Named rows are all run; of a quick run over everything the redundant ones are not.
+  // Rows that are asked for by name all run; a quick run over everything leaves out redundant ones.
   const bool everything =
       options.filter.empty() || options.filter == "." || options.filter == "all";
   if (options.profile == Profile::quick && everything && options.sizes.empty() &&
@@ -140,7 +140,7 @@ int run(int argc, char** argv) {
   return time_rows(reporter);
 }
 
-/// A result that did not reach its reader is none: full disks show here.
+/// Reports output that could not be written, as on a full disk.
 int checked_output(int status) {
   std::cout.flush();
   const bool written = std::fflush(stdout) == 0 && !std::ferror(stdout) && std::cout.good();

@@ -68,7 +68,7 @@ void parse_shape(const std::string& text, Options& options) {
   }
 }
 
-/// Leaves the first of equal values: a row that comes twice makes a file that no tool can read.
+/// Removes repeated values: no tool can read a file in which a row occurs twice.
 template <class T>
 void remove_repeated(std::vector<T>& values) {
   std::vector<T> once;
@@ -98,13 +98,13 @@ const CLI::Validator kKeysAndValues(
     },
     "KEY=VALUE,...");
 
-/// What is only handed on to Google Benchmark.
+/// The flags that are only passed on to Google Benchmark.
 struct HandedOn {
   bool counters_tabular = false, dry_run = false;
   std::string color, perf_counters, context, time_unit, verbosity;
 };
 
-/// Texts that become something else once all is parsed.
+/// Flags that are converted from text once everything is parsed.
 struct Texts {
   std::vector<std::string> shapes;
   std::string profile = "quick", verify, format = "console", out_format = "json";
@@ -144,7 +144,7 @@ void add_own(CLI::App& app, Options& o, Texts& texts) {
                "continue an interrupted run: keep the rows that --benchmark_out's file has");
 }
 
-/// Of the flags that this program obeys itself.
+/// The flags that this program implements itself.
 void add_benchmark(CLI::App& app, Options& o, Texts& texts) {
   constexpr int most_repetitions = 999999;
   const auto formats = CLI::IsMember({"console", "json", "csv"});
@@ -208,8 +208,8 @@ Format format_of(const std::string& name) {
   return name == "json" ? Format::json : name == "csv" ? Format::csv : Format::console;
 }
 
-/// What Google Benchmark is told. Every flag that the environment can set is said, so that the
-/// library never sees another value than this program.
+/// The flags that Google Benchmark gets. Every flag that the environment can set is among them, so
+/// that library and program never use different values.
 std::vector<std::string> benchmark_args(const Options& o, const HandedOn& h) {
   std::vector<std::string> args = {"quantbench"};
   auto say = [&](const std::string& flag, const std::string& value) {
@@ -242,7 +242,7 @@ void complete(Options& o, const Texts& texts) {
   const bool smoke = o.profile == Profile::smoke, full = o.profile == Profile::full;
   if (texts.verify.empty() ? full : texts.verify == "full") o.verify = Verify::full;
   if (texts.verify == "off") o.verify = Verify::off;
-  // The median of short repetitions shrugs off interruptions.
+  // The median of many short repetitions is robust against interruptions.
   if (o.min_time < 0) o.min_time = smoke ? 0.0001 : full ? 0.1 : 0.005;
   // Of a quick run's time the dispatched rows, whose figures people quote, get the larger share.
   if (o.repetitions == 0) {

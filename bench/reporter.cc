@@ -45,7 +45,7 @@ std::string error_name(const Values& values) {
   return name;
 }
 
-/// A row that has repetitions of its own is named without their number: its name is its key.
+/// The row's name without its number of repetitions, which is the key of the row in all tools.
 std::vector<benchmark::BenchmarkReporter::Run> plainly_named(
     std::vector<benchmark::BenchmarkReporter::Run> runs) {
   for (auto& run : runs) run.run_name.repetitions.clear();

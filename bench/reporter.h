@@ -14,7 +14,7 @@
 
 namespace qb::bench {
 
-/// Thrown where a run ends early: by a signal, or because nobody takes its output.
+/// Thrown when a run ends early: at a signal, or because its output can not be written.
 struct Stopped {
   int exit_status;
 };

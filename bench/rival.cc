@@ -20,8 +20,8 @@ constexpr double kBatchOfThreads = 2e-3, kSettle = 5e-3;
 constexpr double kBudget = 0.03;  ///< for all rounds of a row, if the fewest don't take longer
 constexpr double kMostCalls = 1 << 20;  ///< of a batch: 100 us of a tenth of a nanosecond
 constexpr std::size_t kMostRounds = 50;
-/// Calls that are longer than this need no untimed one in front: refilling the caches is little of
-/// them.
+/// Calls that are longer than this need no untimed call before them: refilling the caches is a
+/// small part of their time.
 constexpr double kLongCall = 0.01;
 
 /// Rounds that a ratio needs at the least, by the seconds of a call of each side together: fewer
@@ -69,7 +69,7 @@ void Rivals::release() {
 
 Rivals::Side Rivals::side(Instance& instance, int threads) {
   clear_upper_halves(threads);
-  instance.run();  // what ran in between has the caches
+  instance.run();  // brings the data back that the other side evicted from the caches
   const double wanted = threads > 1 ? kBatchOfThreads : kBatch;
   for (int calls = 1;; calls *= 2) {
     const double begin = clock_();
@@ -135,7 +135,7 @@ std::optional<Turns> Rivals::compare(const Case& own, Instance& instance) {
       (peers_turn ? peer_sum : own_sum) += next.seconds.back();
     }
     ratios.push_back(peer_sum / own_sum);
-    // By the shortest so far: one interruption makes no long call.
+    // By the shortest call so far, so that one interruption does not make calls look long.
     const std::size_t fewest = fewest_rounds(least(ours.seconds) + least(theirs.seconds));
     if (clock_() - begin >= kBudget && ratios.size() >= fewest) break;
   }

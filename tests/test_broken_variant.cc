@@ -32,7 +32,7 @@ void sound(const float* x, std::size_t groups, std::size_t len, float* out) {
   for (std::size_t i = 0; i < groups; ++i) out[i] = absmax_of(x + i * len, len);
 }
 
-/// The body is right; what the tail contributes is one unit in the last place too large.
+/// Right, except that the tail's maximum is one unit in the last place too large.
 void wrong_tail(const float* x, std::size_t groups, std::size_t len, float* out) {
   for (std::size_t i = 0; i < groups; ++i, x += len) {
     const std::size_t body = len / kWidth * kWidth;

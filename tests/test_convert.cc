@@ -70,8 +70,8 @@ QB_VARIANT_TEST(ConvertF32ToBf16, EveryKindOfNan) { expect_converts(kernel(), qb
 
 QB_VARIANT_TEST(ConvertF32ToF16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
 QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
-// What the rounding instructions of some CPUs get wrong, in an array long enough for the loop that
-// trusts them; and what they may be trusted with.
+// Values that the rounding instructions of some CPUs get wrong, in an array long enough for the
+// loop that uses these instructions; and values that they get right.
 QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
   constexpr std::uint32_t kOdd[] = {0xff800001u, 0x7fc12345u, 0x00000001u, 0x807fffffu,
                                     0x00018000u, 0x80000000u, 0x007f8000u, 0x00800000u,

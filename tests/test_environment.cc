@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The floating-point environment (contract, section 6): ordinary input raises no exception flag but
-// those of inexact and tiny results, whatever lanes a vector has to spare; the plain loops promise
-// none of it.
+// inexact and underflow, however many lanes of a vector are unused. The plain loops (scalar,
+// autovec) make no such promise.
 #include <gtest/gtest.h>
 
 #include <cfenv>
@@ -55,7 +55,7 @@ std::vector<f16> halves(const std::vector<float>& x) {
 struct Shape {
   std::size_t groups, len;
 };
-/// Counts and lengths that leave every number of lanes over.
+/// Counts and lengths that leave every possible number of lanes unused.
 std::vector<Shape> shapes() {
   std::vector<Shape> list;
   for (std::size_t n = 1; n <= 70; ++n) list.push_back({1, n});

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A gate that lets wrong products through is none. Real kernels, each changed in one small way that
-// kernels do go wrong in, must be found out at every length: the rigorous bound alone grows so fast
-// with K that it misses most of them.
+// Real kernels, each with one small mistake of the kind that kernels have, must fail the gate on
+// the mean squared error at every length. The rigorous bound alone misses most of them, since it
+// grows with K.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,7 +20,7 @@ using namespace qb::test;
 using qb::BlockQ8_0;
 using qb::kBlock;
 
-/// What a mutant changes on the way into the real kernel, and behind it.
+/// What a mutant changes in the inputs of the real kernel, and in its outputs.
 struct Mutant {
   const char* name;
   void (*weights)(std::vector<BlockQ8_0>& blocks, std::size_t n, std::size_t k) = nullptr;
@@ -50,7 +50,7 @@ std::vector<float> changed_activations(const void* x, std::size_t m, std::size_t
   return changed;
 }
 
-/// The real kernel's record with the mutant around its functions.
+/// The real kernel's record; its functions call the real ones and add the mistake.
 Kernel changed_record() {
   Kernel kernel = *real;
   if (kernel.pack)
@@ -93,8 +93,8 @@ constexpr Mutant kMutants[] = {
      }},
 };
 
-/// To even where q8_0 rounds halves away from zero: of whole numbers and a half, which blocks with
-/// a scale of 1 meet as they are.
+/// Rounds halves to even where q8_0 rounds them away from zero. In a block whose scale is 1 these
+/// are the activations n + 1/2.
 constexpr Mutant kTiesToEven{"ties to even", nullptr, [](std::vector<float>& x) {
                                for (float& v : x)
                                  if (std::fabs(v - std::trunc(v)) == 0.5f) v = std::nearbyint(v);

@@ -114,8 +114,8 @@ void check_predictions(const Kernels& kernels) {
   }
 }
 
-// One test per variant of each operation, the others at their best: no row goes untried because
-// another operation has none of its name.
+// One test per variant of each operation, while the other operations use their dispatched variants:
+// so every row is tried, though not every operation has a variant of that name.
 #define QB_NOTEBOOK_TEST(Suite, operation, field) \
   QB_VARIANT_TEST_SUITE(Suite, operation);        \
   QB_VARIANT_TEST(Suite, SameBits) {              \

@@ -29,7 +29,7 @@ class Timed : public Instance {
   void run() override {
     clock_now += seconds_ + (--interrupted_call == 0 ? 0.5 : 0);
     if (!keep_calls) return;
-    // As it is where even the call in front does not bring back all: the next one is slow as well.
+    // A call before does not always bring all data back: the next one is slow as well.
     if (calls.size() > 1 && calls[calls.size() - 2] != letter_) clock_now += after_the_other;
     calls += letter_;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sizes whose products do not fit a number: every checked entry refuses them. A wrapped product
-// would agree with an empty span, and the kernel would read what is not there.
+// Sizes whose product overflows size_t: every checked entry refuses them. A product that has
+// wrapped around to 0 would agree with an empty span, and the kernel would read outside it.
 #include <gtest/gtest.h>
 
 #include <functional>

@@ -40,7 +40,7 @@ void pass_widening(Converter<Half, float>* kernel) {
   expect_converts(kernel, all_halves<Half>());
 }
 
-/// Of the format's boundaries and their neighbours a seventh, but all subnormals and the last ones.
+/// A seventh of the format's boundaries and their neighbours, but all subnormals and all overflows.
 template <class Half>
 void pass_narrowing(Converter<float, Half>* kernel) {
   check_convert_every_length(kernel, kBrief);

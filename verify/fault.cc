@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 
-// LeakSanitizer's, where it is there.
+// LeakSanitizer's function, if this program is linked with it.
 extern "C" {
 [[gnu::weak]] void __lsan_disable();
 [[gnu::weak]] void __lsan_enable();
@@ -47,7 +47,7 @@ std::string fault_of(const std::function<void()>& body) {
   sigemptyset(&action.sa_mask);
   sigaction(SIGSEGV, &action, &old_segv);
   sigaction(SIGBUS, &action, &old_bus);
-  // What a body has allocated when it faults is lost, and no error of its own.
+  // Memory that the body had allocated when it faulted is lost. That is no leak to report.
   if (__lsan_disable) __lsan_disable();
   const int signal = sigsetjmp(back, 1);
   if (signal == 0) body();

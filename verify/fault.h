@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Running what may touch memory that is not there.
+// Runs code that may access unmapped memory, and survives the fault.
 #pragma once
 
 #include <functional>

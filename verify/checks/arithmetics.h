@@ -4,12 +4,12 @@
 //
 //   kArithmetic               as matmul::operation takes it
 //   activations(m, k, seed)   m rows that are hard on it
-//   factors(format, row)      a row as its product takes it, exact in double
-//   weights(view, n)          output n's weights as its product takes them, likewise
-//   magnitudes(view, n)       what magnitude each of them counts with, if not its own
-//   packed(value)             what packing makes of an f32 or f16 weight
-//   bound(x, w, product)      how far from `product` the kernel may be
-//   kLarge                    what activations may be multiplied with
+//   factors(format, row)      a row of activations as the product multiplies it, exact in double
+//   weights(view, n)          output n's weights as the product multiplies them, exact in double
+//   magnitudes(view, n)       the magnitudes that their rounding errors are in proportion to
+//   packed(value)             the value that an f32 or f16 weight has once it is packed
+//   bound(x, w, product)      the largest permitted distance of a kernel's output from `product`
+//   kLarge                    the largest factor by which activations may be scaled
 //   kMany                     a product large enough to cross every level of blocking
 #pragma once
 
@@ -30,10 +30,10 @@ struct Shape {
 };
 struct Many {
   std::size_t m;
-  Shape any_k, grouped;  ///< the latter's k: at the least
+  Shape any_k, grouped;  ///< grouped: the least k, rounded up to whole groups
 };
 
-/// What an arithmetic is that rounds nothing: the others differ from it.
+/// The arithmetic that rounds nothing. The others derive from it and say where they differ.
 struct Unrounded {
   static std::vector<double> factors(matmul::Format, std::span<const float> row) {
     return {row.begin(), row.end()};
@@ -41,7 +41,7 @@ struct Unrounded {
   static std::vector<double> weights(const matmul::WeightView& view, std::size_t n) {
     return oracle::weights_of_output(view, n);
   }
-  /// What magnitude each weight's rounding goes by, if not its own.
+  /// The magnitude that a weight's rounding error is in proportion to, if not the weight's own.
   static std::vector<double> magnitudes(const matmul::WeightView&, std::size_t) { return {}; }
   static double packed(double value) { return value; }
   static double bound(const std::vector<double>& x, const std::vector<double>&,
@@ -61,7 +61,7 @@ std::vector<float> rows_in_turn(std::size_t m, std::size_t k, std::uint32_t seed
   return x;
 }
 
-/// f32 as it comes.
+/// Activations are f32 and stay so.
 struct A32 : Unrounded {
   static constexpr matmul::Arithmetic kArithmetic = matmul::Arithmetic::a32;
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
@@ -71,7 +71,7 @@ struct A32 : Unrounded {
   static constexpr Many kMany{203, {163, 535}, {163, 640}};
 };
 
-/// Quantized to int8 on the fly.
+/// Activations are quantized to int8 on the fly.
 struct A8 : Unrounded {
   static constexpr matmul::Arithmetic kArithmetic = matmul::Arithmetic::a8;
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
@@ -96,7 +96,7 @@ struct A8 : Unrounded {
         case kTies:  // the scale is 1: halves must be rounded as the contract says
           x[i] = i % 32 == 0 ? 127.0f : float(int(i % 17) - 8) + 0.5f;
           break;
-        case kTiny:  // below what has a finite inverse, in some blocks just above
+        case kTiny:  // absmax too small for a finite inverse, in some blocks just large enough
           x[i] = std::ldexp(x[i], i / 32 % 2 ? -127 : -140);
           break;
         case kZero:
@@ -112,7 +112,7 @@ struct A8 : Unrounded {
   }
 };
 
-/// Both factors rounded to bf16.
+/// Activations and weights are rounded to bf16.
 struct Abf16 : Unrounded {
   static constexpr matmul::Arithmetic kArithmetic = matmul::Arithmetic::abf16;
   static std::vector<float> activations(std::size_t m, std::size_t k, std::uint32_t seed) {
@@ -140,7 +140,7 @@ struct Abf16 : Unrounded {
           x[i] =
               std::ldexp(float(257 + 2 * (i * 37 % 128)), int(i % 5) - 9) * (i % 3 ? 1.0f : -1.0f);
           break;
-        case kCancelling:  // neighbours all but equal: what is rounded on the way would show
+        case kCancelling:  // neighbours nearly cancel: a rounded partial sum would show
           x[i] = i % 2 ? -x[i - 1] * 1.01f : x[i] * 1000.0f;
           break;
         case kTiny:  // products and sums about to underflow

@@ -49,7 +49,7 @@ std::vector<unsigned> every_scale() {
   return list;
 }
 
-/// What the codes stand for under the scale 1, by code.
+/// The value of each code under the scale 1.
 template <class Block>
 std::vector<float> values_by_code() {
   Block block{};
@@ -61,7 +61,7 @@ std::vector<float> values_by_code() {
   return list;
 }
 
-/// Beyond this sums that find a scale may overflow.
+/// Of larger values the sums that find a scale may overflow.
 template <class Block>
 constexpr float largest_magnitude() {
   if constexpr (requires(Block b) { b.e; })
@@ -150,8 +150,8 @@ std::vector<float> hard_values() requires TableBlock<Block> {
   return x;
 }
 
-/// Groups of 32 that searches of a scale find hard, i.e. the kind-th of them: of one value or
-/// nearly so, of ties, zeros, tiny and subnormal numbers, an outlier, one sign.
+/// One of the kinds of groups of 32 that are hard for a search of the scale: all values equal or
+/// nearly equal, ties, zeros, tiny and subnormal numbers, an outlier, one sign.
 inline std::vector<float> hard_group(unsigned kind, std::mt19937& words, float largest) {
   std::normal_distribution<float> normal;
   const float sign = words() & 1 ? -1.0f : 1.0f;
@@ -309,7 +309,7 @@ void check_format_decode_scales(BlockDequantizer<Block>* kernel) {
   check_format_decode<Block>(kernel, x, Against::end);
 }
 
-/// Past the caches, where results may be streamed, aligned or not.
+/// An input larger than the caches, for which kernels may use streaming stores; y aligned or not.
 template <class Block>
 void check_format_decode_long(BlockDequantizer<Block>* kernel) {
   const std::size_t n = kStreamBytesWriting / (kWeightsOf<Block> * sizeof(float)) + 3;

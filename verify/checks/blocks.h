@@ -19,8 +19,8 @@ using BlockQuantizer = void(const float*, std::size_t blocks, Block*);
 template <class Block>
 using BlockDequantizer = void(const Block*, std::size_t blocks, float*);
 
-/// What a block format is: the oracle's block and element, codes of all kinds, hard groups, and the
-/// extremes that make id 1 or leave it as it is.
+/// What the checks ask of a block format: the oracle's block and element, every kind of codes, hard
+/// groups, and largest values for which id is 1.
 template <class Block>
 struct BlockFormat;
 
@@ -32,7 +32,7 @@ struct BlockFormat<BlockQ8_0> {
   static BlockQ8_0 quantized(std::span<const float> x) { return oracle::quantize_q8_0(x); }
   static float back(const BlockQ8_0& b, std::size_t j) { return oracle::dequantized(b.qs[j], b.d); }
   static std::vector<std::vector<float>> hard_groups() { return hard_groups_of_8_bits(kBlock); }
-  /// ggml gives -0 as d where it may; its value counts.
+  /// 0 and -0 count as the same d: ggml stores either.
   static bool same(const BlockQ8_0& a, const BlockQ8_0& b) {
     return oracle::value(a.d) == oracle::value(b.d) && std::memcmp(a.qs, b.qs, sizeof a.qs) == 0;
   }

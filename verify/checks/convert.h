@@ -18,7 +18,7 @@ namespace qb::test {
 template <class In, class Out>
 using Converter = void(const In*, std::size_t n, Out*);
 
-// One conversion, told by its types: the expected pattern, and the pattern a kernel wrote.
+// A conversion is identified by its types: the expected pattern, and the pattern a kernel wrote.
 inline std::uint32_t expected(f16 x, float) { return oracle::widened(x); }
 inline std::uint32_t expected(bf16 x, float) { return oracle::widened(x); }
 inline std::uint32_t expected(float x, f16) { return std::uint16_t(oracle::narrowed_f16(x)); }
@@ -37,7 +37,7 @@ void expect_converted(const In* x, std::size_t n, const Out* y, const char* when
            bits(y[i]), ", expected 0x", expected(x[i], Out{}));
 }
 
-/// As it is, and with subnormals flushed around it.
+/// Runs the body twice: as the program is, and with subnormals flushed to zero.
 template <class In, class Out>
 void expect_converts(Converter<In, Out>* kernel, const std::vector<In>& x) {
   std::vector<Out> y(x.size());

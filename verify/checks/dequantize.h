@@ -81,8 +81,8 @@ void check_dequantize(Dequantizer<Code, S, Y>* kernel, Effort effort = Effort::t
   }
 }
 
-/// Every code over every finite inverse scale, or every `step`-th: the kernels may divide or be
-/// cleverer.
+/// Every code over every finite inverse scale, or over every `step`-th: a kernel need not divide,
+/// so each quotient is checked.
 template <class Code>
 void check_every_quotient(Dequantizer<Code, f16, f16>* kernel, unsigned step = 1) {
   const std::size_t inverses = (0x7c00 + step - 1) / step;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How codes are stored, by their element type: int8, or nibbles two a byte; what the oracle makes
-// of inputs in that layout; and the inputs that such a quantizer has trouble with.
+// How codes of an element type are stored (int8: one a byte; uint8: two nibbles a byte), the
+// oracle's results in that layout, and the inputs that are hard for a quantizer to it.
 #pragma once
 
 #include <cmath>

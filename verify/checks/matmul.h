@@ -16,7 +16,7 @@ namespace qb::test {
 
 inline constexpr std::size_t kRows[] = {1, 2, 3, 4, 5, 6, 7, 8, 12, 13, 31, 33};
 
-/// Products that brief checks still do, in m*n*k.
+/// The largest product, in m*n*k, that a brief check multiplies.
 inline constexpr std::size_t kBriefProduct = 40000;
 
 /// Odd everywhere for layouts that allow it; multiples of the group for those that do not. The last
@@ -77,7 +77,7 @@ void expect_within_bound(const matmul::WeightView& view, const std::vector<float
   Expected<A>(view, x, m).within_bound(y);
 }
 
-/// Nothing but rounding in the outputs' mean squared error, of ordinary activations.
+/// The mean squared error of the outputs, for ordinary activations, is what rounding explains.
 template <class A>
 void check_rounding(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                     std::size_t m, Shape s) {
@@ -125,12 +125,12 @@ void check_many_rows(const matmul::Kernel& kernel, matmul::Format format, std::s
   Shape s = A::kMany.any_k;
   if (group > 1) s = {A::kMany.grouped.n, (A::kMany.grouped.k + group - 1) / group * group};
   check_shape<A>(kernel, format, A::kMany.m, s, group);
-  // More rows than any kernel takes at a time, of little else.
+  // More rows than any kernel takes at a time, with small n and k.
   const Shape small{33, group == 1 ? 70 : group};
   check_shape<A>(kernel, format, 269, small, group);
 }
 
-/// Codes at their ends, one after the other.
+/// Every code the largest, every code the smallest, or the two by turns.
 template <class A>
 void check_extreme_codes(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
   for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
@@ -138,7 +138,7 @@ void check_extreme_codes(const matmul::Kernel& kernel, matmul::Format format, st
       check_shape<A>(kernel, format, m, {19, group == 1 ? 261 : 3 * group}, group, codes);
 }
 
-/// Codes at their ends, against activations at theirs: where vpmaddubsw would saturate.
+/// The largest codes times the largest activations: vpmaddubsw would saturate there.
 inline void check_saturation(const matmul::Kernel& kernel, matmul::Format format,
                              std::size_t group) {
   for (const Codes codes : {Codes::largest, Codes::smallest, Codes::alternating})
@@ -153,8 +153,8 @@ inline void check_saturation(const matmul::Kernel& kernel, matmul::Format format
       }
 }
 
-/// One activation that is not zero, at every place: no lane meets another's. At every third one if
-/// brief.
+/// One activation that is not zero, at every place in turn: it must meet no other weight than its
+/// own. A brief check tries every third place.
 template <class A>
 void check_places(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                   Effort effort = Effort::thorough) {
@@ -194,7 +194,7 @@ void check_empty(const matmul::Kernel& kernel, matmul::Format format, std::size_
       }
 }
 
-/// Whatever comes out, nothing outside the spans is touched, and it ends.
+/// The outputs may be anything, but the kernel returns and touches nothing outside its spans.
 template <class A>
 void check_non_finite(const matmul::Kernel& kernel, matmul::Format format, std::size_t group) {
   const Shape s{18, group == 1 ? 77 : 2 * group};

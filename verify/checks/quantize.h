@@ -42,8 +42,8 @@ void check_quantize(Quantizer<X, Code, S>* kernel,
 
 constexpr std::size_t kTile = 131 * 128;  ///< long inputs repeat this many values
 
-/// Past the caches, where kernels may read in turns and store another way: kTile values repeated,
-/// whole groups of them or one long run.
+/// Inputs larger than the caches, for which kernels may read several places in turn and use
+/// streaming stores: kTile values over and over, as groups or as one long run.
 template <class X, class Code, class S>
 void check_long_quantize(Quantizer<X, Code, S>* kernel,
                          const std::type_identity_t<std::vector<X>>& tile, std::size_t groups,
@@ -89,7 +89,7 @@ void check_hard_groups(Quantizer<float, Code, S>* kernel,
   }
 }
 
-/// One group from every address within a vector, to every address within one.
+/// One group, with input and output at every offset within a vector.
 template <class X, class Code, class S>
 void check_every_start(Quantizer<X, Code, S>* kernel, Effort effort = Effort::thorough) {
   const std::size_t kLen = effort == Effort::brief ? 307 : 1111, kStarts = 65;
@@ -110,7 +110,7 @@ void check_every_start(Quantizer<X, Code, S>* kernel, Effort effort = Effort::th
   }
 }
 
-/// A value that is not finite spoils its own group at most, and touches nothing outside.
+/// A value that is not finite may spoil its own group, but no other group and no other memory.
 template <class X, class Code, class S>
 void check_non_finite(Quantizer<X, Code, S>* kernel,
                       const std::type_identity_t<std::vector<X>>& values,

@@ -29,8 +29,8 @@ inline std::vector<double> rounded_weights_of_output(const matmul::WeightView& v
   return w;
 }
 
-/// bound(), and what a unit that takes subnormal factors for zero leaves out; before they are
-/// rounded, perhaps, so that one just below 2^-126 is one of them.
+/// bound(), and the products that are lost on a unit that takes subnormal factors for zero. It may
+/// do so before it rounds them, so factors just below 2^-126 count as subnormal.
 inline double bound_bf16(std::span<const double> x, std::span<const double> w, const Product& p) {
   const auto subnormal = [](double v) { return std::fabs(v) <= 0x1p-126; };
   double flushed = 0;

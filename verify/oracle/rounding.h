@@ -33,7 +33,7 @@ class RoundingError {
     floor_ += std::ldexp(double(k) * double(k), -252);
     ++outputs_;
   }
-  /// Of the outputs so far; 0 where none is off, or only by what underflow explains.
+  /// The NMSE of the outputs so far; 0 if none is wrong by more than underflow explains.
   double nmse() const { return error_ <= floor_ ? 0 : error_ / signal_; }
   double limit() const {
     constexpr double kRounding = 0x1p-48 / 3;  // variance of one rounding, relative

@@ -55,9 +55,9 @@ std::vector<float> rounding_boundaries() {
   return list;
 }
 
-/// The nearest value to each non-negative float, ties to even, for floats asked in ascending order
-/// from 0 to infinity. Says nothing but that: the next value is due once its midpoint is passed, or
-/// met if that makes the pattern even.
+/// The nearest value to each non-negative float, ties to even, for floats in ascending order from 0
+/// to infinity. It walks over the format's values: it goes to the next one when a float is above
+/// the midpoint between them, or on it if the next pattern is even.
 template <class Half>
 class Walk {
  public:
