@@ -63,17 +63,30 @@ struct RoundedF32 : source::f32 {
 template <class S, class Codes>
 struct Decoder;
 
-/// Packed weights of format F. rounds: each dequantized weight is rounded to bf16. Then every
+/// What the loops know of packed weights: a kind of codes times a kind of scales. Formats that
+/// share both share the loops. rounds: each dequantized weight is rounded to bf16. Then every
 /// weight is multiplied with its scale; otherwise the sum of a group's products may be.
-template <class S, class F, bool rounds = false>
-struct Codec : Decoder<S, typename F::Codes> {
-  using Source = F;
-  using Scale = typename F::Scale;
-  static constexpr bool kPerGroup = F::per_group;
+template <class S, class Codes, class ScaleKind, bool per_group, bool two_levels, bool rounds>
+struct Kind : Decoder<S, Codes> {
+  using Scale = ScaleKind;
+  static constexpr bool kPerGroup = per_group;
   static constexpr bool kPerOutput = __is_same(Scale, float);
   static constexpr bool kRounds = rounds;
   static constexpr bool kMinimum = kHasMinimum<Scale>;
-  static constexpr bool kTwoLevels = requires { F::levels; };
+  static constexpr bool kTwoLevels = two_levels;
+};
+template <class S, class F, bool rounds>
+using KindOf = Kind < S,
+      typename F::Codes, typename F::Scale, F::per_group, requires {
+  F::levels;
+}
+, rounds > ;
+
+/// Packed weights of format F: the kind, and where packing reads them.
+template <class S, class F, bool rounds = false>
+struct Codec : KindOf<S, F, rounds> {
+  using Loops = KindOf<S, F, rounds>;
+  using Source = F;
   /// Nibbles are packed as two's complement.
   static constexpr std::uint32_t kSigns = __is_same(typename F::Codes, Nibbles) ? 0x88888888u : 0u;
 };

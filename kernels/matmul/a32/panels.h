@@ -89,7 +89,7 @@ constexpr Kernel kernel_a32() {
   using C = Codec<S, F>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
-          workspace_bytes, S::kRows,        prepare<S, float>, run<S, C>};
+          workspace_bytes, S::kRows,        prepare<S, float>, run<S, typename C::Loops>};
 }
 /// Both factors rounded to bf16: their products are exact in f32.
 template <class S, class F>
@@ -101,12 +101,24 @@ constexpr Kernel kernel_abf16() {
     return {};
   } else if constexpr (__is_same(F, source::f32)) {
     using L = Layout<S, Rounded>;
-    return {L::kPanel, L::packed_bytes,         L::pack,        L::unpack, workspace_bytes,
-            S::kRows,  prepare<S, float, true>, run<S, Rounded>};
+    return {L::kPanel,
+            L::packed_bytes,
+            L::pack,
+            L::unpack,
+            workspace_bytes,
+            S::kRows,
+            prepare<S, float, true>,
+            run<S, typename Rounded::Loops>};
   } else {
     using L = Layout<S, Quantized>;
-    return {L::kPanel, L::packed_bytes,         L::pack,          L::unpack, workspace_bytes,
-            S::kRows,  prepare<S, float, true>, run<S, Quantized>};
+    return {L::kPanel,
+            L::packed_bytes,
+            L::pack,
+            L::unpack,
+            workspace_bytes,
+            S::kRows,
+            prepare<S, float, true>,
+            run<S, typename Quantized::Loops>};
   }
 }
 template <class S>
@@ -114,7 +126,7 @@ constexpr Kernel kernel_f16() {
   using C = Codec<S, source::f16>;
   using L = Layout<S, C>;
   return {L::kPanel,       L::packed_bytes, L::pack,         L::unpack,
-          workspace_bytes, S::kRows,        prepare<S, f16>, run_f16<S, C>};
+          workspace_bytes, S::kRows,        prepare<S, f16>, run_f16<S, typename C::Loops>};
 }
 
 template <class S>

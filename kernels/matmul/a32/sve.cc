@@ -181,7 +181,7 @@ constexpr Kernel kernel_of_sve() {
           .workspace_bytes = workspace_of,
           .m_step = 4,
           .prepare = prepare_rows<T>,
-          .run = run_sve<C, T>};
+          .run = run_sve<typename C::Loops, T>};
 }
 
 }  // namespace
