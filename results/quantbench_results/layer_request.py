@@ -30,7 +30,7 @@ def _shape(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
-def _rows(text: str) -> tuple[int, ...]:
+def row_counts(text: str) -> tuple[int, ...]:
     if not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no list of rows; expected 1,128")
     return tuple(dict.fromkeys(map(int, text.split(","))))
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--layer", type=_shape, metavar="NxK", help="outputs x inputs: 11008x4096")
     group.add_argument(
-        "--m", type=_rows, default=(1, 128), metavar="M,M",
+        "--m", type=row_counts, default=(1, 128), metavar="M,M",
         help="rows of activations: 1 is decoding, more are prompts (default 1,128)",
     )  # fmt: skip
     group.add_argument(

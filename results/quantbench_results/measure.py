@@ -38,16 +38,22 @@ def program_here(named: str) -> str | None:
     return str(BUILT) if BUILT.is_file() else shutil.which("quantbench")
 
 
-def dispatched_filter(listing: str) -> str:
+def dispatched_filter(listing: str, products: Sequence[str] = ()) -> str:
     """From the output of `quantbench --list` the --benchmark_filter of the products' rows whose
-    variants are dispatched to; empty if there is none."""
+    variants are dispatched to, of these products (a8.q4_0, ...) if any are named; empty if there is
+    none."""
     variants: dict[str, list[str]] = {}
     for line in listing.splitlines():
         if found := _LISTED.match(line):
             of_arithmetic = variants.setdefault(found["arithmetic"], [])
             if found["variant"] not in of_arithmetic:
                 of_arithmetic.append(found["variant"])
-    parts = [rf"{name}\.[^/]+/({'|'.join(found)})" for name, found in variants.items()]
+    parts = []
+    for name, found in variants.items():
+        formats = [product.partition(".")[2] for product in products if product.startswith(name + ".")]
+        if formats or not products:
+            any_of = f"({'|'.join(map(re.escape, formats))})" if formats else "[^/]+"
+            parts.append(rf"{name}\.{any_of}/({'|'.join(found)})")
     return f"^matmul/({'|'.join(parts)})/" if parts else ""
 
 
@@ -76,10 +82,12 @@ def listing(program: str) -> str:
     return done.stdout
 
 
-def measure(program: str, shapes: Sequence[str], threads: int, out: Path) -> Results:
+def measure(
+    program: str, shapes: Sequence[str], threads: int, out: Path, products: Sequence[str] = ()
+) -> Results:
     """Runs the program, its progress on stderr, and reads the file that it wrote. Rows of kernels that
     were wrong say so in the file; ResultsError if there is no file."""
-    filter_ = dispatched_filter(listing(program))
+    filter_ = dispatched_filter(listing(program), products)
     if not filter_:
         raise ResultsError(program, "lists no product that it dispatches to")
     try:
