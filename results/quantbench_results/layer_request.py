@@ -106,7 +106,7 @@ def _results(args: argparse.Namespace, wanted: Layer) -> Results:
         return results
     program = None if args.no_measure else measure.program_here(args.quantbench)
     if program is None:
-        raise ResultsError(args.results or "quantbench-choose", *_how_to(results, wanted, shapes, kept))
+        raise ResultsError(args.results or "--layer", *_how_to(results, wanted, shapes, kept))
     measured = measure.measure(program, shapes, wanted.threads, kept)
     print(printable(f"measured rows: {kept}"), file=sys.stderr)
     if absent := layer.missing(measured, wanted):
