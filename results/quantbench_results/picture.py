@@ -13,7 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -101,12 +101,13 @@ def print_pdf(driver: webdriver.Chrome) -> bytes:
 
 
 def draw(
-    driver: webdriver.Chrome, machine: Machine, scheme: str, kind: str = "families", width: int = 860
-) -> str:
+    driver: webdriver.Chrome, machine: Machine, scheme: str, kind: str = "families", width: int = 860,
+    models: Sequence[Path] = (),
+) -> str:  # fmt: skip
     """The first chart of a kind in one colour scheme, as SVG."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        files.write_text(page, html_page([machine]))
+        files.write_text(page, html_page([machine], models))
         emulate(driver, scheme=scheme)
         driver.get(page.as_uri())
         svg = driver.execute_async_script(
@@ -129,14 +130,21 @@ def _main(argv: list[str] | None) -> int:
         "file", type=Path, nargs="?", help="default: the one that README.md's tables name"
     )
     parser.add_argument("--output", type=Path, default=Path("docs/images"), metavar="FOLDER")
+    parser.add_argument(
+        "--model", type=Path, metavar="MODEL.json",
+        help="draw MODEL-light.svg and -dark.svg alone, of this file of quantbench-formats",
+    )  # fmt: skip
     options = parser.parse_args(argv)
     file = options.file or readme.named_file(Path("README.md"))
     (machine,) = label_machines([load.load(file)])
+    models = [options.model] if options.model else []
+    pictures = {path.name.removesuffix(".json"): "model" for path in models} or PICTURES
     with browser() as driver:
-        for name, kind in PICTURES.items():
+        for name, kind in pictures.items():
             for scheme in ("light", "dark"):
                 path = options.output / f"{name}-{scheme}.svg"
-                files.write_text(path, draw(driver, machine, scheme, kind) + source_mark(file) + "\n")
+                svg = draw(driver, machine, scheme, kind, models=models)
+                files.write_text(path, svg + source_mark(models[0] if models else file) + "\n")
                 print(path)
     return 0
 

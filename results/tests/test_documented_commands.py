@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import sample
+from test_front_model import found as model_found
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,6 +59,7 @@ def reader(tmp_path):
     for name in ("results/example-1/2026-01-02T030405-abc.json", "results/latest.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "model.json").write_text(json.dumps(model_found()), encoding="utf-8")
     for folder in ("results/tests", "results/predicted"):  # as results/*/ finds them here
         (tmp_path / folder).mkdir()
     (tmp_path / "README.md").write_text(

@@ -11,15 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from quantbench_results.errors import ResultsError
+from quantbench_results.figures.model import VERSION
 from quantbench_results.files import write_text
 from quantbench_results.load import read_json
 from quantbench_results.model.plan import Plan
 from quantbench_results.model.reading import Skipped
 from quantbench_results.model.speeds import Speeds
 from quantbench_results.model.totals import Total
-
-VERSION = 1
-
 
 class Store:
     """The file of one model."""
