@@ -355,3 +355,30 @@ def test_damaged_archives_are_refused(tmp_path, capsys):
         archive.writestr("readme.txt", "no arrays")
     assert run(tmp_path / "m.npz", tmp_path)[0] == 2
     assert "has no arrays" in capsys.readouterr().err
+
+
+def test_times_are_held_to_whole_passes(model, tmp_path, program, capfd):
+    """The program gets a line for every matrix, and what it says stands beside the sum."""
+    stub = tmp_path / "model_pass"
+    stub.write_text(f'#!/bin/sh\ncat >> {tmp_path}/lines\necho "$*" >> {tmp_path}/words\necho 5000\n')
+    stub.chmod(0o755)
+    out = tmp_path / "out.json"
+    arguments = [str(model), "--quantbench", program, "--output", str(out), "--check", str(stub)]
+    assert main([*arguments, "--max-error", "1e-3"]) == 0
+    kept = json.loads(out.read_text())
+    assert all(entry["measured_ns"] == 5000 for entry in kept["passes"])
+    (plan,) = [entry for entry in kept["passes"] if entry["name"] == "plan within 0.001"]
+    assert plan["summed_ns"] == kept["plans"][0]["ns"]
+    assert "5 µs in a pass" in capfd.readouterr().out
+    assert (tmp_path / "words").read_text().splitlines()[0] == "1 1 25"
+    last = (tmp_path / "lines").read_text().splitlines()[-len(W) :]
+    chosen = kept["plans"][0]["choices"]
+    for line, (name, choice) in zip(last, chosen.items(), strict=True):
+        arithmetic, format_, group, n, k = line.split()
+        assert (int(n), int(k)) == W[name].shape and choice.startswith(arithmetic + ".")
+        storage = choices.storages()[choice.partition(".")[2]]
+        assert format_ == storage.format and int(group) == (storage.group or 0)
+
+    stub.write_text("#!/bin/sh\necho 'model_pass: no such format' >&2\nexit 2\n")
+    assert main([*arguments, "--max-error", "1e-3"]) == 2
+    assert "exit status 2: model_pass: no such format" in capfd.readouterr().err

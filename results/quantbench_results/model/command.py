@@ -5,6 +5,7 @@ it is on this machine, what to use, and which format for which matrix (a mixed p
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from quantbench_results import layer_request, measure
 from quantbench_results.cli import Parser, guarded
 from quantbench_results.errors import ResultsError
 from quantbench_results.layer import DEFAULT_ERROR
-from quantbench_results.model import choices, losses, reading, speeds, text, totals
+from quantbench_results.model import choices, losses, passes, reading, speeds, text, totals
 from quantbench_results.model.choices import Storage
 from quantbench_results.model.plan import Budget, Plan
 from quantbench_results.model.reading import F32, Model, Skipped
@@ -71,6 +72,8 @@ def _parser() -> Parser:
                         help=f"all that was found (default: {KEPT}/<model>.json)")  # fmt: skip
     parser.add_argument("--quantbench", default="", metavar="PROGRAM",
                         help=f"times with this program (default: {measure.BUILT}, or that of PATH)")  # fmt: skip
+    parser.add_argument("--check", metavar="PROGRAM",
+                        help="hold the plans' times to passes by this model_pass")  # fmt: skip
     parser.add_argument("--no-speed", action="store_true", help="errors and sizes alone")
     return parser
 
@@ -98,9 +101,12 @@ def _main(argv: Sequence[str] | None) -> int:
     names = speeds.product_names(storages)
     found = totals.totals(records, names, measured, args.m)
     plans = _plans(records, names, measured, args)
-    store.finish(measured, found, plans, {"m": list(args.m), "threads": args.threads})
+    checked = _passes(records, plans, found, args) if args.check else []
+    store.finish(measured, found, plans, _about(args, checked))
     max_error = DEFAULT_ERROR if args.max_error is None else args.max_error
     print(_for_terminal(text.lines(records, skipped, found, plans, args.m, max_error)))
+    if checked:
+        print(_for_terminal([f"Whole passes, m = {args.m[0]}:", *(entry.text() for entry in checked)]))
     print(printable(f"all of it: {output}"))
     if measured and not plans and _budget(args) != Budget():
         print("quantbench-formats: no plan is within these budgets", file=sys.stderr)
@@ -213,6 +219,33 @@ def _plans(
     matrices = totals.options(records, names, measured, args.m[0])
     found = [plan for b in budgets if (plan := totals.plan.solve(matrices, b))]
     return found
+
+
+def _passes(
+    records: Sequence[totals.Record],
+    plans: Sequence[Plan],
+    found: Sequence[totals.Total],
+    args: argparse.Namespace,
+) -> list[passes.Pass]:
+    """The plans, and every choice of the front that takes all matrices, each in whole passes."""
+    m = args.m[0]
+    asked = [(total.choice, total.ns[m], [total.choice] * len(records))
+             for total in totals.front(found, m) if not total.elsewhere]  # fmt: skip
+    for plan in plans:
+        limit = plan.budget.error
+        name = f"plan within {limit:g}" if limit is not None else "plan"
+        asked.append((name, plan.ns, [option.name for option in plan.chosen]))
+    return [
+        passes.Pass(name, m, ns, passes.measure(args.check, records, chosen, m, args.threads))
+        for name, ns, chosen in asked
+    ]
+
+
+def _about(args: argparse.Namespace, checked: Sequence[passes.Pass]) -> dict[str, Any]:
+    return {
+        "m": list(args.m), "threads": args.threads,
+        "passes": [dataclasses.asdict(entry) for entry in checked],
+    }  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
