@@ -16,10 +16,10 @@ pytest.importorskip("quantbench")
 gguf = pytest.importorskip("gguf")
 safetensors = pytest.importorskip("safetensors.numpy")
 
-import ml_dtypes  # noqa: E402
+import ml_dtypes
 
-from quantbench_results.model import choices, losses, reading  # noqa: E402
-from quantbench_results.model.__main__ import main  # noqa: E402
+from quantbench_results.model import choices, losses, reading
+from quantbench_results.model.__main__ import main
 
 RNG = np.random.default_rng(7)
 W = {

@@ -31,7 +31,7 @@ LEAST_ERROR = 1e-7
 """Errors below are drawn here: less than f16 weights lose, and a question of no consequence."""
 Y_TITLE = "normalised mean squared error, weights' included"
 PEERS, PLANS = "other projects", "mixed plans"
-_SERIES = {"a8": 0, "a32": 1, "abf16": 2, "f16": 4, PEERS: 3, PLANS: 7}
+_SERIES = {"a8": 0, "a32": 1, "abf16": 2, "f16": 4, PEERS: 3, PLANS: 8}
 """What points are told apart by, and their places on the page's ramp of colours."""
 _NAMES = {"a8": "a8: activations in 8 bits", "a32": "a32: f32 activations", "abf16": "abf16: both in bf16",
           "f16": "f16 activations"}  # fmt: skip

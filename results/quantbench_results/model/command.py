@@ -52,7 +52,8 @@ def _parser() -> Parser:
                         help="the matrices to look at (default: all but embeddings)")  # fmt: skip
     parser.add_argument("--transposed", default="", metavar="REGEX",
                         help="matrices that the file has as inputs x outputs")  # fmt: skip
-    parser.add_argument("--formats", default="", metavar="REGEX", help="formats to look at (default: all)")
+    parser.add_argument("--formats", default="", metavar="REGEX",
+                        help="formats to look at, f16 besides (default: all)")  # fmt: skip
     parser.add_argument("--activations", type=Path, metavar="X.npy",
                         help="rows of activations, for matrices of that K")  # fmt: skip
     parser.add_argument("--m", type=layer_request.row_counts, default=(1, 128), metavar="M,M",
@@ -124,10 +125,10 @@ def _storages(regex: str) -> list[Storage]:
         wanted = re.compile(regex)
     except re.error as error:
         raise ResultsError("--formats", f"no regular expression: {error}") from None
-    found = [s for s in choices.storages().values() if wanted.search(s.name) or s.name == choices.LAST_FALLBACK]
-    if not any(wanted.search(s.name) for s in found):
-        raise ResultsError("--formats", f"names none of {', '.join(choices.storages())}")
-    return found
+    known = choices.storages()
+    if not any(map(wanted.search, known)):
+        raise ResultsError("--formats", f"names none of {', '.join(known)}")
+    return [s for s in known.values() if wanted.search(s.name) or s.name == choices.LAST_FALLBACK]
 
 
 def _activations(path: Path | None) -> F32 | None:

@@ -19,6 +19,7 @@ from quantbench_results.model.reading import Skipped
 from quantbench_results.model.speeds import Speeds
 from quantbench_results.model.totals import Total
 
+
 class Store:
     """The file of one model."""
 

@@ -5,6 +5,7 @@ mixed plans."""
 from __future__ import annotations
 
 import math
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ def lines(
         *loss_table(found),
         *(line for m in rows for line in speed_table(found, m)),
         "",
-        ABOUT,
+        *textwrap.wrap(ABOUT, 110),
         "",
     ]
     for m in rows:
