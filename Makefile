@@ -9,7 +9,7 @@ PROFILE ?= quick
 RESULT ?= results/latest.json
 PYTHON ?= python3
 # Recipes read these as "$$RESULT", so that no blank or quote in them splits or ends a word.
-export RESULT PROFILE
+export RESULT PROFILE MODEL FORMATS_ARGS
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 define build_and_test
@@ -39,7 +39,7 @@ define static_binary
 endef
 
 .PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results test-python minsize-check \
-  format format-check tidy report results-of-bench readme picture predict dist dist-aarch64 venv clean
+  format format-check tidy report results-of-bench readme formats picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -64,6 +64,14 @@ report: venv  ## results/report.html and .md, of the newest results or of FILES=
 readme: venv  ## tables and picture of the README and docs/results.md, of FILES=results/<machine>/<file>.json
 	.venv/bin/quantbench-report $(FILES) --readme README.md docs/results.md
 	$(MAKE) -s --no-print-directory picture
+
+formats: venv  ## which format for MODEL=<.safetensors, .gguf, .npz> on this CPU; FORMATS_ARGS: its options
+	@test -n "$$MODEL" || { echo "usage: make formats MODEL=model.safetensors" >&2; exit 2; }
+	$(DEPS)
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target quantbench
+	.venv/bin/pip install --quiet --disable-pip-version-check .
+	.venv/bin/quantbench-formats "$$MODEL" $$FORMATS_ARGS
 
 picture: venv  ## the README's picture, of the results file that its tables name
 	$(DEPS) --browser
@@ -118,6 +126,7 @@ test-results: venv  ## of the results tools; the report in a real browser if Chr
 test-python: venv  ## the Python package, built and installed into .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check '.[test]'
 	.venv/bin/pytest python/tests
+	.venv/bin/pytest results/tests/test_model.py
 
 minsize-check:  ## the symbol check in a build that inlines little (docs/decisions/0002-odr.md)
 	$(DEPS)

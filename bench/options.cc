@@ -139,6 +139,8 @@ void add_own(CLI::App& app, Options& o, Texts& texts) {
                  "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated; default: the profile's");
   app.add_flag("!--no-peers", o.peers,
                "leave out other projects' kernels, where they are built in");
+  app.add_flag("!--no-scalar", o.scalar,
+               "don't time scalar code for rows that run without it: no speedup_vs_scalar");
   app.add_flag("--self-peer", o.self_peer)->group("");  // hidden: scripts/prove-peers.sh
   app.add_flag("--resume", o.resume,
                "continue an interrupted run: keep the rows that --benchmark_out's file has");

@@ -32,6 +32,7 @@ struct Options {
   std::vector<std::size_t> sizes;   ///< from --shape n:...; empty: the profile's
   std::vector<Plan::Shape> matmul;  ///< from --shape m:...; empty: the profile's
   bool peers = true;                ///< time other projects' kernels, if this build has any
+  bool scalar = true;               ///< time scalar code for rows that run without its row
   bool self_peer = false;           ///< our own kernels instead, to prove the comparison (hidden)
   bool resume = false;              ///< continue the interrupted run whose rows are in `out`
 

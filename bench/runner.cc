@@ -122,7 +122,7 @@ Runner::Runner(const Options& options, Suite suite, std::vector<CacheLevel> cach
   for (const Case& c : suite_) {
     by_name_[c.name()] = &c;
     if (peers::as_peer(c.variant)) rivals_.add(c);
-    if (is_baseline(c)) scalar_cases_[baseline_key(c)] = &c;
+    if (is_baseline(c) && options_.scalar) scalar_cases_[baseline_key(c)] = &c;
   }
 }
 

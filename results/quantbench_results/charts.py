@@ -10,6 +10,7 @@ from quantbench_results.errors import ResultsError
 from quantbench_results.figures.base import Chart, Machine
 from quantbench_results.figures.error import error_charts
 from quantbench_results.figures.families import families_chart
+from quantbench_results.figures.front import front_charts
 from quantbench_results.figures.machines import machines_charts
 from quantbench_results.figures.overview import overview_chart
 from quantbench_results.figures.roofline import roofline_charts
@@ -59,6 +60,7 @@ def charts_of(machines: Sequence[Machine]) -> list[Chart]:
         charts += machines_charts(machines)
     for machine in machines:
         rows = summary.standings(machine.results.rows)
+        charts += front_charts(machine, rows)
         wholes = (families_chart(machine, rows), overview_chart(machine, rows))
         charts += [chart for chart in wholes if chart]
         of_op: dict[str, list[summary.Standing]] = {}

@@ -4,7 +4,8 @@
 `quantbench-choose results.json` prints, per operation and format, the ranking of the variants at
 every shape with its margins, where the winner changes along n or m, and for matmul what each format
 costs in time and error. `--write-tuning FILE` writes the choice for the dispatcher (QB_TUNING), for
-products by their rows of activations: one, few or many.
+products by their rows of activations: one, few or many. `--layer NxK` answers for one layer
+(quantbench_results.layer): which format, in a sentence, and what else is worth a look.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quantbench_results import dispatch, rules, summary
+from quantbench_results import dispatch, layer_request, rules, summary
 from quantbench_results.cli import Parser, guarded
+from quantbench_results.dispatch import usable
 from quantbench_results.errors import ResultsError
 from quantbench_results.files import write_text
 from quantbench_results.load import load
@@ -35,22 +37,6 @@ class Ranked:
     """Its median time over that of the best variant: 1 for the best."""
     tied: bool
     """Whether it can't be told from the best."""
-
-
-def usable(results: Results) -> list[Row]:
-    """The rows that a choice may rest on: timed, verified, not failed, and of formats and shapes
-    whose dispatched variant was measured as well. ResultsError if none is left."""
-    if not results.claims_timing:
-        raise ResultsError(results.path, "emulated or smoke results carry no timing to choose by")
-    unknown = {row.key for row in dispatch.unmeasured(results)}
-    rows = [
-        row
-        for row in results.rows
-        if not row.failed and row.verified and row.claims_timing and row.key not in unknown
-    ]
-    if not rows:
-        raise ResultsError(results.path, "no verified row to choose by")
-    return rows
 
 
 def warnings(results: Results) -> list[str]:
@@ -300,7 +286,7 @@ def _parser() -> Parser:
     parser = Parser(
         prog="quantbench-choose", description="Which variant and which format, on this CPU?"
     )
-    parser.add_argument("results", help="a results file of quantbench")
+    parser.add_argument("results", nargs="?", help="a results file of quantbench; --layer needs none")
     parser.add_argument("--op", default="", help="only this operation: matmul, absmax, ...")
     parser.add_argument(
         "--format", default="", dest="format_", help="only this format: a8.q4_0, ..."
@@ -312,11 +298,17 @@ def _parser() -> Parser:
         metavar="FILE",
         help="write the choice for the dispatcher (QB_TUNING=FILE)",
     )
+    layer_request.add_arguments(parser)
     return parser
 
 
 def _main(argv: Sequence[str] | None) -> int:
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.layer:
+        return layer_request.run(args)
+    if not args.results:
+        parser.error("name a results file, or a layer: --layer 4096x4096")
     results = load(args.results)
     for warning in warnings(results):
         print(printable(f"quantbench-choose: warning: {args.results}: {warning}"), file=sys.stderr)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quantbench_results import summary
+from quantbench_results.errors import ResultsError
 from quantbench_results.rows import Results, Row
 
 Key = tuple[str, str, str]
@@ -54,3 +55,19 @@ def unmeasured(results: Results) -> list[Row]:
         if (first.op, first.format) == stopped_at or variants.get(key(results, first)) not in timed:
             missing.append(first)
     return missing
+
+
+def usable(results: Results) -> list[Row]:
+    """The rows that a choice may rest on: timed, verified, not failed, and of formats and shapes
+    whose dispatched variant was measured as well. ResultsError if none is left."""
+    if not results.claims_timing:
+        raise ResultsError(results.path, "emulated or smoke results carry no timing to choose by")
+    unknown = {row.key for row in unmeasured(results)}
+    rows = [
+        row
+        for row in results.rows
+        if not row.failed and row.verified and row.claims_timing and row.key not in unknown
+    ]
+    if not rows:
+        raise ResultsError(results.path, "no verified row to choose by")
+    return rows

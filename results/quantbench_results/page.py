@@ -15,6 +15,7 @@ from plotly.offline import get_plotlyjs
 from quantbench_results import dispatch, summary, validate
 from quantbench_results.charts import charts_of
 from quantbench_results.figures.base import Chart, Machine
+from quantbench_results.figures.model import model_charts
 from quantbench_results.figures.styles import FAMILY_STYLES, styles, variant_order
 from quantbench_results.page_notes import (
     checks_section,
@@ -76,9 +77,11 @@ def _part(name: str) -> str:
     return (Path(__file__).parent / name).read_text(encoding="utf-8")
 
 
-def html_page(machines: Sequence[Machine]) -> str:
-    """The whole page: styles, Plotly and data inside, nothing fetched."""
-    charts = charts_of(machines)
+def html_page(machines: Sequence[Machine], models: Sequence[Path] = ()) -> str:
+    """The whole page: styles, Plotly and data inside, nothing fetched. `models` are files of
+    quantbench-formats, measured on the first of the machines."""
+    of_models = [chart for path in models for chart in model_charts(path, machines[0])]
+    charts = [*of_models, *charts_of(machines)]
     filters = _filters(machines)
     plotly, page = get_plotlyjs(), _part("page.js")
     policy = (

@@ -43,6 +43,21 @@ def overview_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> st
     parts = ['<section id="overview"><h2>Overview</h2>']
     if several:
         parts.append(_index_table(machines))
+    models = grid_of(charts, "model", "wide", machine_named=several)
+    if models:
+        parts.append(
+            "<h3>Which format for the model</h3><p>All its matrices one after another, weights cold: "
+            "how fast against the error of their outputs. A star is a mixed plan, a format for each "
+            f"matrix.</p><div data-part>{models}</div>"
+        )
+    fronts = grid_of(charts, "front", "wide", machine_named=several)
+    if fronts:
+        parts.append(
+            "<h3>Which format</h3><p>How fast a product is against all that it loses, weights' error "
+            "included; larger points take more bits a weight. Lower right is better. The line is the "
+            "front: what lies on it loses less than everything faster.</p>"
+            f"<div data-part>{fronts}</div>"
+        )
     several_grid = "wide" if several else "one"
     families = grid_of(charts, "families", several_grid, machine_named=several)
     if families:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the README's picture with the report's own page, in Chromium.
+"""Draws the README's pictures with the report's own page, in Chromium.
 
-python -m quantbench_results.picture FILE --output docs/images/speed
-writes docs/images/speed-light.svg and docs/images/speed-dark.svg
+python -m quantbench_results.picture FILE --output docs/images
+writes docs/images/speed-light.svg (what each family of variants buys), docs/images/formats-light.svg
+(which format: speed against error), and both for dark pages
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +31,8 @@ from quantbench_results.figures.base import Machine
 from quantbench_results.page import html_page
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+PICTURES = {"speed": "families", "formats": "front"}
+"""Names of pictures, and the kind of chart of which each is the first."""
 WAIT_SECONDS = 110  # a busy machine takes its time
 
 
@@ -97,15 +100,18 @@ def print_pdf(driver: webdriver.Chrome) -> bytes:
     return base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", size)["data"])
 
 
-def draw(driver: webdriver.Chrome, machine: Machine, scheme: str, width: int = 860) -> str:
-    """The chart of variant families in one colour scheme, as SVG."""
+def draw(
+    driver: webdriver.Chrome, machine: Machine, scheme: str, kind: str = "families", width: int = 860,
+    models: Sequence[Path] = (),
+) -> str:  # fmt: skip
+    """The first chart of a kind in one colour scheme, as SVG."""
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "report.html"
-        files.write_text(page, html_page([machine]))
+        files.write_text(page, html_page([machine], models))
         emulate(driver, scheme=scheme)
         driver.get(page.as_uri())
         svg = driver.execute_async_script(
-            "quantbench.svg('families', arguments[0]).then(arguments[1])", width
+            "quantbench.svg(arguments[0], arguments[1]).then(arguments[2])", kind, width
         )
         emulate(driver)
     if not isinstance(svg, str):
@@ -123,15 +129,23 @@ def _main(argv: list[str] | None) -> int:
     parser.add_argument(
         "file", type=Path, nargs="?", help="default: the one that README.md's tables name"
     )
-    parser.add_argument("--output", type=Path, default=Path("docs/images/speed"), metavar="PREFIX")
+    parser.add_argument("--output", type=Path, default=Path("docs/images"), metavar="FOLDER")
+    parser.add_argument(
+        "--model", type=Path, metavar="MODEL.json",
+        help="draw MODEL-light.svg and -dark.svg alone, of this file of quantbench-formats",
+    )  # fmt: skip
     options = parser.parse_args(argv)
     file = options.file or readme.named_file(Path("README.md"))
     (machine,) = label_machines([load.load(file)])
+    models = [options.model] if options.model else []
+    pictures = {path.name.removesuffix(".json"): "model" for path in models} or PICTURES
     with browser() as driver:
-        for scheme in ("light", "dark"):
-            path = options.output.with_name(f"{options.output.name}-{scheme}.svg")
-            files.write_text(path, draw(driver, machine, scheme) + source_mark(file) + "\n")
-            print(path)
+        for name, kind in pictures.items():
+            for scheme in ("light", "dark"):
+                path = options.output / f"{name}-{scheme}.svg"
+                svg = draw(driver, machine, scheme, kind, models=models)
+                files.write_text(path, svg + source_mark(models[0] if models else file) + "\n")
+                print(path)
     return 0
 
 

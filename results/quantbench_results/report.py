@@ -51,6 +51,14 @@ def _parser() -> Parser:
         help="writes PREFIX.html and PREFIX.md (default: <results>/report)",
     )
     parser.add_argument(
+        "--model",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="MODEL.json",
+        help="a file of quantbench-formats, to be shown as well; may be repeated",
+    )
+    parser.add_argument(
         "--results",
         type=Path,
         default=Path("results"),
@@ -94,7 +102,7 @@ def _main(argv: Sequence[str] | None) -> int:
     check_size(found)
     machines = label_machines(found)
     prefix = options.output or options.results / "report"
-    page, text = html_page(machines), markdown(machines)
+    page, text = html_page(machines, options.model), markdown(machines)
     for suffix, content in ((".html", page), (".md", text)):
         path = prefix.with_name(prefix.name + suffix)
         files.write_text(path, content)

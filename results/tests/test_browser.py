@@ -7,6 +7,7 @@ Skipped where there is no Chromium with its driver; QB_REQUIRE_BROWSER=1 makes t
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -106,7 +107,7 @@ def test_opens_offline_with_every_point(browser, page):
     picture.open_page(browser, page)
     charts = look(browser)
     assert {chart["kind"] for chart in charts} == {
-        "families", "overview", "speed", "speedup", "error", "roofline"}  # fmt: skip
+        "families", "front", "overview", "speed", "speedup", "error", "roofline"}  # fmt: skip
     for chart in charts:
         assert chart["points"] > 0
         assert chart["drawn"] == chart["points"], chart
@@ -344,9 +345,11 @@ def test_page_without_a_chart(browser, tmp_path):
 
 def test_picture(browser, tmp_path):
     results = load.parse(sample(), tmp_path / "a.json")
-    for scheme in ("light", "dark"):
-        svg = picture.draw(browser, label_machines([results])[0], scheme)
-        assert svg.startswith("<svg") and "matmul m = 1" in svg and "NaN" not in svg
+    for scheme, (kind, words) in itertools.product(
+        ("light", "dark"), {"families": "matmul m = 1", "front": "activations in 8 bits"}.items()
+    ):
+        svg = picture.draw(browser, label_machines([results])[0], scheme, kind)
+        assert svg.startswith("<svg") and words in svg and "NaN" not in svg
         assert "http://" not in svg.replace("http://www.w3.org/", "")
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from conftest import sample
+from test_front_model import found as model_found
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,6 +59,7 @@ def reader(tmp_path):
     for name in ("results/example-1/2026-01-02T030405-abc.json", "results/latest.json"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "model.json").write_text(json.dumps(model_found()), encoding="utf-8")
     for folder in ("results/tests", "results/predicted"):  # as results/*/ finds them here
         (tmp_path / folder).mkdir()
     (tmp_path / "README.md").write_text(
@@ -89,6 +91,8 @@ def run(reader: Path, command: str) -> subprocess.CompletedProcess:
 def test_a_command_that_a_page_shows_works(reader, page, command):
     command = re.sub(r"<results file>|results/<machine>/<file>\.json", "quantbench.json", command)
     command = re.sub(r"--write-tuning$", "quantbench.json --write-tuning tuning.json", command)
+    # A reader has the quantbench program to measure a layer with; here a file has it.
+    command = command.replace("--layer 11008x4096 --m 1,128", "quantbench.json --layer 1024x1024 --m 1,32")
     # Baselines are kept by the command before.
     if "--baseline" in command:
         assert run(reader, "quantbench-compare a.json,b.json --save-baseline main").returncode == 0

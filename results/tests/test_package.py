@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import importlib.util
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -57,11 +58,14 @@ def test_functions_and_files_are_short(path):
         assert text.count("\n") <= MOST_LINES_OF_A_FILE, "split it"
 
 
-def test_the_dependencies_are_those_of_the_project_file():
-    """What the tools import beyond Python is what pyproject.toml says they need (selenium draws the
-    picture, and is imported there only)."""
+# What reads models, beside what every tool needs: pyproject.toml's extra, and the package measured by.
+READS_MODELS = {"gguf", "ml_dtypes", "safetensors", "tqdm"}
+
+
+def imported_from_outside(paths) -> set[str]:
+    """The packages of others that these modules import, at their top or within."""
     outside = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             names = (
                 [alias.name for alias in node.names] if isinstance(node, ast.Import)
@@ -71,4 +75,15 @@ def test_the_dependencies_are_those_of_the_project_file():
                 spec = importlib.util.find_spec(name)
                 if spec and spec.origin and "site-packages" in spec.origin:
                     outside.add(name)
-    assert outside - {PACKAGE.name} <= {"numpy", "plotly", "scipy", "selenium"}
+    return outside - {PACKAGE.name}
+
+
+def test_the_dependencies_are_those_of_the_project_file():
+    """What the tools import beyond Python is what pyproject.toml says they need (selenium draws the
+    picture, and is imported there only)."""
+    models = set((PACKAGE / "model").rglob("*.py"))
+    project = tomllib.loads((ROOT / "results/pyproject.toml").read_text(encoding="utf-8"))["project"]
+    needed = set(project["dependencies"])
+    assert imported_from_outside(set(PACKAGE.rglob("*.py")) - models) <= needed | {"selenium"}
+    assert set(project["optional-dependencies"]["model"]) == READS_MODELS
+    assert imported_from_outside(models) <= needed | READS_MODELS | {"quantbench"}

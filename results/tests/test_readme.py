@@ -35,9 +35,10 @@ def test_the_pages_of_this_project_show_one_committed_file(page):
 
 def test_the_picture_shows_the_same_file():
     file = readme.named_file(README)
-    shown = [path.name for path in (README.parent / "docs/images").glob("speed-*.svg")
+    shown = [path.name for path in (README.parent / "docs/images").glob("*-*.svg")
              if picture.source_mark(file) in path.read_text(encoding="utf-8")]  # fmt: skip
-    assert sorted(shown) == ["speed-dark.svg", "speed-light.svg"], "make picture draws them"
+    names = [f"{name}-{scheme}.svg" for name in sorted(picture.PICTURES) for scheme in ("dark", "light")]
+    assert sorted(shown) == names, "make picture draws them"
     text = README.read_text(encoding="utf-8")
     assert all(f"docs/images/{name}" in text for name in shown)
 

@@ -343,6 +343,13 @@ class Figures(Runs):
             ratio = entries[0]["speedup_vs_scalar"] / entries[1]["speedup_vs_scalar"]
             self.assertAlmostEqual(ratio * entries[0]["real_time"] / entries[1]["real_time"], 1, places=9)
 
+    def test_scalar_code_can_be_left_out(self):
+        rows = self.rows(f"^absmax/f32/({self.dispatched()}|autovec)/", "--no-scalar")
+        self.assertEqual(len(rows), 2)
+        for entries in rows.values():
+            self.assertNotIn("speedup_vs_scalar", entries[0])
+            self.assertIn("roof_pct", entries[0])
+
     def test_names_are_listed_without_repetitions(self):
         out, _ = self.quantbench("--no-peers", "--benchmark_filter=^absmax/f32/scalar/", "--benchmark_list_tests")
         self.assertIn("absmax/f32/scalar/n:4096\n", out)

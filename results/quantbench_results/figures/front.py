@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The picture that answers which format: speed against error, a point for each way to store and multiply
+weights, larger the more bits a weight takes, and the front: what no faster point beats in error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from quantbench_results import layer, rules, summary
+from quantbench_results.figures.base import (
+    Chart,
+    Machine,
+    add_legend,
+    empty_figure,
+    hover,
+    in_order,
+    meta,
+    nice_decades,
+    split,
+    unit_of,
+)
+from quantbench_results.rows import PEER
+from quantbench_results.summary import Standing
+from quantbench_results.text import escape
+
+LEAST_ERROR = 1e-7
+"""Errors below are drawn here: less than f16 weights lose, and a question of no consequence."""
+Y_TITLE = "normalised mean squared error, weights' included"
+PEERS, PLANS = "other projects", "mixed plans"
+_SERIES = {"a8": 0, "a32": 1, "abf16": 2, "f16": 4, PEERS: 3, PLANS: 8}
+"""What points are told apart by, and their places on the page's ramp of colours."""
+_NAMES = {"a8": "a8: activations in 8 bits", "a32": "a32: f32 activations", "abf16": "abf16: both in bf16",
+          "f16": "f16 activations"}  # fmt: skip
+_SYMBOLS = {PEERS: "triangle-up-open", PLANS: "star"}
+_FRONT_RANK = 6
+_NAME_WIDTH, _NAME_HEIGHT = 0.14, 0.042
+"""Of the axes, about what a name takes: of names that would overlap only one is shown."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """A way to store and multiply weights."""
+
+    name: str
+    series: str
+    x: float
+    """Speed: more is better."""
+    error: float
+    bits: float
+    hover: str
+    format: str = ""
+
+    @property
+    def y(self) -> float:
+        return max(self.error, LEAST_ERROR)
+
+
+def front_of(points: Iterable[Point]) -> list[Point]:
+    """The points that err less than every faster one, fastest first."""
+    found: list[Point] = []
+    for point in sorted(points, key=lambda p: (-p.x, p.error)):
+        if not found or point.error < found[-1].error:
+            found.append(point)
+    return found
+
+
+def figure_of(points: Sequence[Point], x_title: str, machine: Machine, op: str, threads: int) -> go.Figure:
+    """Points and front; peers' points are no part of the front."""
+    figure = _empty(points, x_title)
+    front = front_of(p for p in points if p.series != PEERS)
+    figure.add_scatter(
+        x=[p.x for p in front], y=[p.y for p in front], mode="lines", line={"shape": "hv"},
+        hoverinfo="skip", showlegend=False,
+        meta=meta("front", op, "", "", machine, threads, rank=_FRONT_RANK),
+    )  # fmt: skip
+    shown: set[str] = set()
+    for point in sorted(points, key=lambda p: list(_SERIES).index(p.series)):
+        figure.add_scatter(
+            x=[point.x], y=[point.y], mode="markers", legendgroup=point.series,
+            name=_NAMES.get(point.series, point.series), showlegend=point.series not in shown,
+            marker={"size": [5 + 2.4 * math.sqrt(point.bits)], "opacity": 0.85,
+                    "symbol": _SYMBOLS.get(point.series, "circle")},
+            hovertext=[point.hover], hovertemplate="%{hovertext}<extra></extra>",
+            meta=meta("row", op, point.format, "", machine, threads, rank=_SERIES[point.series]),
+        )  # fmt: skip
+        shown.add(point.series)
+    for point in _named(front, figure):
+        figure.add_scatter(
+            x=[point.x], y=[point.y], mode="text", text=[f"\u2002{escape(point.name)}"],
+            textposition="bottom right",
+            hoverinfo="skip", cliponaxis=False, showlegend=False,
+            meta=meta("name", op, point.format, "", machine, threads),
+        )  # fmt: skip
+    add_legend(figure)
+    figure.update_layout(legend={"itemsizing": "constant"}, margin={"l": 80, "r": 14, "t": 40, "b": 44})
+    return figure
+
+
+def _empty(points: Sequence[Point], x_title: str) -> go.Figure:
+    highest = max(point.y for point in points)
+    low, high = math.log10(LEAST_ERROR) - 0.3, math.log10(highest) + 0.5
+    decades = range(round(math.log10(LEAST_ERROR)), math.ceil(high))
+    left, right = nice_decades(point.x for point in points)
+    return empty_figure(
+        x_title,
+        Y_TITLE,
+        x={"type": "log", "range": [left, right + _NAME_WIDTH * (right - left)]},
+        y={
+            "type": "log",
+            "range": [low, high],
+            "tickvals": [10.0**d for d in decades],
+            "ticktext": [f"{'≤ ' if i == 0 else ''}1e{d}" for i, d in enumerate(decades)],
+        },
+        height=440,
+    )
+
+
+def _named(front: Sequence[Point], figure: go.Figure) -> list[Point]:
+    """The points of the front that get their names, to the right of them, where nothing else lies."""
+    spans = [axis.range[1] - axis.range[0] for axis in (figure.layout.xaxis, figure.layout.yaxis)]
+    found: list[Point] = []
+    for point in sorted(front, key=lambda p: p.error, reverse=True):
+        if not any(
+            abs(math.log10(point.x / other.x)) < _NAME_WIDTH * spans[0]
+            and abs(math.log10(point.y / other.y)) < _NAME_HEIGHT * spans[1]
+            for other in found
+        ):
+            found.append(point)
+    return found
+
+
+def front_charts(machine: Machine, standings: Sequence[Standing]) -> list[Chart]:
+    """A picture for each shape of products: our best variant of each format, and the best peer's."""
+    products = [
+        s for s in standings
+        if s.row.op == "matmul" and not s.row.failed and summary.total_error(s.row) is not None
+        and summary.speed(s.row)
+    ]  # fmt: skip
+    charts = []
+    for (_, threads), group in split(in_order(products), "shape", "threads").items():
+        points = _points(group)
+        own = [point for point in points if point.series != PEERS]
+        if len(own) < 2:
+            continue
+        _, unit = unit_of(True)
+        figure = figure_of(points, unit, machine, "matmul", threads)
+        shape = summary.shape_text(group[0].row)
+        title = f"Which format: {shape}" + (f", {threads} threads" if threads > 1 else "")
+        formats = list(dict.fromkeys(point.format for point in points))
+        charts.append(Chart("front", title, "", "", figure, formats, machine.label))
+    return charts
+
+
+def _points(group: Sequence[Standing]) -> list[Point]:
+    best: dict[tuple[str, bool], Standing] = {}
+    for standing in group:
+        key = standing.row.format, standing.row.is_peer
+        if key not in best or rules.figure(standing.row) < rules.figure(best[key].row):
+            best[key] = standing
+    found = []
+    for (format_, is_peer), standing in best.items():
+        row = standing.row
+        nbytes = layer.weight_bytes(row)
+        if nbytes is None:
+            continue
+        bits = 8 * nbytes / (row.dims["n"] * row.dims["k"])
+        arithmetic = format_.partition(".")[0]
+        name = f"{format_} {row.variant.removeprefix(PEER)}" if is_peer else format_
+        series = PEERS if is_peer else arithmetic if arithmetic in _SERIES else "a32"
+        divisor, _ = unit_of(True)
+        words = f"{hover(standing)}<br>{bits:.4g} bits a weight, whole error {summary.total_error(row):.1e}"
+        found.append(
+            Point(name, series, (summary.speed(row) or 0) / divisor,
+                  summary.total_error(row) or 0.0, bits, words, format_)
+        )  # fmt: skip
+    return found
