@@ -170,8 +170,10 @@ using Suite = std::vector<Case>;
 /// Removes the rows that tell least, for a quick run:
 ///   - autovec and xsimd variants of other instruction sets than the strongest that runs here;
 ///   - autovec and xsimd variants on groups of 128, which cost them as much as groups of 32;
-///   - repacking by variants that are not dispatched to.
-/// Scalar code, hand-written variants and peers stay.
+///   - repacking by variants that are not dispatched to;
+///   - block formats whose kind of codes and scales an earlier format has, by variants that are not
+///     dispatched to.
+/// Other scalar code, hand-written variants and peers stay.
 void leave_out_redundant(Suite& suite);
 
 // One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last

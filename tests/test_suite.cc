@@ -72,5 +72,27 @@ TEST_F(Redundant, IsRepackingThatNobodyIsDispatchedTo) {
   EXPECT_EQ(std::set<std::string>(names.begin(), names.end()), wanted);
 }
 
+// iq4_nl's codes and scales are of mxfp4's kind.
+TEST_F(Redundant, IsAFormatThatFollowsInItsKindBesidesWhatIsDispatchedTo) {
+  std::set<std::string> wanted;
+  const auto add_all = [&](const char* row, const char* format, const auto& op, bool all) {
+    std::set<const Variant*> dispatched;
+    for (const Rows rows : kRowClasses) dispatched.insert(&op.best(rows));
+    for (const Variant* const v : op.variants()) {
+      if (!v->refusal().empty()) continue;
+      add(row, format, *v);
+      const bool portable = v->name.find("xsimd") == 0 || v->name.find("autovec") == 0;
+      if (dispatched.count(v) || (all && !portable))
+        wanted.insert(std::string(row) + "/" + format + "/" + std::string(v->name) + "/n:1");
+    }
+  };
+  add_all("matmul", "a8.mxfp4", matmul::a8_mxfp4, true);
+  add_all("matmul", "a8.iq4_nl", matmul::a8_iq4_nl, false);
+  std::set<std::string> names;
+  for (const std::string& name : left())
+    if (name.find("/xsimd") == name.npos && name.find("/autovec") == name.npos) names.insert(name);
+  EXPECT_EQ(names, wanted);
+}
+
 }  // namespace
 }  // namespace qb::bench
