@@ -109,16 +109,20 @@ test-aarch64:  ## cross-compiled for AArch64, under qemu: correctness only
 	$(DEPS) --aarch64
 	$(call build_and_test,aarch64-qemu)
 
-# All that the variants do but the long sweeps; AVX512_TESTS='*/avx512*' is everything.
+# All that the variants do but the long sweeps; AVX512_TESTS='*/avx512*' is everything. With
+# AVX512_CPU=sapphire_rapids, AVX512_LEVELS=amx and AVX512_TESTS='*/amx-*Shape*' it is those of AMX
+# (scripts/emulate-x86.sh --help says what that asks of Bochs).
 AVX512_TESTS ?= */avx512:*/avx512vnni-*TheCaches*:*EveryQuotient*:*StrideOverAll*:*ManyRows*:*UnderMany*:*Extreme*:*EveryShapeBetweenGuardPages*:Notebook*S8.*:Notebook*S4.*
+AVX512_CPU ?= tigerlake
+AVX512_LEVELS ?= avx512,avx512vnni
 AVX512_PROGRAMS = $(addprefix test_,convert absmax quantize_s8 quantize_s4 matmul_a32 matmul_a8 matmul_abf16)
 
 test-avx512:  ## the AVX-512 variants on a CPU emulated by BOCHS=<bochs 3.0 or newer>: correctness only
 	$(DEPS) --bochs
 	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target $(AVX512_PROGRAMS)
-	scripts/emulate-x86.sh QB_REQUIRE_ISA=avx512,avx512vnni GTEST_FILTER='$(AVX512_TESTS)' \
-	  $(addprefix build/release/tests/,$(AVX512_PROGRAMS))
+	scripts/emulate-x86.sh --cpu $(AVX512_CPU) QB_REQUIRE_ISA=$(AVX512_LEVELS) \
+	  GTEST_FILTER='$(AVX512_TESTS)' $(addprefix build/release/tests/,$(AVX512_PROGRAMS))
 
 test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
 	.venv/bin/pytest results

@@ -7,12 +7,12 @@
 #   scripts/emulate-x86.sh [--cpu <model>] [--limit <seconds>] [<NAME>=<value>...] <program>...
 #     --cpu    a model of `bochs --help cpu`; tigerlake (AVX-512 with VNNI) unless told.
 #              sapphire_rapids has AVX-VNNI, AVX512-FP16 and AMX too, but wants a Bochs whose AMX is
-#              mended; as of August 2026 it is wrong in this:
+#              mended; at its revision 783b58fd6 of August 2026 it is wrong in this:
 #                no XFD, so that Linux stops (CPUID leaf 0xD: subleaf 1, EAX bit 4; subleaf 18, ECX
 #                bit 2; MSRs 0x1C4 and 0x1C5; #NM where the first is set; the size that subleaf 1
 #                gives without its alignment);
 #                XSAVE of tiles (rows and bytes of a row change places, 8 rows of 16, in use and not
-#                change places);
+#                change places, which tiles are in use at first is left to chance);
 #                tdpbssd, tdpbsud and tdpbusd take signed bytes for unsigned;
 #                vcvtne2ps2bf16 reads its first source from past the end
 #     --limit  give up after so many seconds; 900 unless told
