@@ -8,7 +8,7 @@
 #include <span>
 #include <type_traits>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::bench {
 

@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "core/isa.h"
+#include "quantbench/version.h"
 #include "threads.h"
 
 #if defined(__x86_64__)
@@ -105,7 +106,7 @@ std::map<std::string, std::string> machine_context() {
   c["build_type"] = QB_BUILD_TYPE;
   c["git_revision"] = QB_GIT_REVISION;
   c["git_dirty"] = QB_GIT_DIRTY;
-  c["suite_version"] = QB_VERSION;
+  c["suite_version"] = QUANTBENCH_VERSION;
   const std::string governor = first_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor");
   c["governor"] = governor.empty() ? "not exposed" : governor;
   c["huge_pages"] = first_line("/sys/kernel/mm/transparent_hugepage/enabled");

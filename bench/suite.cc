@@ -6,8 +6,8 @@
 #include <set>
 
 #include "catalog.h"
-#include "formats/format.h"
 #include "peers/peers.h"
+#include "quantbench/formats.h"
 
 namespace qb::bench {
 namespace {

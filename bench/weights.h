@@ -11,7 +11,7 @@
 #include "data.h"
 #include "matmul/matmul.h"
 #include "oracle/matmul.h"
-#include "quantize/rows.h"
+#include "quantbench/quantize.h"
 #include "suite.h"
 
 namespace qb::bench {

@@ -71,7 +71,7 @@ function(qb_variant room variant)
   set(target qb_${room}_${variant})
   add_library(${target} OBJECT ${arg_SOURCES})
   target_link_libraries(${target} PRIVATE qb_options)
-  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/kernels)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/kernels)
   target_compile_options(${target} PRIVATE ${arg_FLAGS})
   target_compile_definitions(${target} PRIVATE QB_VARIANT_NAME=${variant} ${arg_DEFINITIONS})
   # gcc 12 takes the AVX-512 headers' deliberately undefined vectors for forgotten ones.

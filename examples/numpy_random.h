@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <random>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::numpy {
 

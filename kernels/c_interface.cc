@@ -7,10 +7,11 @@
 #include <string>
 
 #include "core/check.h"
-#include "formats/format.h"
 #include "matmul/matmul.h"
+#include "quantbench/formats.h"
 #include "quantbench/quantbench.h"
-#include "quantize/rows.h"
+#include "quantbench/quantize.h"
+#include "quantbench/version.h"
 
 struct quantbench_weights {
   qb::matmul::PackedWeights packed;
@@ -89,7 +90,7 @@ std::span<std::byte> bytes(const char* name, void* p, std::size_t size) {
 
 }  // namespace
 
-const char* quantbench_version(void) { return QB_VERSION; }
+const char* quantbench_version(void) { return QUANTBENCH_VERSION; }
 const char* quantbench_last_error(void) { return last_error.c_str(); }
 
 size_t quantbench_format_count(void) { return std::size(qb::kFormats); }
@@ -144,7 +145,7 @@ quantbench_status quantbench_pack(const char* format, const void* values, size_t
                          bytes("scales", scales, scales_bytes), n, k, group);
     qb::matmul::PackedWeights packed(view, arithmetic_of(arithmetic), variant ? variant : "",
                                      threads, expected_m);
-    std::string name(packed.variant().name);
+    std::string name(packed.variant());
     *weights = new quantbench_weights{std::move(packed), std::move(name)};
   });
 }

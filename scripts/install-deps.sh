@@ -17,8 +17,8 @@
 #     --debootstrap  to make another release of Debian in a folder (.ci/debian)
 set -euo pipefail
 
-packages=(cmake ninja-build g++ make git libgtest-dev libgmock-dev libbenchmark-dev libxsimd-dev
-          nlohmann-json3-dev libcli11-dev)
+packages=(cmake ninja-build g++ make git pkgconf libgtest-dev libgmock-dev libbenchmark-dev
+          libxsimd-dev nlohmann-json3-dev libcli11-dev)
 foreign=()
 for option in "$@"; do
   case "$option" in

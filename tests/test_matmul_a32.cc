@@ -37,7 +37,7 @@ QB_MATMUL_TESTS(MatmulA32_f16, qb::matmul::a32_f16, A32, Format::f16, 1)
 #define QB_FORMAT(name, codes, scales, ...) \
   QB_OF_##codes(                            \
       QB_A32_TESTS(MatmulA32_##name, qb::matmul::a32_##name, Format::name, QB_GROUPS_OF_##scales))
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 
 QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);
@@ -88,7 +88,7 @@ TEST(MatmulChecked, NamedVariant) {
   const std::vector<float> w = {1, 2, 3, 4}, x = {10, 1};
   std::vector<float> y(2);
   PackedWeights packed(qb::matmul::view_f32(w, 2, 2), Arithmetic::a32, "scalar");
-  EXPECT_EQ(packed.variant().name, "scalar");
+  EXPECT_EQ(packed.variant(), "scalar");
   packed.run(x, 1, y);
   EXPECT_EQ(y, (std::vector<float>{12, 34}));
   EXPECT_THROW(PackedWeights(qb::matmul::view_f32(w, 2, 2), Arithmetic::a32, "none"),

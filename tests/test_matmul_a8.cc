@@ -47,7 +47,7 @@ void check_longest(const Kernel& kernel, Format format, std::size_t) {
 #define QB_FORMAT(name, codes, scales, ...) \
   QB_OF_##codes(                            \
       QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, QB_GROUPS_OF_##scales))
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 QB_TEST_EACH_GROUP(MatmulA8_s8, LongestRowDoesNotOverflow, check_longest, Format::s8, 1)
 QB_TEST_EACH_GROUP(MatmulA8_s4, LongestRowDoesNotOverflow, check_longest, Format::s4, 1)

@@ -29,7 +29,7 @@ QB_MATMUL_TESTS(MatmulAbf16_f32, qb::matmul::abf16_f32, Abf16, Format::f32, 1)
 #define QB_FORMAT(name, codes, scales, ...)                                                \
   QB_OF_##codes(QB_ABF16_TESTS(MatmulAbf16_##name, qb::matmul::abf16_##name, Format::name, \
                                QB_GROUPS_OF_##scales))
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 
 // By hand: one product each, so that how a factor is rounded can be read off.

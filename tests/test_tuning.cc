@@ -126,17 +126,16 @@ TEST(TuningByRows, WeightsArePackedForTheExpectedRows) {
   auto json = good();
   json["variants"] = {{"matmul_a32_f32", {{"one", "scalar"}, {"many", "autovec"}}}};
   EXPECT_EXIT(
-      with_tuning(
-          json.dump(),
-          [] {
-            using namespace qb::matmul;
-            const std::vector<float> w(4);
-            const auto packed_for = [&](std::size_t m) {
-              return PackedWeights(view_f32(w, 2, 2), Arithmetic::a32, {}, 1, m).variant().name;
-            };
-            return packed_for(1) == "scalar" && packed_for(4) == "autovec" &&
-                   packed_for(512) == "autovec";
-          }),
+      with_tuning(json.dump(),
+                  [] {
+                    using namespace qb::matmul;
+                    const std::vector<float> w(4);
+                    const auto packed_for = [&](std::size_t m) {
+                      return PackedWeights(view_f32(w, 2, 2), Arithmetic::a32, {}, 1, m).variant();
+                    };
+                    return packed_for(1) == "scalar" && packed_for(4) == "autovec" &&
+                           packed_for(512) == "autovec";
+                  }),
       testing::ExitedWithCode(0), "^$");
 }
 

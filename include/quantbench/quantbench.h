@@ -21,11 +21,7 @@
 
 #include <stddef.h>
 
-#if defined(__GNUC__)
-#define QUANTBENCH_API __attribute__((visibility("default")))
-#else
-#define QUANTBENCH_API
-#endif
+#include "quantbench/export.h"
 
 #ifdef __cplusplus
 extern "C" {

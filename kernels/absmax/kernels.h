@@ -3,7 +3,7 @@
 #pragma once
 
 #include "core/declare.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::absmax {
 

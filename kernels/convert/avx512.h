@@ -10,7 +10,7 @@
 #include <immintrin.h>
 
 #include "convert/streams.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
     !defined(__AVX512DQ__)

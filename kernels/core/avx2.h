@@ -8,7 +8,7 @@
 #include <immintrin.h>
 
 #include "core/turns.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__AVX2__) || !defined(__F16C__)
 #error "compile with the flags of cmake/Isa.cmake for avx2"

@@ -9,7 +9,7 @@
 #include <immintrin.h>
 
 #include "core/turns.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__AVX512F__) || !defined(__AVX512BW__) || !defined(__AVX512VL__) || \
     !defined(__AVX512DQ__)

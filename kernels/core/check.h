@@ -5,19 +5,13 @@
 
 #include <cstddef>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 
-#include "core/types.h"
+#include "quantbench/error.h"
+#include "quantbench/types.h"
 
 namespace qb {
-
-/// A checked entry's refusal of its arguments.
-class BadArgument : public std::invalid_argument {
- public:
-  using std::invalid_argument::invalid_argument;
-};
 
 namespace check {
 

@@ -8,7 +8,7 @@
 
 #include <arm_neon.h>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb {
 namespace {

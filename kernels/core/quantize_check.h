@@ -11,7 +11,7 @@
 #include <string_view>
 
 #include "core/check.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::check {
 

@@ -6,7 +6,7 @@
 // compiled for one instruction set can be linked into another's code (docs/decisions/0002-odr.md).
 #pragma once
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb {
 namespace {

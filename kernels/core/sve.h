@@ -9,7 +9,7 @@
 
 #include <arm_sve.h>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__ARM_FEATURE_SVE)
 #error "compile with the flags of cmake/Isa.cmake for sve"

@@ -17,7 +17,7 @@
 #include <immintrin.h>
 
 #include "core/stream.h"
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__AVX2__)
 #error "compile with the flags of cmake/Isa.cmake for avx2 at the least"

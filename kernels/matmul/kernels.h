@@ -13,29 +13,11 @@
 #pragma once
 
 #include "core/declare.h"
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
+#include "quantbench/weights.h"
 
 namespace qb::matmul {
-
-/// Quantized (or plain) weights in their canonical layout, [N,K], one output's weights contiguous.
-/// What `values` and `scales` point to depends on the format, which the op's name says:
-///   f32            const float[N,K],            scales unused
-///   f16            const f16[N,K],              scales unused
-///   s8             const int8[N,K],             const float[N]
-///   s4             const uint8[N,(K+1)/2],      const float[N]
-///   s8g            const int8[N,K],             const f16[N,K/group]
-///   s4g            const uint8[N,K/2],          const f16[N,K/group]
-///   q8_0, q4_0, mxfp4, iq4_nl
-///                  const BlockQ8_0[N,K/32] and so on, scales unused
-///   q4_K           const BlockQ4_K[N,K/256],    scales unused
-struct Weights {
-  const void* values;
-  const void* scales;
-  std::size_t n;      ///< outputs
-  std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
-  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
-};
 
 /// One variant of one matmul operation. None of the functions checks its arguments.
 /// Packed weights and workspace are 64-byte aligned; x, y and canonical weights are aligned as
@@ -67,11 +49,11 @@ struct Kernel {
               std::size_t m, std::size_t n0, std::size_t n1, void* y);
 };
 
-/// A variant's kernels of one arithmetic, one for each format of formats/formats.inc; none (run is
+/// A variant's kernels of one arithmetic, one for each format of formats.inc; none (run is
 /// null) where there is no such product.
 struct Kernels {
 #define QB_FORMAT(name, ...) Kernel name{};
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 

@@ -78,17 +78,17 @@ struct Product {
 #define QB_PRODUCT(arithmetic, name) {Format::name, &arithmetic##_##name, &Kernels::name},
 constexpr Product matmul_a32_products[] = {
 #define QB_FORMAT(name, ...) QB_PRODUCT(a32, name)
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 constexpr Product matmul_a8_products[] = {
 #define QB_FORMAT(name, codes, ...) QB_A8_OF_##codes(QB_PRODUCT(a8, name))
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 constexpr Product matmul_abf16_products[] = {
 #define QB_FORMAT(name, codes, ...) QB_ABF16_OF_##codes(QB_PRODUCT(abf16, name))
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 constexpr Product matmul_f16_products[] = {QB_PRODUCT(f16, f16)};
@@ -216,55 +216,73 @@ WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size
   return checked_view(Format::q4_K, "blocks", blocks, kNoScales, n, k);
 }
 
+struct PackedWeights::State {
+  WeightView weights;
+  Arithmetic arithmetic;
+  const Variant* variant;
+  const Kernel* kernel;
+  AlignedBytes packed, workspace{};
+
+  template <class T>
+  void run(std::span<const T> x, std::size_t m, std::span<T> y, int threads);
+};
+
 PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
-                             std::string_view variant, int threads, std::size_t expected_m)
-    : weights_(weights), arithmetic_(arithmetic) {
+                             std::string_view variant, int threads, std::size_t expected_m) {
   const Op<const Kernel>& op = operation(arithmetic, weights.format);
+  const Weights& w = weights.w;
   if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
-  if (arithmetic == Arithmetic::a8 && one_scale_per_output(weights.format) &&
-      weights.w.k > kLongestInt8Row)
-    check::refuse(kPack, "'k' = " + std::to_string(weights.w.k) + " is more than " +
+  if (arithmetic == Arithmetic::a8 && one_scale_per_output(weights.format) && w.k > kLongestInt8Row)
+    check::refuse(kPack, "'k' = " + std::to_string(w.k) + " is more than " +
                              std::to_string(kLongestInt8Row) +
                              ", the longest row whose int8 products always add up in int32");
-  variant_ = variant.empty() ? &op.best(rows_of(expected_m)) : &op.named(variant);
-  kernel_ = op.kernel(*variant_);
-  const Weights& w = weights_.w;
-  packed_ = AlignedBytes(kernel_->packed_bytes(w.n, w.k, w.group));
-  if (packed_.size()) pack(*kernel_, w, packed_.data(), threads);
+  const Variant& chosen = variant.empty() ? op.best(rows_of(expected_m)) : op.named(variant);
+  const Kernel* const kernel = op.kernel(chosen);
+  AlignedBytes packed(kernel->packed_bytes(w.n, w.k, w.group));
+  if (packed.size()) pack(*kernel, w, packed.data(), threads);
+  state_ = std::make_unique<State>(State{weights, arithmetic, &chosen, kernel, std::move(packed)});
 }
 
+PackedWeights::PackedWeights(PackedWeights&&) noexcept = default;
+PackedWeights& PackedWeights::operator=(PackedWeights&&) noexcept = default;
+PackedWeights::~PackedWeights() = default;
+
+std::string_view PackedWeights::variant() const { return state_->variant->name; }
+const WeightView& PackedWeights::weights() const { return state_->weights; }
+std::size_t PackedWeights::packed_bytes() const { return state_->packed.size(); }
+
 template <class T>
-void PackedWeights::checked_run(std::span<const T> x, std::size_t m, std::span<T> y, int threads) {
-  const Weights& w = weights_.w;
+void PackedWeights::State::run(std::span<const T> x, std::size_t m, std::span<T> y, int threads) {
+  const Weights& w = weights.w;
   if (threads < 1) check::refuse(kRun, "'threads' = " + std::to_string(threads));
   check::size_is(kRun, "x", x.size(), elements(kRun, "m", m, w.k));
   check::size_at_least(kRun, "y", y.size(), check::product(kRun, "m", m, "n", w.n));
   const std::span<const std::byte> out = std::as_bytes(y);
   check::disjoint(kRun, "x", std::as_bytes(x), "y", out);
-  check::disjoint(kRun, "weights", weights_.values, "y", out);
-  check::disjoint(kRun, "scales", weights_.scales, "y", out);
-  if (arithmetic_ == Arithmetic::a8) {
+  check::disjoint(kRun, "weights", weights.values, "y", out);
+  check::disjoint(kRun, "scales", weights.scales, "y", out);
+  if (arithmetic == Arithmetic::a8) {
     check::finite(kRun, "x", x);
     if constexpr (std::is_same_v<T, float>)
-      if (!one_scale_per_output(weights_.format))
+      if (!one_scale_per_output(weights.format))
         check::scales_fit(kRun, x, kBlock, "block", check::kOverflowsInt8Scale);
   }
-  const std::size_t needed = kernel_->workspace_bytes(m, w.n, w.k, w.group);
-  if (workspace_.size() < needed) workspace_ = AlignedBytes(needed);
-  multiply(*kernel_, w, packed_.data(), x.data(), m, workspace_.data(), y.data(), threads);
+  const std::size_t needed = kernel->workspace_bytes(m, w.n, w.k, w.group);
+  if (workspace.size() < needed) workspace = AlignedBytes(needed);
+  multiply(*kernel, w, packed.data(), x.data(), m, workspace.data(), y.data(), threads);
 }
 
 void PackedWeights::run(std::span<const float> x, std::size_t m, std::span<float> y, int threads) {
-  if (arithmetic_ == Arithmetic::f16)
+  if (state_->arithmetic == Arithmetic::f16)
     check::refuse(kRun, "'x' is f32, but the weights were packed for the f16 product");
-  checked_run(x, m, y, threads);
+  state_->run(x, m, y, threads);
 }
 
 void PackedWeights::run(std::span<const qb::f16> x, std::size_t m, std::span<qb::f16> y,
                         int threads) {
-  if (arithmetic_ != Arithmetic::f16)
+  if (state_->arithmetic != Arithmetic::f16)
     check::refuse(kRun, "'x' is f16, but the weights were packed for f32 activations");
-  checked_run(x, m, y, threads);
+  state_->run(x, m, y, threads);
 }
 
 void pack(const Kernel& kernel, const Weights& w, void* packed, int threads) {

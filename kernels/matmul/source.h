@@ -27,8 +27,8 @@
 #include <cstddef>
 
 #include "core/scalar_half.h"
-#include "formats/blocks.h"
 #include "matmul/kernels.h"
+#include "quantbench/blocks.h"
 
 namespace qb::matmul {
 namespace {
@@ -216,7 +216,7 @@ struct SuperBlocksQ4_K {
   }
 };
 
-/// By the names that the formats have in formats/formats.inc.
+/// By the names that the formats have in formats.inc.
 namespace source {
 using f32 = Array<Float32, NoScales>;
 using f16 = Array<Float16, NoScales>;
@@ -241,7 +241,7 @@ template <class Product>
 constexpr Kernels every_format(Product product) {
   return {
 #define QB_FORMAT(name, ...) product(source::name{}),
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
   };
 }

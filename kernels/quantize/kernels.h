@@ -3,8 +3,8 @@
 #pragma once
 
 #include "core/declare.h"
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 #include "quantize/ops.h"
 
 namespace qb::quantize {

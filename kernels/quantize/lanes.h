@@ -39,8 +39,8 @@
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
 
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 
 namespace qb::quantize {
 namespace {

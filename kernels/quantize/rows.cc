@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "quantize/rows.h"
+#include "quantbench/quantize.h"
 
 #include <algorithm>
 #include <cstring>
@@ -121,7 +121,7 @@ void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byt
     return quantize_blocks(quantize_f32_##name, x, values);
 #define QB_ROW_block32(name) QB_ROW_block(name)
 #define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 #undef QB_ROW_block
   }
@@ -147,7 +147,7 @@ void dequantize_row(const Rows& rows, std::span<const std::byte> values,
   case Format::name:       \
     return dequantize_blocks(dequantize_##name##_f32, values, y);
 #define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
   }
 }

@@ -4,8 +4,8 @@
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
 
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 #include "quantize/lanes.h"
 #include "quantize/superblocks_search.h"
 

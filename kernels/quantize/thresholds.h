@@ -13,7 +13,7 @@
 
 #include <immintrin.h>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 #if !defined(__F16C__)
 #error "for the instruction sets of cmake/Isa.cmake that have F16C"

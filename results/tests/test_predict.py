@@ -363,7 +363,7 @@ def test_role_of_a_loop(kernel, loaded, stored, role):
 
 
 def test_every_weight_format_of_the_table_has_a_size():
-    text = (Path(__file__).parents[2] / "kernels/formats/formats.inc").read_text(encoding="utf-8")
+    text = (Path(__file__).parents[2] / "include/quantbench/formats.inc").read_text(encoding="utf-8")
     names = re.findall(r"^QB_FORMAT\((\w+)", text, re.MULTILINE)
     assert len(names) > 5
     for name in names:

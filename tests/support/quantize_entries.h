@@ -15,8 +15,8 @@
 
 #include "checks/dequantize.h"
 #include "core/check.h"
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 
 namespace qb::test {
 

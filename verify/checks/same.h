@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "checks/failure.h"
-#include "core/types.h"
 #include "oracle/half.h"
+#include "quantbench/types.h"
 #include "support/inputs.h"
 
 namespace qb::test {

@@ -9,7 +9,7 @@
 #include <cstring>
 #include <limits>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::oracle {
 

@@ -7,8 +7,8 @@
 #include <span>
 #include <vector>
 
-#include "formats/blocks.h"
 #include "oracle/quantize.h"
+#include "quantbench/blocks.h"
 
 namespace qb::oracle {
 

@@ -8,9 +8,9 @@
 #include <cstddef>
 #include <span>
 
-#include "core/types.h"
 #include "oracle/absmax.h"
 #include "oracle/half.h"
+#include "quantbench/types.h"
 
 namespace qb::oracle {
 

@@ -11,8 +11,8 @@
 #include <span>
 #include <utility>
 
-#include "formats/blocks.h"
 #include "oracle/half.h"
+#include "quantbench/blocks.h"
 
 namespace qb::oracle {
 

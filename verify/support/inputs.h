@@ -8,7 +8,7 @@
 #include <random>
 #include <vector>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb::test {
 

@@ -5,8 +5,8 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 
 namespace qb::matmul {
 namespace {

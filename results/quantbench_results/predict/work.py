@@ -25,7 +25,7 @@ PROPORTION = 1.35
 """How far output over input may lie from what the format says: scales come with the codes."""
 
 _FLOATS = {"f32": 4.0, "f16": 2.0, "bf16": 2.0}
-_FORMATS = Path(__file__).parents[3] / "kernels/formats/formats.inc"
+_FORMATS = Path(__file__).parents[3] / "include/quantbench/formats.inc"
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "absmax/absmax.h"
+#include "quantbench/absmax.h"
 
 int main() {
   std::vector<float> values(1000, 0.5f);

@@ -7,7 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "core/types.h"
+#include "quantbench/types.h"
 
 namespace qb {
 

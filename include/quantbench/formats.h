@@ -10,14 +10,14 @@
 #include <cstdint>
 #include <string_view>
 
-#include "core/types.h"
-#include "formats/blocks.h"
+#include "quantbench/blocks.h"
+#include "quantbench/types.h"
 
 namespace qb {
 
 enum class Format : std::uint8_t {
 #define QB_FORMAT(name, codes, scales, weights, bytes) name,
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 
@@ -73,7 +73,7 @@ struct FormatInfo {
 inline constexpr FormatInfo kFormats[] = {
 #define QB_FORMAT(name, codes, scales, weights, bytes) \
   {Format::name, #name, CodeKind::codes, ScaleKind::scales, weights, bytes},
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
 };
 

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// Weights as products take them. Included by every instruction set's translation unit, so nothing
+// here may emit code (docs/decisions/0002-odr.md).
+#pragma once
+
+#include <cstddef>
+
+namespace qb::matmul {
+
+/// Quantized (or plain) weights in their canonical layout, [N,K], one output's weights contiguous.
+/// What `values` and `scales` point to depends on the format:
+///   f32            const float[N,K],            scales unused
+///   f16            const f16[N,K],              scales unused
+///   s8             const int8[N,K],             const float[N]
+///   s4             const uint8[N,(K+1)/2],      const float[N]
+///   s8g            const int8[N,K],             const f16[N,K/group]
+///   s4g            const uint8[N,K/2],          const f16[N,K/group]
+///   blocks of 32   const BlockQ8_0[N,K/32] and so on (blocks.h), scales unused
+///   blocks of 256  const BlockQ4_K[N,K/256] and so on, scales unused
+struct Weights {
+  const void* values;
+  const void* scales;
+  std::size_t n;      ///< outputs
+  std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
+};
+
+}  // namespace qb::matmul
