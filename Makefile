@@ -127,8 +127,13 @@ test-avx512:  ## the AVX-512 variants on a CPU emulated by BOCHS=<bochs 3.0 or n
 test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
 	.venv/bin/pytest results
 
+# The module is linked with the release build's library, so that the kernels are compiled once.
 test-python: venv  ## the Python package, built and installed into .venv
-	.venv/bin/pip install --quiet --disable-pip-version-check '.[test]'
+	$(DEPS) --python
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target quantbench_kernels
+	.venv/bin/pip install --quiet --disable-pip-version-check '.[test]' \
+	  --config-settings=cmake.define.QUANTBENCH_PREBUILT=$(CURDIR)/build/release/kernels/libquantbench.a
 	.venv/bin/pytest python/tests
 	.venv/bin/pytest results/tests/test_model.py
 

@@ -1,63 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
-// The library for Python: what quantbench/__init__.py calls, on flat contiguous arrays. Halves of
-// either kind come as uint16, since NumPy has no bfloat16 of its own. Shapes are checked there,
-// sizes and values by the library; its BadArgument arrives as a ValueError. The interpreter lock is
-// released while kernels run.
-#include <nanobind/nanobind.h>
-#include <nanobind/ndarray.h>
+// The library for Python: what quantbench/__init__.py calls, on flat contiguous arrays (arrays.h).
+// Shapes are checked there, sizes and values by the library; its BadArgument arrives as a
+// ValueError. The interpreter lock is released while kernels run.
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
-#include <cstring>
 #include <mutex>
-#include <span>
 #include <stdexcept>
 #include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
-#include "absmax/absmax.h"
+#include "arrays.h"
+#include "calls.h"
 #include "catalog.h"
-#include "convert/convert.h"
-#include "formats/format.h"
-#include "matmul/matmul.h"
-#include "quantize/quantize.h"
-#include "quantize/rows.h"
+#include "quantbench/absmax.h"
+#include "quantbench/quantize.h"
+#include "quantbench/version.h"
 
-namespace nb = nanobind;
 using namespace nb::literals;
-
-namespace {
-
 using qb::Format;
 using qb::matmul::Arithmetic;
-
-template <class T>
-using Array = nb::ndarray<T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
-using ReleaseLock = nb::call_guard<nb::gil_scoped_release>;
-
-template <class To, class T>
-auto span_as(const Array<T>& a) {
-  using Element = std::conditional_t<std::is_const_v<T>, const To, To>;
-  static_assert(sizeof(To) == sizeof(T));
-  return std::span<Element>(reinterpret_cast<Element*>(a.data()), a.size());
-}
-template <class T>
-auto span(const Array<T>& a) {
-  return std::span<T>(a.data(), a.size());
-}
-template <class T>
-auto bytes(const Array<T>& a) {
-  return span_as<std::byte>(a);
-}
-
-using F32In = Array<const float>;
-using F32Out = Array<float>;
-using HalfIn = Array<const std::uint16_t>;
-using HalfOut = Array<std::uint16_t>;
-using BytesIn = Array<const std::uint8_t>;
-using BytesOut = Array<std::uint8_t>;
 
 Format format_of(const std::string& name) {
   for (const qb::FormatInfo& row : qb::kFormats)
@@ -77,11 +42,13 @@ Arithmetic arithmetic_of(const std::string& name) {
                               "'; there are: a32, a8, abf16, f16");
 }
 
+namespace {
+
 /// (name, codes, scales, weights of the unit of storage, its bytes) of every format.
 std::vector<std::tuple<std::string, std::string, std::string, std::size_t, std::size_t>> formats() {
   return {
 #define QB_FORMAT(name, codes, scales, weights, bytes) {#name, #codes, #scales, weights, bytes},
-#include "formats/formats.inc"
+#include "quantbench/formats.inc"
 #undef QB_FORMAT
   };
 }
@@ -113,7 +80,7 @@ class Packed {
     const std::lock_guard lock(running_);
     weights_.run(span_as<qb::f16>(x), m, span_as<qb::f16>(y), threads);
   }
-  std::string variant() const { return std::string(weights_.variant().name); }
+  std::string variant() const { return std::string(weights_.variant()); }
   std::size_t packed_bytes() const { return weights_.packed_bytes(); }
 
  private:
@@ -122,19 +89,7 @@ class Packed {
   std::mutex running_;
 };
 
-void bind_arrays(nb::module_& m) {
-  m.def(
-      "f16_to_f32", [](HalfIn x, F32Out y) { qb::convert::widen(span_as<qb::f16>(x), span(y)); },
-      ReleaseLock());
-  m.def(
-      "bf16_to_f32", [](HalfIn x, F32Out y) { qb::convert::widen(span_as<qb::bf16>(x), span(y)); },
-      ReleaseLock());
-  m.def(
-      "f32_to_f16", [](F32In x, HalfOut y) { qb::convert::narrow(span(x), span_as<qb::f16>(y)); },
-      ReleaseLock());
-  m.def(
-      "f32_to_bf16", [](F32In x, HalfOut y) { qb::convert::narrow(span(x), span_as<qb::bf16>(y)); },
-      ReleaseLock());
+void bind_absmax(nb::module_& m) {
   m.def(
       "absmax_f32",
       [](F32In x, std::size_t group, F32Out y) { qb::absmax::groups(span(x), group, span(y)); },
@@ -176,11 +131,12 @@ void bind_notebook(nb::module_& m) {
 }  // namespace
 
 NB_MODULE(_core, m) {
-  m.attr("version") = QB_VERSION;
+  m.attr("version") = QUANTBENCH_VERSION;
   m.def("formats", formats);
   m.def("variants", variants);
-  bind_arrays(m);
+  bind_absmax(m);
   bind_notebook(m);
+  bind_calls(m);
   m.def(
       "quantize_rows",
       [](const std::string& format, F32In w, std::size_t n, std::size_t k, std::size_t group,

@@ -18,12 +18,14 @@ from quantbench import _core
 from quantbench._arrays import absmax, convert
 from quantbench._catalog import Format, Variant, formats, variants
 from quantbench._notebook import dequantize_f16, quantize_f16, unpack_s4
+from quantbench._problems import Wrong
+from quantbench._rank import Ranking, operations, rank
 from quantbench._weights import Packed, Quantized, dequantize, matmul, pack, quantize
 
 __version__: str = _core.version
 
 __all__ = [
-    "Format", "Packed", "Quantized", "Variant", "absmax", "convert", "dequantize",
-    "dequantize_f16", "formats", "matmul", "pack", "quantize", "quantize_f16", "unpack_s4",
-    "variants",
+    "Format", "Packed", "Quantized", "Ranking", "Variant", "Wrong", "absmax", "convert",
+    "dequantize", "dequantize_f16", "formats", "matmul", "operations", "pack", "quantize",
+    "quantize_f16", "rank", "unpack_s4", "variants",
 ]

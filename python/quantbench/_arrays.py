@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
@@ -15,6 +14,15 @@ from quantbench import _core
 F32 = np.dtype(np.float32)
 F16 = np.dtype(np.float16)
 BF16 = np.dtype(ml_dtypes.bfloat16)
+
+#: Of element types, by their names in operations.
+DTYPES: dict[str, np.dtype[Any]] = {
+    "f32": F32, "f16": F16, "bf16": BF16, "e4m3": np.dtype(ml_dtypes.float8_e4m3fn),
+    "e5m2": np.dtype(ml_dtypes.float8_e5m2), "s8": np.dtype(np.int8), "u8": np.dtype(np.uint8)}
+
+_CONVERSIONS = {
+    tuple(DTYPES[name] for name in operation.split("_")[1:]): operation
+    for operation in _core.array_operations() if operation.startswith("convert_")}
 
 
 def array(name: str, value: ArrayLike, *dtypes: np.dtype[Any]) -> NDArray[Any]:
@@ -40,22 +48,26 @@ def flat(a: NDArray[Any]) -> NDArray[Any]:
     return a.view(np.uint16) if a.dtype in (F16, BF16) else a
 
 
+def as_bytes(a: NDArray[Any]) -> NDArray[np.uint8]:
+    """The bytes of a contiguous array, not copied."""
+    return a.reshape(-1).view(np.uint8)
+
+
 def convert(x: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
-    """x as another type: float32 from or to float16 or ml_dtypes.bfloat16, of the same shape.
+    """x as another type, of the same shape: float32 from or to float16, ml_dtypes.bfloat16 and what
+    else the library converts (operations() has a convert_... of each).
 
     Widening is exact; narrowing rounds to nearest, ties to even, and overflows to infinity; NaN
     stays NaN, quiet, its top payload kept. Raises ValueError for any other pair of types.
     """
-    source = array("x", x, F32, F16, BF16)
-    kernels: dict[Any, Callable[..., None]] = {
-        (F16, F32): _core.f16_to_f32, (BF16, F32): _core.bf16_to_f32,
-        (F32, F16): _core.f32_to_f16, (F32, BF16): _core.f32_to_bf16}
-    kernel = kernels.get((source.dtype, np.dtype(dtype)))
-    if kernel is None:
-        raise ValueError(f"no conversion from {source.dtype} to {np.dtype(dtype)}: one is float32, "
-                         "the other float16 or bfloat16")
-    result = np.empty(source.shape, dtype)
-    kernel(flat(source), flat(result))
+    source = array("x", x, *dict.fromkeys(pair[0] for pair in _CONVERSIONS))
+    target = np.dtype(dtype)
+    operation = _CONVERSIONS.get((source.dtype, target))
+    if operation is None:
+        known = ", ".join(f"{a} to {b}" for a, b in _CONVERSIONS)
+        raise ValueError(f"no conversion from {source.dtype} to {target}; there are: {known}")
+    result = np.empty(source.shape, target)
+    _core.convert(operation, as_bytes(source), source.size, as_bytes(result))
     return result
 
 

@@ -10,7 +10,7 @@ from quantbench import _core
 
 @dataclass(frozen=True)
 class Format:
-    """A weight format: a row of kernels/formats/formats.inc."""
+    """A weight format: a row of include/quantbench/formats.inc."""
 
     name: str
     codes: str  #: "f32", "f16", "int8", "nibble" or "table"

@@ -6,14 +6,10 @@ import pytest
 
 import quantbench as qb
 
-GGUF = {"q8_0": "Q8_0", "q4_0": "Q4_0", "mxfp4": "MXFP4", "iq4_nl": "IQ4_NL", "q4_1": "Q4_1",
-        "q5_0": "Q5_0", "q4_K": "Q4_K", "q5_K": "Q5_K", "q6_K": "Q6_K", "iq4_xs": "IQ4_XS",
-        "nvfp4": "NVFP4", "tq2_0": "TQ2_0"}
-
 
 def block_formats():
     """Our block formats, with the gguf package's type of each."""
-    return [(name, getattr(gguf.GGMLQuantizationType, GGUF[name]))
+    return [(name, getattr(gguf.GGMLQuantizationType, name.upper()))
             for name, row in qb.formats().items() if row.in_blocks]
 
 
