@@ -134,7 +134,7 @@ void print_table(const std::vector<BestRow>& best, bool with_peers) {
     std::printf("%s\n", table_line(all, shown, texts(b, with_peers), width).c_str());
   const bool ties =
       std::any_of(best.begin(), best.end(), [](const BestRow& b) { return !b.tying.empty(); });
-  if (ties) std::printf("~ before a variant: another one ties with it (docs/results-rules.md)\n");
+  if (ties) std::printf("~: ties with another variant\n");
 }
 
 std::string conclusion(const std::vector<BestRow>& best) {

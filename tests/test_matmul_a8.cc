@@ -39,16 +39,9 @@ void check_longest(const Kernel& kernel, Format format, std::size_t) {
   QB_TEST_EACH_GROUP(Suite, ExtremesDoNotSaturate, qb::test::check_saturation, format, __VA_ARGS__)
 
 // Of every format whose codes are scaled: MatmulA8_q4_0 and so on.
-#define QB_OF_f32(...)
-#define QB_OF_f16(...)
-#define QB_OF_int8(...) __VA_ARGS__
-#define QB_OF_nibble(...) __VA_ARGS__
-#define QB_OF_table(...) __VA_ARGS__
-#define QB_FORMAT(name, codes, scales, ...) \
-  QB_OF_##codes(                            \
-      QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, QB_GROUPS_OF_##scales))
-#include "quantbench/formats.inc"
-#undef QB_FORMAT
+#define QB_QUANTIZED_FORMAT(name, scales) \
+  QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, QB_GROUPS_OF_##scales)
+#include "support/quantized_formats.inc"
 QB_TEST_EACH_GROUP(MatmulA8_s8, LongestRowDoesNotOverflow, check_longest, Format::s8, 1)
 QB_TEST_EACH_GROUP(MatmulA8_s4, LongestRowDoesNotOverflow, check_longest, Format::s4, 1)
 

@@ -6,8 +6,8 @@
 //   f32 -> f16   the conversion, two operations on two pipes, in L1; memory from L2 outward.
 //   bf16 -> f32  two stores a vector, beside four operations to quiet NaN and four to interleave
 //                with zeros: the vector pipes in L1, memory from L2 outward. Beyond L2 eight at a
-//                time, twice the operations: a Zen 4 writes to L3 1.09 times as fast if a store
-//                comes every other cycle only (when this was written).
+//                time, twice the operations: a Zen 4 writes to L3 faster if a store comes every
+//                other cycle only.
 //   f32 -> bf16  the vector pipes as far as L2: sixteen elements take thirteen operations, eight of
 //                them to round and two to look for NaN, which has a branch of its own.
 //

@@ -5,13 +5,12 @@
 //                then memory.
 //   f32 -> f16   vcvtps2ph zmm in L1, two operations, one of them a shuffle: on a Zen 4 four thirds
 //                of a cycle for sixteen elements, where the load and the half vector's store take
-//                one; memory from L2 outward. Beyond L2 by half vectors: a Zen 4 reads L3 1.09
-//                times as fast by 32 bytes (when this was written).
+//                one; memory from L2 outward. Beyond L2 by half vectors: a Zen 4 reads L3 faster
+//                by 32 bytes than by 64.
 //   bf16 -> f32  the store in L1, then memory. vpermw with a mask puts sixteen halves into the high
 //                halves of as many lanes at once, where widening and shifting take two operations;
 //                vfixupimmps makes a signalling NaN quiet by a table and keeps all else. Loads are
-//                of 32 bytes: of 64 they miss L1 on a Zen 4 at some addresses. On an Emerald Rapids
-//                1.7 times as fast in L1 as widening by half vectors, 1.1 times in L3.
+//                of 32 bytes: of 64 they miss L1 on a Zen 4 at some addresses.
 //   f32 -> bf16  the vector pipes as far as L2: 32 elements take eleven operations, eight to round
 //                and one to look for NaN, which has a branch of its own. (VCVTNE2PS2BF16
 //                takes subnormals for zero: avx512bf16.cc.)

@@ -6,9 +6,8 @@
 // where there is one, and in the tail, the bits are rounded. So is all of a call with
 // denormals-are-zero set, under which vfpclassps takes subnormals for zero too.
 //
-// Six operations for 64 elements, where rounding bits takes 22: 1.8 times as fast in L1 on a Zen 4
-// and 1.1 in L2; from L3 outward memory binds both (62, 101, 98 and 77 % of the limit:
-// results/amd-epyc-ee857098).
+// Six operations for 64 elements, where rounding bits takes 22: faster in L1 and L2; from L3
+// outward memory binds both.
 #include "convert/avx512.h"
 
 #include "convert/kernels.h"

@@ -6,10 +6,10 @@
 //   x        [1 5 9 ...  |2 6 ...    |3 7 ...    |4 8 ...    ]  the order in which pieces are read
 //
 // This way L3 still holds more of the data of the last call, and memory serves several streams at
-// once. Absmax reads four places by ascending 32-byte loads: on a Zen 4 that is 1.7 times as fast
-// as one place for 32 MiB, 1.1 times for 64 MiB, and the same from 128 MiB on. Turns of one or two
-// cache lines gain nothing, nor do 64-byte loads, which the core reorders across turns. More than
-// sixteen places halve the speed.
+// once. Absmax reads four places by ascending 32-byte loads, which a Zen 4 gains by as long as L3
+// holds a part of the data (docs/decisions/0006-streams-and-prefetch.md). Turns of one or two cache
+// lines gain nothing, nor do 64-byte loads, which the core reorders across turns. More than sixteen
+// places are slower than one.
 //
 // Everything is in an anonymous namespace: see docs/decisions/0002-odr.md.
 #pragma once

@@ -176,7 +176,7 @@ struct Blocks {
 struct SixBits {
   int scale, minimum;
 };
-/// Of group g, as q4_K and q5_K pack them (formats/blocks.h).
+/// Of group g, as q4_K and q5_K pack them (quantbench/blocks.h).
 inline SixBits scale_and_minimum(const std::uint8_t (&p)[12], std::size_t g) {
   if (g < 4) return {p[g] & 63, p[g + 4] & 63};
   return {(p[g + 4] & 15) | (p[g - 4] >> 6) << 4, (p[g + 4] >> 4) | (p[g] >> 6) << 4};

@@ -5,7 +5,7 @@
 
 // clang-format off
 /// The block formats whose 4-bit codes index a table of 16 values (table_blocks.h), and the structs
-/// of their blocks (formats/blocks.h).
+/// of their blocks (quantbench/blocks.h).
 #define QB_TABLE_FORMATS(apply, ...)    \
   apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
   apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)

@@ -9,7 +9,7 @@
 namespace qb::quantize {
 namespace {
 
-/// Scales and minima of 6 bits (formats/blocks.h).
+/// Scales and minima of 6 bits (quantbench/blocks.h).
 inline void pack_6_bits(const std::uint8_t (&s)[8], const std::uint8_t (&m)[8], std::uint8_t* p) {
   for (int g = 0; g < 4; ++g) {
     p[g] = std::uint8_t(s[g] | s[g + 4] >> 4 << 6);

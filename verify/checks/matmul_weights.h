@@ -31,73 +31,15 @@ class TestWeights {
         hard_(scales == Scales::hard),
         values_(n * info(format).row_bytes(k), side),
         scales_(n * info(format).scales_of_row(k, group) * info(format).scale_bytes(), side) {
-    using matmul::Format;
-    switch (format) {
-      case Format::f32: {
-        const std::vector<float> w = test::weights(n * k, seed);
-        if (!w.empty()) std::memcpy(values_.data(), w.data(), values_.size());
-        break;
-      }
-      case Format::f16: {
-        const std::vector<float> w = test::weights(n * k, seed);
-        for (std::size_t i = 0; i < n * k; ++i) put(values_, i, oracle::to_f16(w[i]));
-        break;
-      }
-      case Format::s8:
-      case Format::s8g:
-        for (std::size_t i = 0; i < n * k; ++i) values_[i] = std::byte(code(i, 127, -128));
-        break;
-      case Format::s4:
-      case Format::s4g:
-        for (std::size_t row = 0; row < n; ++row)
-          for (std::size_t i = 0; i < k; ++i) {
-            std::byte& byte = values_[row * ((k + 1) / 2) + i / 2];
-            const auto bits = std::byte(code(i, 7, -8) & 15);
-            byte = i % 2 ? byte | bits << 4 : bits;
-          }
-        break;
-      case Format::q8_0:
-        for (std::size_t b = 0; b < n * k / 32; ++b) {
-          put(values_, 17 * b, scale());
-          for (std::size_t i = 0; i < 32; ++i)
-            values_[34 * b + 2 + i] = std::byte(code(i, 127, -128));
-        }
-        break;
-      case Format::q4_0:
-        for (std::size_t b = 0; b < n * k / 32; ++b) {
-          put(values_, 9 * b, scale());
-          for (std::size_t i = 0; i < 16; ++i)
-            values_[18 * b + 2 + i] =
-                std::byte((code(i, 7, -8) + 8) | (code(i + 16, 7, -8) + 8) << 4);
-        }
-        break;
-      case Format::mxfp4:
-        for (std::size_t b = 0; b < n * k / 32; ++b) {
-          values_[17 * b] = exponent();
-          indices(17 * b + 1, 7, 15);
-        }
-        break;
-      case Format::iq4_nl:
-        for (std::size_t b = 0; b < n * k / 32; ++b) {
-          put(values_, 9 * b, codes == Codes::zero ? f16(0) : scale());  // no value is 0
-          indices(18 * b + 2, 15, 0);
-        }
-        break;
-      case Format::q4_K:
-        for (std::size_t b = 0; b < n * k / 256; ++b) {
-          put(values_, 72 * b, scale());
-          put(values_, 72 * b + 1, codes == Codes::zero ? f16(0) : scale());
-          for (std::size_t i = 4; i < 16; ++i) values_[144 * b + i] = std::byte(words_());
-          for (std::size_t i = 16; i < 144; ++i)
-            values_[144 * b + i] = std::byte(code(i, 15, 0) | code(i + 1, 15, 0) << 4);
-        }
-        break;
-    }
-    for (std::size_t i = 0; i < n * info(format).scales_of_row(k, group); ++i)
-      if (info(format).scale_bytes() == sizeof(float))
-        put(scales_, i, float(oracle::value(scale())));
-      else
-        put(scales_, i, scale());
+    if (info(format).is_float())
+      floats(format, n * k, seed);
+    else if (info(format).in_blocks())
+      for (std::size_t b = 0; b < n * k / info(format).weights; ++b) block(format, b);
+    else if (info(format).codes == CodeKind::int8)
+      for (std::size_t i = 0; i < n * k; ++i) values_[i] = std::byte(code(i, 127, -128));
+    else
+      nibbles(n, k);
+    scales_of(format, n * info(format).scales_of_row(k, group));
     view_ = {format,
              {values_.data(), scales_.data(), n, k, info(format).group_of(k, group)},
              std::as_bytes(values_.span()),
@@ -107,6 +49,73 @@ class TestWeights {
   const matmul::WeightView& view() const { return view_; }
 
  private:
+  void floats(matmul::Format format, std::size_t count, std::uint32_t seed) {
+    const std::vector<float> w = test::weights(count, seed);
+    if (format == matmul::Format::f16)
+      for (std::size_t i = 0; i < count; ++i) put(values_, i, oracle::to_f16(w[i]));
+    else if (count)
+      std::memcpy(values_.data(), w.data(), values_.size());
+  }
+
+  /// s4 and s4g: an output begins on a byte of its own.
+  void nibbles(std::size_t n, std::size_t k) {
+    for (std::size_t row = 0; row < n; ++row)
+      for (std::size_t i = 0; i < k; ++i) {
+        std::byte& byte = values_[row * ((k + 1) / 2) + i / 2];
+        const auto bits = std::byte(code(i, 7, -8) & 15);
+        byte = i % 2 ? byte | bits << 4 : bits;
+      }
+  }
+
+  /// The b'th block of a block format.
+  void block(matmul::Format format, std::size_t b) {
+    using matmul::Format;
+    switch (format) {
+      case Format::q8_0:
+        put(values_, 17 * b, scale());
+        for (std::size_t i = 0; i < 32; ++i)
+          values_[34 * b + 2 + i] = std::byte(code(i, 127, -128));
+        break;
+      case Format::q4_0:
+        put(values_, 9 * b, scale());
+        for (std::size_t i = 0; i < 16; ++i)
+          values_[18 * b + 2 + i] =
+              std::byte((code(i, 7, -8) + 8) | (code(i + 16, 7, -8) + 8) << 4);
+        break;
+      case Format::mxfp4:
+        values_[17 * b] = exponent();
+        indices(17 * b + 1, 7, 15);
+        break;
+      case Format::iq4_nl:
+        put(values_, 9 * b, codes_ == Codes::zero ? f16(0) : scale());  // no value is 0
+        indices(18 * b + 2, 15, 0);
+        break;
+      case Format::q4_K:
+        put(values_, 72 * b, scale());
+        put(values_, 72 * b + 1, codes_ == Codes::zero ? f16(0) : scale());
+        for (std::size_t i = 4; i < 16; ++i) values_[144 * b + i] = std::byte(words_());
+        for (std::size_t i = 16; i < 144; ++i)
+          values_[144 * b + i] = std::byte(code(i, 15, 0) | code(i + 1, 15, 0) << 4);
+        break;
+      case Format::f32:
+      case Format::f16:
+      case Format::s8:
+      case Format::s4:
+      case Format::s8g:
+      case Format::s4g:
+        break;  // no blocks
+    }
+  }
+
+  /// Scales in an array of their own.
+  void scales_of(matmul::Format format, std::size_t count) {
+    for (std::size_t i = 0; i < count; ++i)
+      if (info(format).scale_bytes() == sizeof(float))
+        put(scales_, i, float(oracle::value(scale())));
+      else
+        put(scales_, i, scale());
+  }
+
   template <class V>
   static void put(Guarded<std::byte>& to, std::size_t i, V v) {
     std::memcpy(to.data() + i * sizeof v, &v, sizeof v);

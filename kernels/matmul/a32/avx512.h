@@ -3,13 +3,13 @@
 //
 // Many rows: a tile is 12 rows x 32 outputs, whose sums take 24 of 32 registers. A k is 24 FMAs, 12
 // cycles on two ports; llvm-mca says 13.1 (for skylake-avx512, since its models of later cores give
-// a zmm FMA one port). Up to 12 rows decode beside the FMAs. On a Zen 4, whose limit is one zmm FMA
-// a cycle, that leaves 96 to 98 % of it, and 80 to 88 % where every weight is scaled.
+// a zmm FMA one port). Up to 12 rows decode beside the FMAs. A Zen 4's limit is one zmm FMA a
+// cycle.
 //
-// One row from any cache takes 1.6 cycles on a Zen 4 for 16 weights of 8 or of 4 bits. A zmm
-// instruction fills one of its four pipes for two cycles. 8 bits: a blend, a subtraction and the
-// FMA make 1.5 cycles. 4 bits: FMA and permutation share three pipes, 1.33 cycles, and every other
-// code is shifted. f16 takes 1.4 cycles, and f32 waits for memory.
+// One row of 8 or of 4 bits is bound by instructions in any cache of a Zen 4: a zmm instruction
+// fills one of its four pipes for two cycles. 8 bits: a blend, a subtraction and the FMA make 1.5
+// cycles for 16 weights. 4 bits: FMA and permutation share three pipes, 1.33 cycles, and every
+// other code is shifted. f32 waits for memory.
 #pragma once
 
 #include <immintrin.h>

@@ -30,20 +30,16 @@
 // What is decoded in rows meets up to 6 rows at once, 24 sums. More rows than that are taken by
 // four at first, which leave registers to decode with, and what is decoded, 8 KiB at a time, stays
 // in L1 for the rest, by six. 4-bit codes with tables at hand are decoded for each six rows anew,
-// in the shadow of their products, as long as the rows stay in L2: others would lose 10 to 25 %.
+// in the shadow of their products, as long as the rows stay in L2: others would lose by it.
 // Codes in groups of 8 bits meet up to 12 rows at once, the first of which decode for all. f32
 // weights are not decoded: a vector holds eight of K of four outputs, as those values lie that are
 // repeated best, and tiles of 6 rows go through 4096 of K at once, for as many rows as stay in L2
 // meanwhile. Of weights that only memory holds up to six rows meet two panels or four at a time
 // (three in turns: several streams arrive faster than one), and each tile of more rows fetches its
-// part of the panel that comes next; in cache that instruction alone would cost 2 %.
+// part of the panel that comes next, which in cache would cost a little.
 //
-// Seen on a Zen 4, one thread, when this was written (README.md has the figures of a whole run):
-// one row takes 1.75 cycles for 32 weights of 4 bits, 3.4 in groups of 32, 2.8 of 8 bits, 4.4
-// to 4.7 in groups; of f32 weights memory binds it. Of the products' peak four rows reach 94 % with
-// 4 bits (67 in groups of 32), 77 with 8 (50), twelve 95 (81) and 83 (70), 32 rows 95 (88) and 88
-// (82), and 92 to 97 with f32 weights. Tried and not better: groups of 32 in halves of vectors,
-// 8-bit groups in rows as well, f32 weights prefetched farther ahead.
+// Tried on a Zen 4 and not better: groups of 32 in halves of vectors, 8-bit groups in rows as well,
+// f32 weights prefetched farther ahead.
 #include "matmul/abf16/avx512bf16_panels.h"
 #include "matmul/abf16/avx512bf16_quads_run.h"
 
