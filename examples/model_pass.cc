@@ -24,7 +24,7 @@
 
 namespace {
 
-constexpr std::size_t kColdBytes = std::size_t{512} << 20;
+constexpr std::size_t kColdBytes = std::size_t{256} << 20;
 
 void check(quantbench_status status) {
   if (status == QUANTBENCH_OK) return;
@@ -41,30 +41,37 @@ struct Free {
   void operator()(quantbench_weights* weights) const { quantbench_free(weights); }
 };
 
-/// A matrix that is ready for products, and the bytes that it was made of.
-struct Matrix {
+/// A matrix' weights in its format.
+struct Bytes {
   std::vector<std::byte> values, scales;
-  std::unique_ptr<quantbench_weights, Free> packed;
-  std::size_t n = 0, k = 0;
 };
 
-Matrix make(const Line& line, std::size_t m, int threads, std::mt19937& random) {
+/// A matrix that is ready for products, and the bytes that it was made of, which it may read.
+struct Matrix {
+  Bytes bytes;
+  std::unique_ptr<quantbench_weights, Free> packed;
+};
+
+Bytes random_weights(const Line& line, std::mt19937& random) {
   std::normal_distribution<float> normal;
   std::vector<float> w(line.n * line.k);
   for (float& value : w) value = normal(random);
-  Matrix matrix;
-  matrix.n = line.n;
-  matrix.k = line.k;
   std::size_t values = 0, scales = 0;
   const char* const format = line.format.c_str();
   check(quantbench_sizes(format, line.n, line.k, line.group, &values, &scales));
-  matrix.values.resize(values);
-  matrix.scales.resize(scales);
-  check(quantbench_quantize(format, w.data(), line.n, line.k, line.group, matrix.values.data(),
-                            values, matrix.scales.data(), scales));
+  Bytes bytes{std::vector<std::byte>(values), std::vector<std::byte>(scales)};
+  check(quantbench_quantize(format, w.data(), line.n, line.k, line.group, bytes.values.data(),
+                            values, bytes.scales.data(), scales));
+  return bytes;
+}
+
+Matrix ready(const Line& line, const Bytes& bytes, std::size_t m, int threads) {
+  Matrix matrix{bytes, nullptr};
+  const Bytes& own = matrix.bytes;
   quantbench_weights* packed = nullptr;
-  check(quantbench_pack(format, matrix.values.data(), values, matrix.scales.data(), scales, line.n,
-                        line.k, line.group, line.arithmetic.c_str(), nullptr, threads, m, &packed));
+  check(quantbench_pack(line.format.c_str(), own.values.data(), own.values.size(),
+                        own.scales.data(), own.scales.size(), line.n, line.k, line.group,
+                        line.arithmetic.c_str(), nullptr, threads, m, &packed));
   matrix.packed.reset(packed);
   return matrix;
 }
@@ -92,17 +99,18 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::mt19937 random(2135);
-  std::vector<std::vector<Matrix>> copies;
-  std::size_t widest = 0, longest = 0;
-  for (std::size_t bytes = 0; copies.empty() || bytes < kColdBytes;) {
-    copies.emplace_back();
-    for (const Line& line : lines) {
-      copies.back().push_back(make(line, std::size_t(m), int(threads), random));
-      bytes += copies.back().back().values.size();
-      widest = std::max(widest, line.k);
-      longest = std::max(longest, line.n);
-    }
+  std::vector<Bytes> originals;
+  std::size_t widest = 0, longest = 0, bytes = 0;
+  for (const Line& line : lines) {
+    originals.push_back(random_weights(line, random));
+    bytes += originals.back().values.size();
+    widest = std::max(widest, line.k);
+    longest = std::max(longest, line.n);
   }
+  std::vector<std::vector<Matrix>> copies(kColdBytes / std::max(bytes, std::size_t{1}) + 1);
+  for (std::vector<Matrix>& model : copies)
+    for (std::size_t i = 0; i < lines.size(); ++i)
+      model.push_back(ready(lines[i], originals[i], std::size_t(m), int(threads)));
   std::vector<float> x(std::size_t(m) * widest), y(std::size_t(m) * longest);
   std::normal_distribution<float> normal;
   for (float& value : x) value = normal(random);

@@ -348,6 +348,11 @@ def test_speeds_and_plans(model, tmp_path, program, capfd):
     single = [t["ns"]["1"] for t in kept["totals"] if t["error"] <= 1e-3]
     assert plan["ns"] <= min(single) * 1.001
 
+    # The rows are kept, and serve again.
+    again = [str(model), "--output", str(tmp_path / "again.json"), "--speeds", str(tmp_path / "out.speeds.json")]
+    assert main([*again, "--max-error", "1e-3"]) == 0
+    assert json.loads((tmp_path / "again.json").read_text())["plans"] == kept["plans"]
+
     budget = weights * 5 / 8
     assert main([*common, "--max-bytes", str(int(budget))]) == 0
     (plan,) = json.loads(out.read_text())["plans"]

@@ -20,11 +20,13 @@ from quantbench_results import layer_request, measure
 from quantbench_results.cli import Parser, guarded
 from quantbench_results.errors import ResultsError
 from quantbench_results.layer import DEFAULT_ERROR
+from quantbench_results.load import load
 from quantbench_results.model import choices, losses, passes, reading, speeds, text, totals
 from quantbench_results.model.choices import Storage
 from quantbench_results.model.plan import Budget, Plan
 from quantbench_results.model.reading import F32, Model, Skipped
 from quantbench_results.model.store import Store
+from quantbench_results.rows import Results
 from quantbench_results.text import printable
 
 KEPT = Path("results/models")
@@ -73,6 +75,8 @@ def _parser() -> Parser:
                         help=f"all that was found (default: {KEPT}/<model>.json)")  # fmt: skip
     parser.add_argument("--quantbench", default="", metavar="PROGRAM",
                         help=f"times with this program (default: {measure.BUILT}, or that of PATH)")  # fmt: skip
+    parser.add_argument("--speeds", type=Path, metavar="FILE.json",
+                        help="rows that were timed before, instead of timing now")  # fmt: skip
     parser.add_argument("--check", metavar="PROGRAM",
                         help="hold the plans' times to passes by this model_pass")  # fmt: skip
     parser.add_argument("--no-speed", action="store_true", help="errors and sizes alone")
@@ -85,8 +89,9 @@ def _main(argv: Sequence[str] | None) -> int:
         raise ResultsError("--threads" if args.threads < 1 else "--seed", "is too small")
     storages = _storages(args.formats)
     given = _activations(args.activations)
-    program = None if args.no_speed else measure.program_here(args.quantbench)
-    if program is None and not args.no_speed:
+    timed = load(args.speeds) if args.speeds else None
+    program = None if args.no_speed or timed else measure.program_here(args.quantbench)
+    if program is None and not args.no_speed and not timed:
         raise ResultsError("quantbench", "no program here to time with (`make bench` builds it); "
                            "--quantbench names one, --no-speed does without")  # fmt: skip
     output = args.output or KEPT / f"{args.model.name.removesuffix('.json')}.json"
@@ -98,7 +103,7 @@ def _main(argv: Sequence[str] | None) -> int:
     if not records:
         why = "; ".join(f"{s.name}: {s.why}" for s in skipped[:3])
         raise ResultsError(args.model, f"no matrix could be looked at ({why})")
-    measured = _speeds(records, storages, program, args, output)
+    measured = _speeds(records, storages, timed or program, args, output)
     names = speeds.product_names(storages)
     found = totals.totals(records, names, measured, args.m)
     plans = _plans(records, names, measured, args)
@@ -189,15 +194,18 @@ def _look(
 def _speeds(
     records: Sequence[totals.Record],
     storages: Sequence[Storage],
-    program: str | None,
+    source: Results | str | None,
     args: argparse.Namespace,
     output: Path,
 ) -> dict[tuple[str, int, int, int], speeds.Speed]:
-    if program is None:
+    """The times of the source: rows that were measured before, or a program that measures them now."""
+    if source is None:
         return {}
     shapes = list(dict.fromkeys((record["n"], record["k"]) for record in records))
     kept = output.with_name(output.name.removesuffix(".json") + ".speeds.json")
-    results = speeds.measure_here(program, storages, shapes, args.m, args.threads, kept)
+    results = source if isinstance(source, Results) else speeds.measure_here(
+        source, storages, shapes, args.m, args.threads, kept
+    )  # fmt: skip
     return speeds.speeds(results, shapes, args.m, args.threads)
 
 
