@@ -42,6 +42,8 @@ def test_formats_and_plans_are_points(write, machine):
     assert "1 a8.q4_0" in plan.hovertext[0] and "6.4 bits" in plan.hovertext[0]
     (line,) = [trace for trace in one.figure.data if trace.meta["role"] == "front"]
     assert len(line.x) == 3, "the plan lies between the formats"
+    named = [trace.text[0].strip() for trace in one.figure.data if trace.meta["role"] == "name"]
+    assert named == ["a8.q4_0", "a8.q8_0"], "a plan's star is told by the legend"
     assert many.points == 2, "plans are for the first number of rows"
     assert "mini: one token" in one.title and "a prompt of 128" in many.title
 

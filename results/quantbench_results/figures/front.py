@@ -88,7 +88,7 @@ def figure_of(points: Sequence[Point], x_title: str, machine: Machine, op: str, 
             meta=meta("row", op, point.format, "", machine, threads, rank=_SERIES[point.series]),
         )  # fmt: skip
         shown.add(point.series)
-    for point in _named(front, figure):
+    for point in _named([p for p in front if p.series != PLANS], figure):
         figure.add_scatter(
             x=[point.x], y=[point.y], mode="text", text=[f"\u2002{escape(point.name)}"],
             textposition="bottom right",

@@ -157,7 +157,7 @@ def _asked(args: argparse.Namespace, storages: Sequence[Storage]) -> dict[str, A
         if path is None:
             return []
         stat = path.stat()
-        return [str(path.resolve()), stat.st_size, stat.st_mtime_ns]
+        return [path.name, stat.st_size, stat.st_mtime_ns]
 
     return {
         "model": identity(args.model), "activations": identity(args.activations), "seed": args.seed,
