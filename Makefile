@@ -12,6 +12,10 @@ PYTHON ?= python3
 export RESULT PROFILE MODEL FORMATS_ARGS
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
+# The Python package into .venv, with the kernels of the release build.
+INSTALL_PACKAGE = .venv/bin/pip install --quiet --disable-pip-version-check '.[test]' \
+  --config-settings=cmake.define.QUANTBENCH_PREBUILT=$(CURDIR)/build/release/kernels/libquantbench.a
+
 define build_and_test
 	cmake --preset $(1) $(CMAKE_ARGS)
 	cmake --build --preset $(1)
@@ -69,8 +73,8 @@ formats: venv  ## which format for MODEL=<.safetensors, .gguf, .npz> on this CPU
 	@test -n "$$MODEL" || { echo "usage: make formats MODEL=model.safetensors" >&2; exit 2; }
 	$(DEPS)
 	cmake --preset release $(CMAKE_ARGS)
-	cmake --build --preset release --target quantbench
-	.venv/bin/pip install --quiet --disable-pip-version-check .
+	cmake --build --preset release --target quantbench --target model_pass
+	$(INSTALL_PACKAGE)
 	.venv/bin/quantbench-formats "$$MODEL" $$FORMATS_ARGS
 
 picture: venv  ## the README's picture, of the results file that its tables name
@@ -132,8 +136,7 @@ test-python: venv  ## the Python package, built and installed into .venv
 	$(DEPS) --python
 	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target quantbench_kernels
-	.venv/bin/pip install --quiet --disable-pip-version-check '.[test]' \
-	  --config-settings=cmake.define.QUANTBENCH_PREBUILT=$(CURDIR)/build/release/kernels/libquantbench.a
+	$(INSTALL_PACKAGE)
 	.venv/bin/pytest python/tests
 	.venv/bin/pytest results/tests/test_model.py
 
