@@ -5,6 +5,7 @@ says of bad files, and that what was done is kept."""
 from __future__ import annotations
 
 import json
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -393,3 +394,16 @@ def test_times_are_held_to_whole_passes(model, tmp_path, program, capfd):
     stub.write_text("#!/bin/sh\necho 'model_pass: no such format' >&2\nexit 2\n")
     assert main([*arguments, "--max-error", "1e-3"]) == 2
     assert "exit status 2: model_pass: no such format" in capfd.readouterr().err
+
+
+def test_memory_is_bounded(tmp_path):
+    """A matrix of 8 MB, looked at with 1 MB: what NumPy holds at once is not much more."""
+    w = RNG.standard_normal((4096, 512)).astype(np.float32)
+    np.save(tmp_path / "m.npy", w)
+    with reading.opened(tmp_path / "m.npy") as model:
+        (tensor,) = model.tensors
+        tracemalloc.start()
+        losses.look_at(tensor, choices.storages().values(), 1, None, 1_000_000, lambda _: None)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert peak < 1_200_000
