@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 
+#include "core/budgets.h"
 #include "core/turns.h"
 #include "quantbench/types.h"
 
@@ -22,11 +23,6 @@ namespace {
 // ---- memory
 
 constexpr std::size_t kLineBytes = 64;
-
-/// Bytes that in_two_passes prefetches ahead of its first pass: two places of reading are too much
-/// for a Zen 4's own prefetching from L3. Groups of 32 to int8 take 7.2 cycles with it and 8.5
-/// without there (256, 1024 and 2048 bytes: 7.5, 7.9, 7.7), in L2 the same.
-constexpr std::size_t kPrefetchAhead = 512;
 
 [[maybe_unused]] inline bool at_line(const void* p) {
   return reinterpret_cast<std::uintptr_t>(p) % kLineBytes == 0;
@@ -56,8 +52,8 @@ template <bool kStream>
   return n > begin ? n - begin : 0;
 }
 
-/// A load that stays where it is written. gcc would reorder the loads of a step, and prefetchers
-/// miss that they ascend: a Zen 4 then reads a sixth slower from L3.
+/// A load that stays where it is written. gcc would reorder the loads of a step, and the
+/// prefetchers of a Zen 4 would not see that they ascend.
 [[maybe_unused]] inline __m512i load_in_order(const void* p) {
   __m512i v = _mm512_loadu_si512(p);
   __asm__ volatile("" : "+v"(v));
@@ -147,10 +143,10 @@ template <std::size_t kLen>
 /// Software pipeline: while groups g to g+15 are encoded, the maxima and factors of the next
 /// sixteen are computed, a part of them after every four groups. This hides the latency of the
 /// chain of loads, tree and division. A core retires in order: behind a whole chain in one place it
-/// would run out of registers, which costs a tenth of the time on a Zen 4.
+/// would run out of registers.
 ///
-/// kFar: x comes from memory. The first pass then does not run ahead, which is slower there
-/// (measured on a Zen 4), and 2 KiB are encoded at a time.
+/// kFar: x comes from memory. The first pass then does not run ahead, which is slower there on a
+/// Zen 4, and 2 KiB are encoded at a time.
 template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors, class Codes>
 [[maybe_unused]] inline __attribute__((always_inline)) void in_two_passes(
     const float* x, std::size_t groups, First first, Reduce reduce, Factors factors, Codes codes) {
@@ -188,7 +184,8 @@ template <std::size_t kLen, bool kFar, class First, class Reduce, class Factors,
           const float* const ahead = x + kAhead * kFour;
           four[(i + kAhead) % 4] = first_at(ahead);
           for (std::size_t line = 0; line < kFour; line += kLineBytes / sizeof *x)
-            __builtin_prefetch(reinterpret_cast<const char*>(ahead + line) + kPrefetchAhead);
+            __builtin_prefetch(reinterpret_cast<const char*>(ahead + line) +
+                               Avx512Budget::kTwoPassesAhead);
         }
         codes(g + 4 * i, factor + g % 32 + 4 * i, x);
       }

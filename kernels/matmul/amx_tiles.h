@@ -30,13 +30,13 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kTile = 1024;  // bytes
-constexpr size_t kRows = 16;    // of a tile
-constexpr size_t kLine = 64;    // bytes of a tile's row: a step of K
-constexpr size_t kStrip = 16;   // outputs of a tile
-constexpr size_t kPanel = 32;   // outputs
-constexpr size_t kDepth = 8;    // steps in a block
-constexpr size_t kBlockRows = 256;
+constexpr size_t kTile = 1024;                   // bytes
+constexpr size_t kRows = 16;                     // of a tile
+constexpr size_t kLine = 64;                     // bytes of a tile's row: a step of K
+constexpr size_t kStrip = 16;                    // outputs of a tile
+constexpr size_t kPanel = 32;                    // outputs
+constexpr size_t kDepth = AmxBudget::kSteps;     // in a block
+constexpr size_t kBlockRows = AmxBudget::kRows;  // whose sums wait
 constexpr size_t kActivationBytes = AmxBudget::kActivationsInL2;
 
 // --- Tile registers ----------------------------------------------------------------------------

@@ -5,20 +5,11 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include "core/budgets.h"
 #include "matmul/a32/activations.h"
 
 namespace qb::matmul {
 namespace {
-
-/// Bytes that the few-row kernels fetch ahead: the hardware's own prefetching stops at every page.
-/// For one row, which memory binds, what is asked for much earlier costs bandwidth on a Zen 4
-/// (docs/decisions/0006); f32 is read so fast that less than 512 comes too late.
-constexpr size_t ahead_of(size_t bits, int rows) {
-  return rows > 1 ? 1024 : bits == 32 ? 512 : 256;
-}
-/// Weights that need no decoding, fewer than so many bytes and so likely in cache, are faster left
-/// to the hardware.
-constexpr size_t kFar = size_t{16} << 20;
 
 template <class C>
 constexpr bool kScaled = C::kPerGroup || C::kPerOutput;
@@ -302,8 +293,9 @@ void fused_range(const Weights& w, const Byte* packed, const float* x, size_t n0
                  Out* y) {
   using L = Layout<S, C>;
   const size_t bytes = L::panel_bytes(w.k, w.group);
-  const bool left_alone = C::kBits >= 16 && L::packed_bytes(w.n, w.k, w.group) < kFar;
-  const size_t ahead = left_alone ? 0 : ahead_of(C::kBits, R);
+  const bool left_alone =
+      C::kBits >= 16 && L::packed_bytes(w.n, w.k, w.group) < F32SumsBudget::kFar;
+  const size_t ahead = left_alone ? 0 : F32SumsBudget::ahead(C::kBits, R);
   const auto panel = [&](size_t n) { return packed + n / L::kPanel * bytes; };
   size_t n = n0;
   if constexpr (P > 1)

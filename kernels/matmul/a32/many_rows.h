@@ -15,8 +15,9 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kBlockRows = 192;  // a multiple of every kRows
-constexpr size_t kBlockOutputs = 128;
+constexpr size_t kBlockRows = F32SumsBudget::kRows;  // a multiple of every kRows
+constexpr size_t kBlockOutputs = F32SumsBudget::kOutputs;
+
 /// depth k's from k0 (a multiple of S::kDepth) of a panel as f32[depth][kPanel], scaled; f32
 /// weights are used where they are.
 template <class S, class C>

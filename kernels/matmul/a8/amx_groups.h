@@ -13,9 +13,9 @@ namespace {
 // K+0..15 in the low nibbles, K+16..31 in the high ones); then for each group 16 f16 scales, or 16
 // f32 scales and as many minima.
 
-constexpr size_t kBlocks = 32;              // of a strip in L1: 16 KiB
-constexpr size_t kBlockTile = kTile / 2;    // bytes
-constexpr size_t kSquare = kRows * kStrip;  // sums of a tile
+constexpr size_t kBlocks = AmxBudget::kStripBlocks;  // of a strip that are multiplied at a time
+constexpr size_t kBlockTile = kTile / 2;             // bytes
+constexpr size_t kSquare = kRows * kStrip;           // sums of a tile
 /// Of a block of 16 rows' activations: codes, f32 scales, and what minima are multiplied with: sums
 /// of codes times their scale.
 template <bool minimum>

@@ -190,11 +190,11 @@ template <class L, int panels>
 
 // --- Tiles -------------------------------------------------------------------------------------
 
-constexpr std::size_t kDepth = 32;  // blocks of K that tiles walk at a time; whole groups
+constexpr std::size_t kDepth = Avx2Budget::kInt8Depth;  // blocks of K that tiles walk at a time
 constexpr int kTileRows = 4;
-constexpr std::size_t kMostRows = 128;         // whose sums wait in memory,
-constexpr std::size_t kRowBytes = 512 * 1024;  // and which fit a second cache
-constexpr std::size_t kRowSums = kPanel * 4;   // bytes
+constexpr std::size_t kMostRows = Avx2Budget::kInt8Rows;             // whose sums wait in memory,
+constexpr std::size_t kRowBytes = Avx2Budget::kInt8ActivationsInL2;  // and which fit a second cache
+constexpr std::size_t kRowSums = kPanel * 4;                         // bytes
 /// Of a panel's block that was unpacked, with scales and minima as floats behind the codes.
 template <class L>
 constexpr std::size_t kUnpackedBlock = kPanel* kBlock +

@@ -20,7 +20,7 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kDepth = 1024 / kBlock;
+constexpr size_t kDepth = NeonBudget::kInt8Depth;
 constexpr size_t kRowBytes = NeonBudget::kActivationsInL2;
 
 // --- Activations -------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ using std::size_t;
 using Byte = std::uint8_t;
 
 constexpr size_t kLine = 64;
-constexpr size_t kDepth = 64;  // blocks of K that tiles walk at a time; whole pairs of groups
+constexpr size_t kDepth = VnniBudget::kDepth;  // blocks of K that tiles walk at a time
 constexpr size_t kMostRows = VnniBudget::kRows;
 constexpr size_t kRowBytes = VnniBudget::kActivationsInL2;
 
@@ -138,7 +138,7 @@ struct Kind : ByteCodes {
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
   static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
   /// Bytes that few rows prefetch ahead in each stream.
-  static constexpr size_t kAhead = bits == 4 && per_block ? 320 : 128;
+  static constexpr size_t kAhead = VnniBudget::ahead(bits, per_block);
   /// What the first tile leaves behind for the others.
   using Unpacked = typename UnpackedOf<Scale>::Type;
 

@@ -9,7 +9,8 @@
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kQuadBlocks = 32;  // of K that are decoded at a time, for more rows than a tile
+/// Blocks of K that are decoded at a time, for more rows than a tile.
+constexpr size_t kQuadBlocks = Avx512Bf16Budget::kDecodedOfQuad;
 constexpr size_t kKeptRows = 4;
 
 constexpr size_t kQuadRows = 6;        // of a tile: 24 sums

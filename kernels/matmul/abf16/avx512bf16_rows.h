@@ -14,10 +14,9 @@ namespace {
 constexpr size_t kPanel = 16;      // outputs
 constexpr size_t kVector = 64;     // bytes
 constexpr size_t kUnit = 16 * 64;  // a block of K of a panel, bf16
-constexpr size_t kBlockRows = 192;
-constexpr size_t kBlockOutputs = 128;
 
 using Budget = Avx512Bf16Budget;
+constexpr size_t kBlockRows = Budget::kRows, kBlockOutputs = Budget::kOutputs;
 constexpr size_t kDecoded = Budget::kDecoded, kDepth = Budget::kDepth, kFar = Budget::kFar;
 constexpr size_t kStaysInL2 = Budget::kActivationsInL2;
 constexpr size_t ahead(int rows) { return Budget::ahead(rows); }

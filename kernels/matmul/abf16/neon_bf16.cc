@@ -26,7 +26,7 @@ namespace {
 constexpr size_t kHalf = 16;                      // of K: what a quad's 8 registers hold
 constexpr size_t kHalfBytes = kHalf * kQuad * 2;  // of a quad
 constexpr size_t kQuadBlock = kBlock / kHalf * kHalfBytes;
-constexpr size_t kDepth = 512 / kBlock;
+constexpr size_t kDepth = NeonBudget::kBf16Depth;
 constexpr size_t kRowBytes = NeonBudget::kBf16Activations;
 
 inline bfloat16x8_t load_bf16(const Byte* p) { return vreinterpretq_bf16_u8(vld1q_u8(p)); }
