@@ -73,8 +73,8 @@ class Ranking:
                      f"{self.best_own.name} (quartiles {_times(low)} to {_times(high)}), "
                      "its call from Python included")
         lines.append(f"a call of {self.overhead_of} takes {_time(self.overhead)}, "
-                     f"{100 * min(self.overhead / self.function.seconds, 1):.2g} % of that; without "
-                     f"it {_times(self.vs_best_own_without_calls)} times")
+                     f"{100 * min(self.overhead / self.function.seconds, 1):.2g} % of that; "
+                     f"without it {_times(self.vs_best_own_without_calls)} times")
         return "\n".join(lines)
 
 
@@ -199,6 +199,37 @@ def _sides(op: str, names: Sequence[str] | None) -> list[Variant]:
     return [known[name] for name in names]
 
 
+def _inputs(op: str, axes: tuple[int, ...], seed: int, prepare: Callable[..., Any] | None,
+            threads: int) -> tuple[problems.Problem, list[problems.Problem]]:
+    """The problem that is timed, and small ones, the smallest first."""
+    if not op.startswith("matmul_"):
+        if prepare is not None:
+            raise ValueError(f"prepare is for products, which {op} is none of")
+        rng = np.random.default_rng(seed)
+        values = problems.normal(rng, problems.source_type(op))
+        timed = problems.array_problem(op, axes, values)
+        return timed, list(problems.small_problems(op, axes, rng))
+
+    def product(*mnk: int) -> problems.Problem:
+        return problems.product_problem(op, mnk, seed, prepare, threads)
+
+    format = formats()[op.split("_", 2)[2]]
+    k = 32 if format.scales == "group" else format.weights if format.in_blocks else 1
+    return product(*axes), [product(1, 1, k), product(1, 3, 3 * k), product(5, 7, 2 * k),
+                            product(2, 33, 5 * k)]
+
+
+def _verify(function: Callable[..., Any], name: str, op: str, problem: problems.Problem,
+            out: bool) -> None:
+    """_check(), whose refusal says on what."""
+    try:
+        _check(function, problem, out)
+    except problems.Wrong as wrong:
+        given = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, np.ndarray)
+                          else type(a).__name__ for a in problem.given)
+        raise problems.Wrong(f"{op}: {name}({given}): {wrong}") from None
+
+
 def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | None = None, *,
          out: bool = False, prepare: Callable[..., Any] | None = None, same_shape: bool = False,
          variants: Sequence[str] | None = None, threads: int = 1, seconds: float = 2,
@@ -206,8 +237,9 @@ def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | Non
     """Verifies a function and times it in turns with our variants of the operation `op`.
 
     `function` is anything callable on NumPy arrays: Python, Numba, a ctypes function in a lambda.
-    It returns its result, a tuple if there are two, or with out=True is given arrays for them behind
-    its inputs and fills those. x has the given shape; what is written [...] has its leading axes.
+    It returns its result, a tuple if there are two, or with out=True is given arrays for them
+    behind its inputs and fills those. x has the given shape; what is written [...] has its leading
+    axes.
 
         convert_f32_f16       x -> the other type, of x's shape; bfloat16 and fp8 are ml_dtypes'
         absmax_f32            x -> float32 [...]: of each row, of all of x if it has one axis
@@ -236,38 +268,17 @@ def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | Non
     axes = _shape(op, shape)
     sides = _sides(op, variants)
     called = name or str(getattr(function, "__name__", type(function).__name__))
-    rng = np.random.default_rng(seed)
-    if op.startswith("matmul_"):
-        step = formats()[op.split("_", 2)[2]]
-        k = 32 if step.scales == "group" else step.weights if step.in_blocks else 1
-
-        def product(*mnk: int) -> problems.Problem:
-            return problems.product_problem(op, mnk, seed, prepare, count("threads", threads, 1))
-
-        timed, smallest = product(*axes), product(1, 1, k)
-        small = [smallest, product(1, 3, 3 * k), product(5, 7, 2 * k), product(2, 33, 5 * k)]
-    else:
-        if prepare is not None:
-            raise ValueError(f"prepare is for products, which {op} is none of")
-        timed = problems.array_problem(op, axes, problems.normal(rng, problems.source_type(op)))
-        small = list(problems.small_problems(op, axes, rng))
-        smallest = small[0]
-
+    timed, small = _inputs(op, axes, seed, prepare, count("threads", threads, 1))
     checked = [timed] if same_shape else [*small, timed]
     for problem in checked:
-        try:
-            _check(function, problem, out)
-        except problems.Wrong as wrong:
-            given = ", ".join(f"{a.dtype} {list(a.shape)}" if isinstance(a, np.ndarray)
-                              else type(a).__name__ for a in problem.given)
-            raise problems.Wrong(f"{op}: {called}({given}): {wrong}") from None
+        _verify(function, called, op, problem, out)
 
     own = [timed.variant(row.name) for row in sides]
     times = _in_turns([_on(function, timed, out), *own], seconds)
     medians = np.median(times, axis=(1, 2))
     best = 1 + int(np.argmin(medians[1:]))
     ratios = times[best].sum(-1) / times[0].sum(-1)
-    overhead, overhead_of = _overhead(function, called, None if same_shape else smallest, out)
+    overhead, overhead_of = _overhead(function, called, None if same_shape else small[0], out)
     rows = [Row(called, float(medians[0]), False),
             *(Row(row.name, float(t), True) for row, t in zip(sides, medians[1:]))]
     return Ranking(op, axes, sorted(rows, key=lambda row: row.seconds), overhead, overhead_of,
