@@ -7,7 +7,7 @@
 set -eu
 build=$1 scratch=$2 example=$3 cc=$4
 rm -rf "$scratch" && mkdir -p "$scratch"
-for component in library program; do
+for component in static program; do
   cmake --install "$build" --component $component --prefix "$scratch/quantbench" >/dev/null
 done
 cp -r "$example" "$scratch/mine"
