@@ -43,7 +43,10 @@ constexpr int kCrashes[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
 
 /// Notes which thread crashed. The handler is gone when it returns: the signal comes again and ends
 /// the process.
-void on_crash(int) { shared_with_parent->crashed = record_of_this_thread(); }
+void on_crash(int) {
+  CallRecord* const record = record_of_this_thread();
+  if (record && record->since != 0) shared_with_parent->crashed = record;
+}
 
 void note_crashes() {
   static char stack[1 << 16];  // a kernel may have overrun the thread's own
