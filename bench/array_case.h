@@ -150,7 +150,7 @@ void add_array(const Plan& plan, const Op<Fn>& op, const ArrayRow& row, Make mak
     if (n % row.unit) continue;
     for (const int threads : plan.threads) {
       if (threads > 1 && row.one_thread) continue;
-      for (const Variant* v : peers::with_peers(op.variants(), op.name)) {
+      for (const Variant* v : with_others(plan, op.variants(), op.name)) {
         Case c;
         c.op = row.op;
         c.format = row.format;

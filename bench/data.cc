@@ -2,6 +2,7 @@
 #include "data.h"
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -33,9 +34,31 @@ void fill(std::span<T> x, std::uint64_t seed, std::uint64_t stream, Convert conv
   }
 }
 
+bool guarded = false;
+
+/// `size` bytes, a multiple of 64, before an inaccessible page.
+std::byte* before_guard_page(std::size_t size) {
+  const auto page = std::size_t(sysconf(_SC_PAGESIZE));
+  const std::size_t pages = (size + page - 1) / page * page;
+  void* const p =
+      mmap(nullptr, pages + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) throw std::bad_alloc();
+  auto* const first = static_cast<std::byte*>(p);
+  if (mprotect(first + pages, page, PROT_NONE) != 0) throw std::bad_alloc();
+  return first + pages - size;
+}
+
 }  // namespace
 
+void put_guard_pages_behind_bytes() { guarded = true; }
+
 Bytes::Bytes(std::size_t size) : size_(size) {
+  if (guarded) {
+    const std::size_t whole = (size + 63) / 64 * 64;
+    data_.reset(before_guard_page(whole));
+    std::memset(data(), 0x5a, whole);
+    return;
+  }
   const std::size_t alignment = size >= kHuge ? kHuge : 64;
   const std::size_t padded = (size + alignment - 1) / alignment * alignment;
   auto* p = static_cast<std::byte*>(std::aligned_alloc(alignment, padded ? padded : alignment));
@@ -55,7 +78,9 @@ Bytes Bytes::copy() const {
   return to;
 }
 
-void Bytes::Free::operator()(std::byte* p) const { std::free(p); }
+void Bytes::Free::operator()(std::byte* p) const {
+  if (!guarded) std::free(p);
+}
 
 void fill_normal(std::span<float> x, std::uint64_t seed, std::uint64_t stream) {
   fill(x, seed, stream, [](const std::vector<float>& from, std::span<float> to) {

@@ -35,6 +35,11 @@ class Bytes {
   std::size_t size_;
 };
 
+/// From now on in this process, an inaccessible page follows the end of every Bytes, which is
+/// rounded up to 64 bytes, and their memory is never freed. For a child process that tries a
+/// kernel.
+void put_guard_pages_behind_bytes();
+
 /// `count` elements of a trivially copyable T.
 template <class T>
 class Array {

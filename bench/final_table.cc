@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -135,6 +136,25 @@ void print_table(const std::vector<BestRow>& best, bool with_peers) {
   const bool ties =
       std::any_of(best.begin(), best.end(), [](const BestRow& b) { return !b.tying.empty(); });
   if (ties) std::printf("~: ties with another variant\n");
+}
+
+void print_loaded(const std::vector<RowFigures>& rows) {
+  const auto line = [](const std::string& name, const std::string& speed, const std::string& limit,
+                       const std::string& ratio, const std::string& own) {
+    std::printf("%-52s %11s %9s %7s  %s\n", name.c_str(), speed.c_str(), limit.c_str(),
+                ratio.c_str(), own.c_str());
+  };
+  bool any = false;
+  for (const RowFigures& row : rows) {
+    if (!plugins::as_loaded(row.c->variant)) continue;
+    if (!any) {
+      std::printf("\n");
+      line("loaded kernel", "speed", "of limit", "x own", "our best");
+    }
+    any = true;
+    line(row.c->name(), speed_text(row), row.percent > 0 ? format("%.0f %%", row.percent) : "-",
+         row.vs_own.value > 0 ? ratio_text(row.vs_own) : "-", row.own.empty() ? "-" : row.own);
+  }
 }
 
 std::string conclusion(const std::vector<BestRow>& best) {

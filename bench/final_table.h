@@ -21,6 +21,8 @@ struct RowFigures {
   bool over;  ///< faster than its limit: a measuring error
   std::string error_name;
   std::string rival;  ///< the peer that `vs_peer` is about
+  Ratio vs_own;       ///< of a loaded kernel
+  std::string own;    ///< our variant that `vs_own` is about
 };
 
 /// "12.3 Gop/s" of a product, otherwise "12.3 GB/s".
@@ -43,6 +45,9 @@ std::vector<BestRow> best_rows(const std::vector<RowFigures>& rows, const Runner
 
 /// The table, without columns that the terminal has no room for.
 void print_table(const std::vector<BestRow>& best, bool with_peers);
+
+/// The rows of loaded kernels beside the best of ours; nothing if there are none.
+void print_loaded(const std::vector<RowFigures>& rows);
 
 /// Two lines: how near the limits, and how fast beside scalar code and peers.
 std::string conclusion(const std::vector<BestRow>& best);

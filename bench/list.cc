@@ -5,10 +5,12 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "catalog.h"
 #include "core/printable.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 
 namespace qb::bench {
 namespace {
@@ -27,14 +29,23 @@ std::string standing(const Variant& v) {
   return "runs, dispatched to" + (dispatched_for == all.size() ? "" : " for rows: " + classes);
 }
 
+/// All variants: ours, then those that were loaded.
+std::vector<const Variant*> listed() {
+  std::vector<const Variant*> list = all_variants();
+  for (const plugins::Loaded& v : plugins::all()) list.push_back(&v);
+  return list;
+}
+
 void print_variants(bool all) {
   std::printf("%-24s %-14s %-34s %s\n", "operation", "variant", "needs", "here");
-  for (const Variant* v : all_variants()) {
+  for (const Variant* v : listed()) {
     const std::string why = v->refusal();
-    if (!all && !why.empty()) continue;
+    const plugins::Loaded* const loaded = plugins::as_loaded(v);
+    if (!all && !why.empty() && !loaded) continue;
     const std::string needs =
         v->needs.empty() ? std::string(arch_name(v->arch)) : v->needs.to_string();
-    const std::string here = why.empty() ? standing(*v) : "no: " + printable(why);
+    std::string here = why.empty() ? standing(*v) : "no: " + printable(why);
+    if (loaded) here += ", loaded from " + printable(loaded->file);
     std::printf("%-24s %-14s %-34s %s\n", std::string(v->op).c_str(), std::string(v->name).c_str(),
                 needs.c_str(), here.c_str());
   }

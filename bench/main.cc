@@ -24,6 +24,7 @@
 #include "machine.h"
 #include "options.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "reporter.h"
 #include "results.h"
 #include "results_file.h"
@@ -31,6 +32,7 @@
 #include "safe_file.h"
 #include "signals.h"
 #include "threads.h"
+#include "trials.h"
 
 namespace {
 
@@ -71,15 +73,7 @@ bool initialize_library(const Options& options) {
 
 Suite make_suite(const Options& options, const std::vector<CacheLevel>& caches,
                  std::size_t memory_from) {
-  const Plan plan = make_plan(options, caches, memory_from);
-  Suite suite;
-  add_convert(plan, suite);
-  add_absmax(plan, suite);
-  add_quantize(plan, suite);
-  add_matmul_a32(plan, suite);
-  add_matmul_a8(plan, suite);
-  add_matmul_abf16(plan, suite);
-  if (!options.peers) std::erase_if(suite, [](const Case& c) { return peers::as_peer(c.variant); });
+  Suite suite = every_case(make_plan(options, caches, memory_from));
   // Rows that are asked for by name all run; a quick run over everything leaves out redundant ones.
   const bool everything =
       options.filter.empty() || options.filter == "." || options.filter == "all";
@@ -109,10 +103,12 @@ int run(int argc, char** argv) {
   const Options options = parse_options(argc, argv);
   if (options.self_peer) peers::compare_with_ourselves();
   qb::isa::enabled();  // a wrong QB_ISA is an error before anything else
+  for (const std::string& file : options.kernels) qb::plugins::load(file);
   if (!options.list.empty()) {
     print_list(options.list == "all");
     return kSuccess;
   }
+  const Trials trials(options);  // before there are threads
   const bool timing = options.profile != Profile::smoke && !emulated();
   prepare_threads(options, timing);
   if (!initialize_library(options)) return kRefused;
@@ -122,7 +118,7 @@ int run(int argc, char** argv) {
   const std::vector<CacheLevel> caches =
       timing ? measure_caches() : std::vector<CacheLevel>{{32 << 10, 0}, {1 << 20, 0}};
   const std::size_t memory_from = timing ? measure_memory_from(caches) : 0;
-  Runner runner(options, make_suite(options, caches, memory_from), caches, memory_from);
+  Runner runner(options, make_suite(options, caches, memory_from), caches, memory_from, trials);
   Results results(runner);
   std::optional<ResultsFile> file;
   if (target) file.emplace(*target, results, options);

@@ -11,6 +11,7 @@
 
 #include "matmul_instance.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "suite.h"
 
 namespace qb::bench {
@@ -20,10 +21,11 @@ namespace qb::bench {
 inline constexpr std::size_t kColdBytes = std::size_t{256} << 20;
 
 /// Bytes that a variant reads of the weights. Calls into the variant only if it can run here. For a
-/// peer those of the canonical layout: its own may be larger.
+/// peer those of the canonical layout: its own may be larger. For a loaded one too: it was not
+/// tried yet, so it is not called.
 inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::size_t n,
                                 std::size_t k) {
-  if (v.refusal().empty() && !peers::as_peer(&v)) {
+  if (v.refusal().empty() && !peers::as_peer(&v) && !plugins::as_loaded(&v)) {
     const std::size_t group = QuantizedWeights::group_of(f.format, k, f.group);
     if (const std::size_t packed = f.op->kernel(v)->packed_bytes(n, k, group)) return packed;
   }
@@ -43,7 +45,7 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
   for (const Plan::Shape& s : plan.matmul) {
     if (!fits(f, s.k)) continue;
     for (const int threads : plan.threads)
-      for (const Variant* v : peers::with_peers(f.op->variants(), f.op->name)) {
+      for (const Variant* v : with_others(plan, f.op->variants(), f.op->name)) {
         const peers::Peer* peer = peers::as_peer(v);
         if (peer && peer->takes && !peer->takes(s.m, s.n, s.k)) continue;
         Case c;
@@ -84,7 +86,7 @@ inline void add_repack(const Plan& plan, const MatmulFormat& f, Suite& suite) {
   for (const Plan::Shape& s : plan.matmul) {
     if (!fits(f, s.k) || !seen.insert({s.n, s.k}).second) continue;
     for (const int threads : plan.threads)
-      for (const Variant* v : f.op->variants()) {
+      for (const Variant* v : plugins::with_loaded(f.op->variants(), f.op->name)) {
         if (v->impl && !f.op->kernel(*v)->pack) continue;
         Case c;
         c.op = "repack";

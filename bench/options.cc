@@ -25,6 +25,7 @@ constexpr const char* kFooter =
     "  quantbench --benchmark_filter=absmax/f32 --shape=n:65536 --benchmark_repetitions=9\n"
     "  quantbench --benchmark_filter=matmul/a8.q4_0 --shape=m:1,n:4096,k:4096 --threads=1,2\n"
     "  quantbench --list=all                              why a variant does not run here\n"
+    "  quantbench --kernels=./mine.so --benchmark_filter=/mine/   docs/your-own-kernel.md\n"
     "Exit status:\n"
     "  0 all is well   1 a kernel's result is wrong   2 a bad argument, variable or file\n"
     "  3 a row could not run, or results could not be written   128+n ended by signal n\n"
@@ -137,6 +138,14 @@ void add_own(CLI::App& app, Options& o, Texts& texts) {
       ->capture_default_str();
   app.add_option("--shape", texts.shapes,
                  "n:ELEMENTS or m:M,n:N,k:K[,cold]; may be repeated; default: the profile's");
+  app.add_option("--kernels", o.kernels,
+                 "shared library with kernels of your own (quantbench/plugin.h), verified in a "
+                 "child process, then timed beside ours; may be repeated")
+      ->allow_extra_args(false);
+  app.add_option("--kernels_limit", o.kernels_limit,
+                 "a call of theirs that takes longer when it is tried is taken for one that never "
+                 "returns; default: 20 s")
+      ->transform(kSeconds);
   app.add_flag("!--no-peers", o.peers,
                "leave out other projects' kernels, where they are built in");
   app.add_flag("!--no-scalar", o.scalar,

@@ -29,12 +29,14 @@ struct Options {
   std::vector<int> threads = {1};
   std::optional<int> pin;
   std::uint64_t seed = 2135;
-  std::vector<std::size_t> sizes;   ///< from --shape n:...; empty: the profile's
-  std::vector<Plan::Shape> matmul;  ///< from --shape m:...; empty: the profile's
-  bool peers = true;                ///< time other projects' kernels, if this build has any
-  bool scalar = true;               ///< time scalar code for rows that run without its row
-  bool self_peer = false;           ///< our own kernels instead, to prove the comparison (hidden)
-  bool resume = false;              ///< continue the interrupted run whose rows are in `out`
+  std::vector<std::size_t> sizes;    ///< from --shape n:...; empty: the profile's
+  std::vector<Plan::Shape> matmul;   ///< from --shape m:...; empty: the profile's
+  std::vector<std::string> kernels;  ///< shared libraries with kernels of the user's own
+  double kernels_limit = 20;         ///< seconds that a call of theirs may take when it is tried
+  bool peers = true;                 ///< time other projects' kernels, if this build has any
+  bool scalar = true;                ///< time scalar code for rows that run without its row
+  bool self_peer = false;            ///< our own kernels instead, to prove the comparison (hidden)
+  bool resume = false;               ///< continue the interrupted run whose rows are in `out`
 
   // Google Benchmark's flags, from the command line or its BENCHMARK_* variables.
   std::string out;                          ///< --benchmark_out: written by ourselves

@@ -45,6 +45,15 @@ std::string error_name(const Values& values) {
   return name;
 }
 
+/// "1.10x the best peer, 0.98x our best".
+std::string comparison(const RowFigures& row) {
+  std::string text;
+  if (row.vs_peer.value > 0) text = ratio_text(row.vs_peer) + " the best peer";
+  if (row.vs_own.value > 0)
+    text += (text.empty() ? "" : ", ") + ratio_text(row.vs_own) + " our best";
+  return text;
+}
+
 /// The row's name without its number of repetitions, which is the key of the row in all tools.
 std::vector<benchmark::BenchmarkReporter::Run> plainly_named(
     std::vector<benchmark::BenchmarkReporter::Run> runs) {
@@ -109,7 +118,7 @@ void Reporter::compare_with_scalar(std::vector<Run>& runs) {
 void Reporter::take(const std::vector<Run>& runs) {
   ++done_;
   Values values;
-  std::string name, error, rival;
+  std::string name, error, rival, own;
   std::vector<double> seconds;
   for (const Run& run : runs) {
     if (run.run_type != Run::RT_Iteration) continue;
@@ -117,6 +126,8 @@ void Reporter::take(const std::vector<Run>& runs) {
     if (const std::string why = compat::error_of(run); !why.empty()) error = why;
     if (run.iterations > 0) seconds.push_back(run.real_accumulated_time / double(run.iterations));
     rival = after(run.report_label, "best peer: ");
+    own = after(run.report_label, "best own: ");
+    own = own.substr(0, own.find(';'));
     for (const auto& [key, counter] : run.counters) values[key].push_back(counter.value);
   }
   if (!error.empty()) return take_failure(name, error);
@@ -136,7 +147,9 @@ void Reporter::take(const std::vector<Run>& runs) {
                    {value("vs_best_peer"), value("vs_best_peer_low"), value("vs_best_peer_high")},
                    over_limit(values["over_limit"]),
                    error_name(values),
-                   rival});
+                   rival,
+                   {value("vs_best_own"), value("vs_best_own_low"), value("vs_best_own_high")},
+                   own});
   if (for_people()) print_line(rows_.back());
 }
 
@@ -162,13 +175,12 @@ void Reporter::print_line(const RowFigures& row) const {
 
   std::vector<Column> columns = {{"", 58, true},    {"", 11},         {"", 8},
                                  {"", 9, false, 1}, {"", 5, true, 2}, {"", 0, true, 3}};
-  std::vector<std::string> texts = {
-      row.c->name(),
-      speed_text(row),
-      row.percent > 0 ? format("%.0f %%", row.percent) : "-",
-      row.speedup > 0 ? format("%.1fx", row.speedup) : "-",
-      row.error_name + (row.over ? "  OVER THE LIMIT" : ""),
-      row.vs_peer.value > 0 ? ratio_text(row.vs_peer) + " the best peer" : ""};
+  std::vector<std::string> texts = {row.c->name(),
+                                    speed_text(row),
+                                    row.percent > 0 ? format("%.0f %%", row.percent) : "-",
+                                    row.speedup > 0 ? format("%.1fx", row.speedup) : "-",
+                                    row.error_name + (row.over ? "  OVER THE LIMIT" : ""),
+                                    comparison(row)};
   if (width > 0) {
     constexpr std::size_t least_of_a_name = 24;
     columns[0].width = least_of_a_name;
@@ -191,6 +203,7 @@ void Reporter::Finalize() {
   } else {
     const std::vector<BestRow> best = best_rows(rows_, runner_);
     if (!best.empty()) print_table(best, !peers::all().empty());
+    print_loaded(rows_);
     const auto over =
         std::count_if(rows_.begin(), rows_.end(), [](const auto& r) { return r.over; });
     std::printf(

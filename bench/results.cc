@@ -12,6 +12,7 @@
 #include "core/read_file.h"
 #include "machine.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "text.h"
 
 namespace qb::bench {
@@ -132,6 +133,12 @@ void Results::describe(Json& context) const {
   context["min_warmup_time"] = options.min_warmup_time;
   context["random_interleaving"] = options.random_interleaving;
   for (const auto& [key, value] : machine_context()) context[key] = printable(value);
+  Json& loaded = context["loaded_kernels"] = Json::object();
+  for (const plugins::Loaded& v : plugins::all()) {
+    Json& file = loaded[printable(v.file)];
+    file["fingerprint"] = v.fingerprint;
+    file["variants"].push_back(std::string(v.op) + "/" + std::string(v.name));
+  }
   Json& peers = context["peers"] = Json::object();
   for (const peers::Library& library : peers::libraries())
     if (!library.version.empty()) peers[library.name] = printable(library.version);

@@ -10,6 +10,7 @@
 #include "figure.h"
 #include "machine.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "threads.h"
 
 namespace qb::bench {
@@ -49,6 +50,21 @@ class Selection {
   std::regex pattern_;
 };
 
+/// Whether a loaded variant of the same row is compared with this one: ours that runs here, but for
+/// plain loops, which are in no one's way.
+bool is_rival_of_loaded(const Case& c) {
+  const Variant* const v = c.variant;
+  return !plugins::all().empty() && !plugins::as_loaded(v) && !peers::as_peer(v) &&
+         v->name != "scalar" && v->refusal().empty();
+}
+
+/// As one argument of a shell's command line.
+std::string quoted(const std::string& text) {
+  std::string all = "'";
+  for (const char c : text) all += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return all + "'";
+}
+
 /// Times the row; seconds of a call, which counters need that are ratios. Google Benchmark tells
 /// its own time only to reporters, so a clock is read within its loop: around the loop, its system
 /// calls would be timed as well, and what other processes do meanwhile.
@@ -71,6 +87,7 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches,
   constexpr std::size_t Ki = 1024, Mi = 1024 * 1024;
   Plan plan;
   plan.threads = options.threads;
+  plan.peers = options.peers;
   const bool own_shapes = !options.sizes.empty() || !options.matmul.empty();
   if (own_shapes) {
     plan.sizes = options.sizes;
@@ -112,15 +129,20 @@ Plan make_plan(const Options& options, const std::vector<CacheLevel>& caches,
 }
 
 Runner::Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches,
-               std::size_t memory_from)
+               std::size_t memory_from, const Trials& trials)
     : options_(options),
       suite_(std::move(suite)),
       caches_(std::move(caches)),
       memory_from_(memory_from),
       rivals_(
-          now, [this](const Case& c) { return c.make(setup(c)); }, options.verify) {
+          now, [this](const Case& c) { return c.make(setup(c)); }, options.verify),
+      own_rivals_(
+          now, [this](const Case& c) { return c.make(setup(c)); }, options.verify),
+      trials_(trials),
+      passes_(trials) {
   for (const Case& c : suite_) {
     by_name_[c.name()] = &c;
+    if (is_rival_of_loaded(c)) own_rivals_.add(c);
     if (peers::as_peer(c.variant)) rivals_.add(c);
     if (is_baseline(c) && options_.scalar) scalar_cases_[baseline_key(c)] = &c;
   }
@@ -139,7 +161,8 @@ std::size_t Runner::register_selected(const std::set<std::string>& done) {
     auto* const row = benchmark::RegisterBenchmark(
         name.c_str(), [this, &c](benchmark::State& state) { run(c, state); });
     const int repetitions = options_.dispatched_repetitions;
-    if (repetitions != options_.repetitions && !options_.list_tests && c.is_dispatched_to())
+    const bool of_interest = c.is_dispatched_to() || plugins::as_loaded(c.variant);
+    if (repetitions != options_.repetitions && !options_.list_tests && of_interest)
       row->Repetitions(repetitions);
     ++count;
   }
@@ -166,8 +189,11 @@ const Case* Runner::find(const std::string& name) const {
 std::string Runner::reproduce(const Case& c) const {
   std::string shape = c.shape;
   std::replace(shape.begin(), shape.end(), '/', ',');
-  std::string command = "quantbench --seed=" + std::to_string(options_.seed) +
-                        " --verify=" + to_string(options_.verify) + " --shape " + shape;
+  std::string command = "quantbench";
+  if (const auto* const loaded = plugins::as_loaded(c.variant))
+    command += " --kernels=" + quoted(loaded->file);
+  command += " --seed=" + std::to_string(options_.seed) +
+             " --verify=" + to_string(options_.verify) + " --shape " + shape;
   if (c.threads > 1) command += " --threads=" + std::to_string(c.threads);
   return command + " --benchmark_filter='^" + c.name() + "$'";
 }
@@ -177,10 +203,19 @@ Setup Runner::setup(const Case& c) {
   return {problems_, options_.seed, c.threads, cache};
 }
 
+std::string Runner::found_beforehand(const Case& c) {
+  if (options_.verify != Verify::off)
+    if (const std::string& finding = passes_.finding(*c.variant); !finding.empty())
+      return "failed conformance: " + finding;
+  if (!plugins::as_loaded(c.variant)) return {};
+  const std::string finding = trials_.row(c, setup(c).cache_bytes);
+  return finding.empty() ? finding : "failed on the inputs to be timed: " + finding;
+}
+
 void Runner::prepare(const Case& c) {
   if (current_.owner == &c) return;
   current_ = {};
-  if (options_.verify != Verify::off) current_.nonconforming = passes_.finding(*c.variant);
+  current_.nonconforming = found_beforehand(c);
   if (!current_.nonconforming.empty()) {
     current_.owner = &c;
     return;
@@ -246,6 +281,7 @@ void Runner::run(const Case& c, benchmark::State& state) {
   current_ = {};
   problems_ = {};
   rivals_.release();
+  own_rivals_.release();
   fail(c, {why, false}, state);
 }
 
@@ -254,9 +290,7 @@ void Runner::run_verified(const Case& c, benchmark::State& state) {
     return fail(c, {"OpenMP gives a team of " + std::to_string(size), false}, state);
   prepare(c);
   if (!current_.nonconforming.empty())
-    return fail(
-        c, {"failed conformance: " + current_.nonconforming + "; reproduce: " + reproduce(c), true},
-        state);
+    return fail(c, {current_.nonconforming + "; reproduce: " + reproduce(c), true}, state);
   if (!acceptable(c, current_.error)) {
     const std::string message = std::to_string(current_.error.mismatches) +
                                 " mismatches: " + current_.error.first +
@@ -278,6 +312,8 @@ void Runner::compare(const Case& c) {
   // What plain loops do beside other projects' kernels is no question worth a fifth of the run.
   if (current_.compared || peers::as_peer(c.variant) || c.variant->name == "scalar") return;
   current_.turns = rivals_.compare(c, *current_.instance);
+  if (plugins::as_loaded(c.variant))
+    current_.own_turns = own_rivals_.compare(c, *current_.instance);
   current_.compared = true;
 }
 
@@ -312,6 +348,8 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
   }
   std::string label = "verified:" + (current_.verified ? to_string(options_.verify) : "off");
   if (const peers::Peer* peer = peers::as_peer(c.variant)) label += "; " + printable(peer->note);
+  if (const auto* const loaded = plugins::as_loaded(c.variant))
+    label += "; loaded from " + printable(loaded->file);
   if (c.is_dispatched_to())
     label += "; dispatched to" +
              (c.rows == Rows::any ? "" : " for rows: " + std::string(rows_name(c.rows)));
@@ -337,6 +375,12 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
     counters["speedup_vs_scalar"] = 1;
   else if (const double scalar = scalar_seconds(c); scalar > 0)
     counters["speedup_vs_scalar"] = scalar / seconds;
+  if (const auto& turns = current_.own_turns) {
+    counters["vs_best_own"] = turns->ratio;
+    counters["vs_best_own_low"] = turns->low;
+    counters["vs_best_own_high"] = turns->high;
+    label += "; best own: " + std::string(turns->peer->variant->name);
+  }
   if (const auto& turns = current_.turns) {
     counters["vs_best_peer"] = turns->ratio;
     counters["vs_best_peer_low"] = turns->low;

@@ -18,6 +18,7 @@
 #include "rival.h"
 #include "roof.h"
 #include "suite.h"
+#include "trials.h"
 
 namespace qb::bench {
 
@@ -25,7 +26,7 @@ class Runner {
  public:
   /// memory_from: as measure_memory_from() found it.
   Runner(const Options& options, Suite suite, std::vector<CacheLevel> caches,
-         std::size_t memory_from);
+         std::size_t memory_from, const Trials& trials);
   Runner(const Runner&) = delete;
 
   /// Registers the cases that --benchmark_filter selects and whose variant runs here, but for those
@@ -63,7 +64,8 @@ class Runner {
     bool verified = false;
     bool compared = false;  ///< with its best peer, in turns
     std::optional<Turns> turns;
-    std::string nonconforming;  ///< what the conformance pass found; then there is no instance
+    std::optional<Turns> own_turns;  ///< of a loaded variant with our best
+    std::string nonconforming;       ///< what was found before it ran; then there is no instance
   };
 
   /// run_verified, with every reason why it can't becoming an error of this row alone.
@@ -72,7 +74,11 @@ class Runner {
   void fail(const Case& c, Failure failure, benchmark::State& state);
   /// Builds and verifies the instance of `c` unless it is at hand already.
   void prepare(const Case& c);
-  /// Times the row in turns with its best peer, if it has one and that was not done yet.
+  /// What is wrong with the variant of `c` or, if it was loaded, with its row, by the conformance
+  /// pass and by trial; empty if nothing.
+  std::string found_beforehand(const Case& c);
+  /// Times the row in turns with its best peer, if it has one and that was not done yet, and a
+  /// loaded variant's row with the best of ours as well.
   void compare(const Case& c);
   void count(const Case& c, double seconds, benchmark::State& state);
   /// Whether a repetition of `seconds` per call is faster than the limit by more than measuring can
@@ -96,6 +102,8 @@ class Runner {
   const Case* at_hand_ = nullptr;
   std::map<std::string, Failure> failures_;
   Rivals rivals_;
+  Rivals own_rivals_;  ///< of loaded variants: ours
+  const Trials& trials_;
   ConformancePasses passes_;
   std::unordered_map<std::string, const Case*> by_name_;
   std::unordered_map<std::string, const Case*> scalar_cases_;

@@ -7,6 +7,7 @@
 
 #include "catalog.h"
 #include "peers/peers.h"
+#include "plugins/plugins.h"
 #include "quantbench/formats.h"
 
 namespace qb::bench {
@@ -23,6 +24,11 @@ std::string portable_family(std::string_view variant) {
   return {};
 }
 
+/// One of this repository's variants that runs here.
+bool is_own(const Variant* v) {
+  return !peers::as_peer(v) && !plugins::as_loaded(v) && v->refusal().empty();
+}
+
 /// The variants of an operation that tell most.
 struct Telling {
   std::set<const Variant*> dispatched;              ///< for some class of rows
@@ -34,7 +40,7 @@ TellingOf telling_variants(const Suite& suite) {
   TellingOf found;
   for (const Case& c : suite) {
     const Variant* v = c.variant;
-    if (peers::as_peer(v) || !v->refusal().empty()) continue;
+    if (!is_own(v)) continue;
     Telling& of_op = found[v->op];
     of_op.strongest[portable_family(v->name)] = v;
     if (of_op.dispatched.empty())
@@ -61,7 +67,7 @@ bool follows_in_kind(std::string_view row_format) {
 
 bool tells_nothing_new(const Case& c, const TellingOf& telling) {
   const Variant* v = c.variant;
-  if (peers::as_peer(v) || !v->refusal().empty()) return false;
+  if (!is_own(v)) return false;
   const Telling& of_op = telling.at(v->op);
   if (c.op == "repack") return v->name != "scalar" && !of_op.dispatched.count(v);
   if (follows_in_kind(c.format)) return !of_op.dispatched.count(v);
@@ -72,6 +78,23 @@ bool tells_nothing_new(const Case& c, const TellingOf& telling) {
 }
 
 }  // namespace
+
+std::vector<const Variant*> with_others(const Plan& plan, std::vector<const Variant*> own,
+                                        std::string_view op) {
+  own = plugins::with_loaded(std::move(own), op);
+  return plan.peers ? peers::with_peers(std::move(own), op) : own;
+}
+
+Suite every_case(const Plan& plan) {
+  Suite suite;
+  add_convert(plan, suite);
+  add_absmax(plan, suite);
+  add_quantize(plan, suite);
+  add_matmul_a32(plan, suite);
+  add_matmul_a8(plan, suite);
+  add_matmul_abf16(plan, suite);
+  return suite;
+}
 
 void leave_out_redundant(Suite& suite) {
   const TellingOf telling = telling_variants(suite);

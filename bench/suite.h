@@ -163,9 +163,17 @@ struct Plan {
   };
   std::vector<Shape> matmul;
   std::vector<int> threads;
+  bool peers = true;  ///< rows of other projects' kernels
 };
 
 using Suite = std::vector<Case>;
+
+/// The variants that an operation's rows are made for: `own`, then loaded ones, then peers.
+std::vector<const Variant*> with_others(const Plan& plan, std::vector<const Variant*> own,
+                                        std::string_view op);
+
+/// Every row of the plan, by all of the functions below.
+Suite every_case(const Plan& plan);
 
 /// Removes the rows that tell least, for a quick run:
 ///   - autovec and xsimd variants of other instruction sets than the strongest that runs here;
@@ -173,7 +181,7 @@ using Suite = std::vector<Case>;
 ///   - repacking by variants that are not dispatched to;
 ///   - block formats whose kind of codes and scales an earlier format has, by variants that are not
 ///     dispatched to.
-/// Other scalar code, hand-written variants and peers stay.
+/// Other scalar code, hand-written variants, loaded ones and peers stay.
 void leave_out_redundant(Suite& suite);
 
 // One per room, in bench_<room>.cc. Cases come op by op, format by format, shape by shape, and last

@@ -34,6 +34,12 @@ function(qb_install kind library excluded)
   install(TARGETS ${library} EXPORT quantbench_${kind}
           ARCHIVE COMPONENT ${kind} ${excluded}
           LIBRARY COMPONENT ${kind} ${excluded})
+  # Of a plugin (quantbench --kernels): the headers alone, as quantbench::plugin.
+  add_library(quantbench_plugin_${kind} INTERFACE)
+  set_target_properties(quantbench_plugin_${kind} PROPERTIES EXPORT_NAME plugin)
+  target_include_directories(quantbench_plugin_${kind} INTERFACE
+                             $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+  install(TARGETS quantbench_plugin_${kind} EXPORT quantbench_${kind})
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/quantbench
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT ${kind} ${excluded})
 

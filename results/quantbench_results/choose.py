@@ -134,10 +134,10 @@ class FormatChoice:
 def formats(
     ranking: dict[tuple[str, str, str, int], list[Ranked]],
 ) -> dict[str, list[FormatChoice]]:
-    """Per matmul shape: the formats, fastest first, peers left out."""
+    """Per matmul shape: the formats, fastest first, peers and loaded kernels left out."""
     shapes: dict[str, list[Row]] = {}
     for (op, _, shape, threads), ranked in ranking.items():
-        own = [r.row for r in ranked if not r.row.is_peer]
+        own = [r.row for r in ranked if r.row.is_ours]
         if op == "matmul" and own:
             name = shape + (f"/threads:{threads}" if threads > 1 else "")
             shapes.setdefault(name, []).append(own[0])
@@ -198,7 +198,7 @@ def _of_symbols(results: Results) -> dict[tuple[str, str], list[list[Ranked]]]:
 
     unknown = {key(row) for row in dispatch.unmeasured(results)}
     found: dict[tuple[str, str], list[list[Ranked]]] = {}
-    for ranked in rank(row for row in usable(results) if not row.is_peer).values():
+    for ranked in rank(row for row in usable(results) if row.is_ours).values():
         where = key(ranked[0].row)
         if where and where not in unknown:
             found.setdefault(where, []).append(ranked)

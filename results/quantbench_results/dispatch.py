@@ -43,7 +43,7 @@ def unmeasured(results: Results) -> list[Row]:
     if results.complete and not results.dispatched:
         return []
     variants = dispatched(results)
-    ours = [row for row in results.rows if not row.is_peer]
+    ours = [row for row in results.rows if row.is_ours]
     # A run stops within the format that it writes last: which variants were to come is unknown.
     stopped_at = (ours[-1].op, ours[-1].format) if ours and not results.dispatched else None
     missing = []

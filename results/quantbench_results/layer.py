@@ -75,7 +75,7 @@ def candidates(results: Results, layer: Layer, m: int) -> list[Candidate]:
     rows = [
         row
         for row in usable(results)
-        if row.op == "matmul" and not row.is_peer and row.threads == layer.threads
+        if row.op == "matmul" and row.is_ours and row.threads == layer.threads
         and row.dims == {"m": m, "n": layer.n, "k": layer.k}
     ]  # fmt: skip
     rows = [row for row in rows if row.cold] or rows

@@ -15,8 +15,10 @@ from quantbench_results.tables import (
     BEST_TITLES,
     DASH,
     FILE_TITLES,
+    LOADED_TITLES,
     best_cells,
     file_cells,
+    loaded_cells,
     side_by_side,
 )
 from quantbench_results.text import md
@@ -60,6 +62,9 @@ def _file_part(machine: Machine) -> list[str]:
             "",
         ]
         out += _md_table(("operation", *BEST_TITLES), ((b.row.op, *best_cells(b)) for b in best))
+    if loaded := summary.loaded(results):
+        out += ["Loaded kernels, beside the best of ours:", ""]
+        out += _md_table(LOADED_TITLES, (loaded_cells(row) for row in loaded))
     if results.refused:
         out += ["Skipped:", ""]
         out += _md_table(("variants for", "why not"), results.refused.items())

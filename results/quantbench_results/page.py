@@ -21,6 +21,7 @@ from quantbench_results.page_notes import (
     checks_section,
     context_section,
     failed_section,
+    loaded_section,
     reading_section,
     skipped_section,
 )
@@ -164,6 +165,7 @@ def _body(
         *(op_section(op, machines, charts, best.get(op, [])) for op in filters["op"]),
         roofline_section(charts),
         skipped_section(machines),
+        loaded_section(machines),
         failed_section(machines),
         checks_section(machines),
         context_section(machines),

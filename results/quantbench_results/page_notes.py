@@ -9,7 +9,7 @@ from quantbench_results import rules, summary, validate
 from quantbench_results.figures.base import Machine
 from quantbench_results.page_parts import head
 from quantbench_results.store import machine_id
-from quantbench_results.tables import DASH
+from quantbench_results.tables import DASH, LOADED_NUMBERS, LOADED_TITLES, loaded_cells
 from quantbench_results.text import attribute, printable
 
 
@@ -44,6 +44,25 @@ def failed_section(machines: Sequence[Machine]) -> str:
         else '<p class="soft">Nothing.</p>'
     )
     return f'<section id="failed"><h2>Failed</h2>{content}</section>'
+
+
+def loaded_section(machines: Sequence[Machine]) -> str:
+    """Kernels of the user's own; nothing where there are none."""
+    lines = [
+        "<tr>"
+        + f"<td>{attribute(machine.label)}</td>"
+        + "".join(f"<td>{attribute(text)}</td>" for text in loaded_cells(row))
+        + "</tr>"
+        for machine in machines
+        for row in summary.loaded(machine.results)
+    ]
+    if not lines:
+        return ""
+    titles = head(("machine", *LOADED_TITLES), [index + 1 for index in LOADED_NUMBERS])
+    return (
+        '<section id="loaded"><h2>Loaded kernels, beside the best of ours</h2>'
+        f'<div class="scroll"><table>{titles}<tbody>{"".join(lines)}</tbody></table></div></section>'
+    )
 
 
 def checks_section(machines: Sequence[Machine]) -> str:

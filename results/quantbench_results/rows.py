@@ -53,6 +53,16 @@ class Row:
         return self.variant.startswith(PEER)
 
     @property
+    def is_loaded(self) -> bool:
+        """A kernel of the user's own, by quantbench --kernels."""
+        return "; loaded from " in self.label
+
+    @property
+    def is_ours(self) -> bool:
+        """A variant of this repository, which the suite may dispatch to."""
+        return not self.is_peer and not self.is_loaded
+
+    @property
     def dims(self) -> dict[str, int]:
         """The shape's numbers: {"m": 1, "n": 4096, "k": 4096}, {"n": 65536}."""
         return {

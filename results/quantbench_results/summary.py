@@ -125,6 +125,11 @@ def in_turns(row: Row) -> tuple[float, str] | None:
     return over[0], name[1] if name else "unnamed"
 
 
+def loaded(results: Results) -> list[Row]:
+    """The rows of the user's own kernels that were timed."""
+    return [row for row in timed(results.rows) if row.is_loaded]
+
+
 def peer_versions(results: Results) -> str:
     """The other projects whose rows the file has, with version and date; empty if it has none."""
     peers = results.context.get("peers")

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from quantbench_results import summary
 from quantbench_results.figures.base import Machine
+from quantbench_results.rows import Row
 from quantbench_results.summary import Best
 
 DASH = "\N{EN DASH}"
@@ -78,6 +80,24 @@ def best_cells(best: Best) -> list[str]:
         *(summary.times_text(over.get(key)) for key in (*summary.BASELINES, "peer")),
         "; ".join(behind) or DASH,
         summary.error_text(row),
+    ]
+
+
+LOADED_TITLES = ("loaded kernel", "speed", "spread", "of limit", "x own", "our best")
+LOADED_NUMBERS = (1, 2, 3, 4)
+
+
+def loaded_cells(row: Row) -> list[str]:
+    """A line of the table of loaded kernels, as text: beside the best of ours on the same row."""
+    percent = summary.share(row)
+    own = re.search(r"best own: ([^\s;]+)", row.label)
+    return [
+        row.name,
+        summary.speed_text(row),
+        summary.spread_text(row),
+        f"{percent:.0f} %" if percent else DASH,
+        summary.times_text(row.counter("vs_best_own")),
+        own[1] if own else DASH,
     ]
 
 

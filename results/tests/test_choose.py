@@ -76,6 +76,8 @@ def test_tuning_takes_the_best_over_all_sizes(write, tmp_path):
                 *array("a", 128, 40), *array("b", 128, 20),
                 *array("only_small", 64, 1),
                 *array("peer:x", 64, 0.5), *array("peer:x", 128, 0.5),
+                *(row | {"label": "verified:quick; loaded from ./mine.so"}
+                  for n in (64, 128) for row in array("mine", n, 0.5)),
             ]
         }
     )  # fmt: skip

@@ -251,6 +251,23 @@ def test_no_rows_at_all(write):
     assert markdown(machines)
 
 
+def test_loaded_kernels_have_a_table(machines, write):
+    assert "oaded kernel" not in html_page(machines) + markdown(machines)
+    data = sample()
+    data["benchmarks"] += entries(
+        "absmax/f32/mine/n:4096",
+        [600.0, 610.0, 590.0],
+        label="verified:quick; loaded from ./mine.so; best own: avx2",
+        bytes_per_second=4096 * 4 / 600e-9,
+        roof_pct=66.0,
+        vs_best_own=0.85,
+    )
+    machines = label_machines([load.load(write(data))])
+    line = "| absmax/f32/mine/n:4096 | 27.3 GB/s | ±1 % | 66 % | 0.85× | avx2 |"
+    assert line in markdown(machines)
+    assert "<td>absmax/f32/mine/n:4096</td><td>27.3 GB/s</td>" in html_page(machines)
+
+
 def test_main_writes_both_files(write, tmp_path, capsys):
     path = write(sample(), "results/latest.json")
     assert report.main(["--results", str(path.parent)]) == 0

@@ -6,6 +6,9 @@
 //
 // A variant that can't run here is skipped with the reason, or fails if QB_REQUIRE_ISA covers it.
 //
+// QB_KERNELS=FILE[:FILE...] adds the variants of shared libraries (quantbench/plugin.h), each test
+// of which runs in a child process: QB_KERNELS=./mine.so test_absmax --gtest_filter='*/mine'.
+//
 // Registered by hand: TEST_P would have the compiler make GoogleTest's generators again for each
 // suite, which took longer than all else in a test program.
 #pragma once
@@ -28,11 +31,15 @@ class VariantTest : public testing::Test {
   static bool add(const char* suite, const char* test, const char* file, int line,
                   std::string_view operation, std::span<const Variant> room, Create create);
 
+  void TestBody() override = 0;  // public, for those that run a test within another
+
  protected:
   const Variant& variant() const { return *variant_; }
   void SetUp() override;
 
  private:
+  class OfLoaded;
+
   const Variant* variant_ = nullptr;
 };
 
