@@ -24,16 +24,18 @@ static void absmax(const float* x, size_t groups, size_t len, float* out) {
 #define COUNT 1
 #endif
 
+#if defined(CRASH)
+__attribute__((constructor)) static void crash(void) { abort(); }
+#endif
+
+#if defined(NO_ENTRY)
+void absmax_alone(float* out) { absmax(NULL, 1, 0, out); }
+#else
 static const quantbench_plugin_variant variants[2] = {
     {OPERATION, NAME, NEEDS, (quantbench_plugin_function*)absmax, NULL},
     {OPERATION, NAME, NEEDS, (quantbench_plugin_function*)absmax, NULL},
 };
 
-#if defined(CRASH)
-__attribute__((constructor)) static void crash(void) { abort(); }
-#endif
-
-#if !defined(NO_ENTRY)
 QUANTBENCH_PLUGIN_ENTRY const quantbench_plugin* quantbench_plugin_entry(void) {
   static const quantbench_plugin plugin = {VERSION, COUNT, variants};
   return &plugin;
