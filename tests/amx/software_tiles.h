@@ -10,6 +10,10 @@
 
 #include <immintrin.h>
 
+// Only here: were they defined before, gcc 13's immintrin.h would take AMX for enabled.
+#define __AMX_INT8__ 1
+#define __AMX_BF16__ 1
+
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
