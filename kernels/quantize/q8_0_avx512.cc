@@ -6,6 +6,7 @@
 #include "quantize/s8_avx512.h"
 
 #include "quantize/kernels.h"
+#include "quantize/q8_0_x86.h"
 
 namespace qb::quantize {
 namespace {
@@ -85,6 +86,16 @@ template <bool kStream>
       if (y[i].d == f16(0)) blocks_one_by_one(x + i * kBlock, 1, y + i);
 }
 
+struct Encoder {
+  static void one_by_one(const float* x, std::size_t blocks, BlockQ8_0* y) {
+    blocks_one_by_one(x, blocks, y);
+  }
+  template <bool kStream>
+  static void many(const float* x, std::size_t blocks, BlockQ8_0* y) {
+    blocks_of<kStream>(x, blocks, y);
+  }
+};
+
 template <bool kStream>
 inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
   __mmask8 first = 1;
@@ -100,21 +111,7 @@ inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
 }  // namespace
 
 void quantize_f32_q8_0_avx512(const float* x, std::size_t blocks, BlockQ8_0* y) {
-  if (past_caches(blocks * kBlock * sizeof *x, blocks * sizeof *y)) {
-    std::size_t first = 0;  // 34 bytes a block: some count up to 31 reaches any even alignment
-    while (!at_line(y + first)) ++first;
-    blocks_one_by_one(x, first, y);
-    x += first * kBlock, y += first, blocks -= first;
-    const std::size_t done = blocks / 32 * 32;
-    blocks_of<true>(x, done, y);
-    _mm_sfence();
-    x += done * kBlock, y += done, blocks -= done;
-  }
-  if (const std::size_t done = blocks / 16 * 16) {
-    blocks_of<false>(x, done, y);
-    x += done * kBlock, y += done, blocks -= done;
-  }
-  blocks_one_by_one(x, blocks, y);
+  quantize_q8_0<Encoder>(x, blocks, y);
 }
 
 void dequantize_q8_0_f32_avx512(const BlockQ8_0* x, std::size_t blocks, float* y) {

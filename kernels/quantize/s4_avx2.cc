@@ -52,20 +52,6 @@ inline __m256i codes64(const float* x, __m256 inv) {
   return pack64(c);
 }
 
-/// Codes of one group, whatever its length.
-template <bool streamed, class T, class Factor>
-inline void encode(const T* x, std::size_t len, const Factor& inv, std::uint8_t* q) {
-  std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j, inv));
-  if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
-    T rest[kStep] = {};
-    std::uint8_t bytes[kStep / 2];
-    __builtin_memcpy(rest, x + j, (len - j) * sizeof(T));
-    store<false>(bytes, codes64(rest, inv));
-    __builtin_memcpy(q + j / 2, bytes, (len - j + 1) / 2);
-  }
-}
-
 /// inv and scale of eight groups; both 0 where inv is not finite, as in a group of zeros.
 struct Factors {
   __m256 inv, scale;
@@ -125,10 +111,11 @@ inline void quantize(const float* x, std::size_t groups, std::size_t len, std::u
     const float* const group = x + i * len;
     const Factors factors(_mm256_set1_ps(absmax(group, len)));
     put_scale(scale + i, factors.scale);
+    const auto codes = [&](const float* from) { return codes64(from, factors.inv); };
     if (streamed)
-      encode<true>(group, len, factors.inv, q + i * stride);
+      encode<true>(group, len, codes, q + i * stride);
     else
-      encode<false>(group, len, factors.inv, q + i * stride);
+      encode<false>(group, len, codes, q + i * stride);
   }
   if (streamed || lines) _mm_sfence();
 }

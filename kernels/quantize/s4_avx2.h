@@ -85,5 +85,19 @@ inline __m256 prescaled8(__m128i halves) {
   return _mm256_mul_ps(_mm256_cvtph_ps(halves), _mm256_set1_ps(0x1p-28f));
 }
 
+/// Codes of one group, whatever its length. codes64(x): those of 64 elements.
+template <bool streamed, class T, class Codes64>
+inline void encode(const T* x, std::size_t len, const Codes64& codes64, std::uint8_t* q) {
+  std::size_t j = 0;
+  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j));
+  if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
+    T rest[kStep] = {};
+    std::uint8_t bytes[kStep / 2];
+    __builtin_memcpy(rest, x + j, (len - j) * sizeof(T));
+    store<false>(bytes, codes64(rest));
+    __builtin_memcpy(q + j / 2, bytes, (len - j + 1) / 2);
+  }
+}
+
 }  // namespace
 }  // namespace qb::quantize

@@ -50,20 +50,6 @@ inline __m256i codes64(const f16* x, __m256 inv) {
   return pack64(c);
 }
 
-/// Codes of one group, whatever its length.
-template <bool streamed, class T, class Factor>
-inline void encode(const T* x, std::size_t len, const Factor& inv, std::uint8_t* q) {
-  std::size_t j = 0;
-  for (; j + kStep <= len; j += kStep) store<streamed>(q + j / 2, codes64(x + j, inv));
-  if (j < len) {  // through memory of our own: zeros behind the end leave the last nibble 0
-    T rest[kStep] = {};
-    std::uint8_t bytes[kStep / 2];
-    __builtin_memcpy(rest, x + j, (len - j) * sizeof(T));
-    store<false>(bytes, codes64(rest, inv));
-    __builtin_memcpy(q + j / 2, bytes, (len - j + 1) / 2);
-  }
-}
-
 // ---- codes of a long f16 group, by table
 
 /// Windows of 256 patterns, sixteen of them from the first threshold on, with two thresholds at
@@ -206,9 +192,11 @@ void quantize_f16_s4_avx2(const f16* x, std::size_t groups, std::size_t len, std
     const float factor = _cvtsh_ss(stored);
     const Windows table(len < kLongHalf ? 0 : largest_bits, factor);
     if (table.usable)
-      encode<false>(x, len, table, q);
+      encode<false>(
+          x, len, [&](const f16* from) { return codes64(from, table); }, q);
     else
-      encode<false>(x, len, _mm256_set1_ps(factor), q);
+      encode<false>(
+          x, len, [&](const f16* from) { return codes64(from, _mm256_set1_ps(factor)); }, q);
     inv[i] = f16(stored);
   }
 }

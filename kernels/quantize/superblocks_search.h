@@ -42,10 +42,66 @@ inline __attribute__((always_inline)) typename V::F weighted_error(const float* 
   return error;
 }
 
+/// What is known of groups before their codes are: extremes, lowest being 0 at most, and sums over
+/// weights. By reference, since SVE's vectors can't be members.
+template <class V>
+inline __attribute__((always_inline)) void extent_of(const float* columns, const float* weights,
+                                                     typename V::F& lowest, typename V::F& highest,
+                                                     typename V::F& sum_w, typename V::F& sum_wx) {
+  using F = typename V::F;
+  const std::size_t lanes = V::lanes();
+  lowest = sum_w = sum_wx = V::set(0);
+  highest = V::load(columns);
+  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+    const F x = V::load(columns + j), w = V::load(weights + j);
+    sum_w = V::add(sum_w, w);
+    sum_wx = V::add(sum_wx, V::multiply(w, x));
+    lowest = V::smaller(lowest, x);
+    highest = V::larger(highest, x);
+  }
+}
+
+/// Scale and least by least squares, for codes of inverse*(x - least), which go to `codes`. A least
+/// above 0 becomes 0. Returns where there is a solution.
+template <class V, int kHighest>
+inline __attribute__((always_inline)) typename V::M least_squares(
+    const float* columns, const float* weights, typename V::F sum_w, typename V::F sum_wx,
+    typename V::F inverse, typename V::F least, float* codes, typename V::F& new_scale,
+    typename V::F& new_least) {
+  using F = typename V::F;
+  using M = typename V::M;
+  const std::size_t lanes = V::lanes();
+  const F zero = V::set(0), one = V::set(1), integers = V::set(kIntegers);
+  F sum_wq = zero, sum_wqq = zero, sum_wqx = zero;
+  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
+    const F x = V::load(columns + j);
+    const F v = V::multiply(inverse, V::subtract(x, least));
+    const F q = V::subtract(clamped<V>(v, 0, kHighest), integers);
+    V::store(codes + j, q);
+    const F wq = V::multiply(V::load(weights + j), q);
+    sum_wq = V::add(sum_wq, wq);
+    sum_wqq = V::add(sum_wqq, V::multiply(wq, q));
+    sum_wqx = V::add(sum_wqx, V::multiply(wq, x));
+  }
+  const F determinant = V::subtract(V::multiply(sum_w, sum_wqq), V::multiply(sum_wq, sum_wq));
+  const M solvable = V::less(zero, determinant);
+  F scale_times = V::subtract(V::multiply(sum_w, sum_wqx), V::multiply(sum_wx, sum_wq));
+  F least_times = V::subtract(V::multiply(sum_wqq, sum_wx), V::multiply(sum_wq, sum_wqx));
+  // A least above 0 is known by its numerator: one division serves both cases.
+  const M above = V::less(zero, least_times);
+  scale_times = V::select(above, sum_wqx, scale_times);
+  least_times = V::select(above, zero, least_times);
+  const F one_if_not = V::select(solvable, zero, one);
+  const F positive = V::larger(determinant, zero);
+  new_least = V::divide(least_times, V::add(positive, one_if_not));
+  new_scale = V::divide(scale_times, V::add(V::select(above, sum_wqq, positive), one_if_not));
+  return solvable;
+}
+
 /// Codes 0 to kHighest of w = scale*code + least. The first fit spans the extremes; then `tries`+1
 /// times the codes of another number of steps between the least that is best so far and the
 /// largest (kHighest + first, + 0.1, + 0.2, ...) give a scale and a least by least squares, and the
-/// smaller error wins. A least above 0 becomes 0. Groups of one value have scale 0.
+/// smaller error wins. Groups of one value have scale 0.
 template <class V, int kHighest>
 inline void search_scale_and_minimum(const float* columns, float first, int tries, float* scale_out,
                                      float* minimum_out, float* inverse_out, float* least_out) {
@@ -54,56 +110,26 @@ inline void search_scale_and_minimum(const float* columns, float first, int trie
   const std::size_t lanes = V::lanes();
   alignas(64) float weights[32 * V::kMostLanes], codes[32 * V::kMostLanes];
   weigh<V>(columns, weights);
-  const F zero = V::set(0), one = V::set(1);
-  F sum_w = zero, sum_wx = zero, lowest = zero, highest = V::load(columns);
-  for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
-    const F x = V::load(columns + j), w = V::load(weights + j);
-    sum_w = V::add(sum_w, w);
-    sum_wx = V::add(sum_wx, V::multiply(w, x));
-    lowest = V::smaller(lowest, x);
-    highest = V::larger(highest, x);
-  }
+  F lowest, highest, sum_w, sum_wx;
+  extent_of<V>(columns, weights, lowest, highest, sum_w, sum_wx);
+  const F zero = V::set(0), one = V::set(1), integers = V::set(kIntegers);
   const M flat = V::less_equal(V::subtract(highest, lowest), zero);
   // Divisors are made harmless by additions where they might be 0 (docs/contract.md, section 6).
   const F one_if_flat = V::select(flat, one, zero);
-
   F least = lowest;
   F inverse = V::divide(V::set(kHighest), V::add(V::subtract(highest, least), one_if_flat));
   F scale = V::divide(one, inverse), won_inverse = inverse, won_least = least;
-  const F integers = V::set(kIntegers);
   for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
     const F v = V::multiply(inverse, V::subtract(V::load(columns + j), least));
     V::store(codes + j, V::subtract(clamped<V>(v, 0, kHighest), integers));
   }
   F best = weighted_error<V>(columns, weights, codes, scale, least);
-
   for (int i = 0; i <= tries; ++i) {
     const float steps = (first + 0.1f * float(i)) + float(kHighest);
     inverse = V::divide(V::set(steps), V::add(V::subtract(highest, least), one_if_flat));
-    F sum_wq = zero, sum_wqq = zero, sum_wqx = zero;
-    for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
-      const F x = V::load(columns + j);
-      const F v = V::multiply(inverse, V::subtract(x, least));
-      const F q = V::subtract(clamped<V>(v, 0, kHighest), integers);
-      V::store(codes + j, q);
-      const F wq = V::multiply(V::load(weights + j), q);
-      sum_wq = V::add(sum_wq, wq);
-      sum_wqq = V::add(sum_wqq, V::multiply(wq, q));
-      sum_wqx = V::add(sum_wqx, V::multiply(wq, x));
-    }
-    const F determinant = V::subtract(V::multiply(sum_w, sum_wqq), V::multiply(sum_wq, sum_wq));
-    const M solvable = V::less(zero, determinant);
-    F scale_times = V::subtract(V::multiply(sum_w, sum_wqx), V::multiply(sum_wx, sum_wq));
-    F least_times = V::subtract(V::multiply(sum_wqq, sum_wx), V::multiply(sum_wq, sum_wqx));
-    // A least above 0 is known by its numerator: one division serves both cases.
-    const M above = V::less(zero, least_times);
-    scale_times = V::select(above, sum_wqx, scale_times);
-    least_times = V::select(above, zero, least_times);
-    const F one_if_not = V::select(solvable, zero, one);
-    const F positive = V::larger(determinant, zero);
-    const F new_least = V::divide(least_times, V::add(positive, one_if_not));
-    const F new_scale =
-        V::divide(scale_times, V::add(V::select(above, sum_wqq, positive), one_if_not));
+    F new_scale, new_least;
+    const M solvable = least_squares<V, kHighest>(columns, weights, sum_w, sum_wx, inverse, least,
+                                                  codes, new_scale, new_least);
     const F error = weighted_error<V>(columns, weights, codes, new_scale, new_least);
     const M better = V::both(solvable, V::less(error, best));
     best = V::select(better, error, best);

@@ -62,8 +62,81 @@ inline void load_scales(const Byte* const* w, size_t back, typename V::Float (&d
       group_scales<V, K>(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
 }
 
-/// few() for pairs of blocks with scales for groups: single if a group is a block, otherwise a pair
-/// is of one group.
+/// The results of R rows, for the outputs of C vectors from n[] on.
+template <class V, int R, int C>
+inline void store_results(const Call& call, const size_t* n, float* y,
+                          const typename V::Float (&result)[R][C]) {
+  each_sum<R, C>([&](int r, int c) {
+    store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  });
+}
+
+/// Sums of R rows begin with what prepare() stored at `starts` for each of them.
+template <class V, int R, int C>
+[[gnu::always_inline]] inline void begin_sums(const Byte* starts, size_t stride,
+                                              typename V::Int (&sum)[R][C]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const auto start = V::broadcast(starts + size_t(r) * stride);
+    QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] = start;
+  }
+}
+
+/// Adds a block's sums, times the scales of the activations at s, to those of a group; or, times
+/// both scales, to the result.
+template <class V, bool grouped, int R, int C>
+[[gnu::always_inline]] inline void add_scaled(const typename V::Int (&sum)[R][C], const Byte* s,
+                                              size_t stride, const typename V::Float (&d)[C],
+                                              typename V::Float (&group)[R][C],
+                                              typename V::Float (&result)[R][C]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const auto by = V::broadcast_float(s + size_t(r) * stride);
+    QB_UNROLL for (int c = 0; c < C; ++c) {
+      const auto v = V::to_float(sum[r][c]);
+      if constexpr (grouped)
+        group[r][c] = V::fma(v, by, group[r][c]);
+      else
+        result[r][c] = V::fma(v, V::mul(d[c], by), result[r][c]);
+    }
+  }
+}
+
+/// Both blocks of a pair, with one set of sums or with two: begin(second) starts the sums of a
+/// block, end(second) takes them, and between_blocks() comes before the second one begins.
+template <class V, class K, int R, int C, int sets, class Begin, class End, class Between>
+[[gnu::always_inline]] inline void add_pair(const Byte* (&w)[panels_of<V>(C)], const Byte* x,
+                                            size_t stride, typename V::Int (&sum)[sets][R][C],
+                                            Begin begin, End end, Between between_blocks) {
+  constexpr int panels = panels_of<V>(C);
+  begin(0);
+  if constexpr (sets == 2) {
+    begin(1);
+    add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+    end(0);
+  } else {
+    add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
+    end(0);
+    between_blocks();
+    begin(1);
+    // Loaded once more: there are no registers to hold them in.
+    QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
+    add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
+  }
+  end(1);
+  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+}
+
+/// Goes past the line of scales before a pair of groups.
+template <class V, class K, int C>
+inline void pass_scales(const Byte* (&w)[panels_of<V>(C)]) {
+  constexpr int panels = panels_of<V>(C);
+  QB_UNROLL for (int p = 0; p < panels; ++p) {
+    prefetch(w[p] + K::kAhead);
+    w[p] += kLine;
+  }
+}
+
+/// Pairs of blocks with scales for groups: single if a group is a block, otherwise a pair is of one
+/// group. panel[p] holds the outputs from n[p] on, x and y R rows.
 template <class V, class K, int R, int C, bool single>
 [[gnu::noinline]] void few_pairs(const Call& call, const Byte* const* panel, const size_t* n,
                                  const Byte* x, float* y) {
@@ -77,70 +150,40 @@ template <class V, class K, int R, int C, bool single>
   QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
   typename V::Int sum[sets][R][C];
   Float d[sets][C], result[R][C], group[R][C];
-  const auto clear = [](Float(&v)[R][C]) {
-    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) v[r][c] =
-        V::zero_float();
-  };
+  size_t back = kLine;  // from the codes to their scales
   const auto begin = [&](int second) {
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const auto start = V::broadcast(s + size_t(r) * stride + 8 * size_t(second) + sizeof(float));
-      QB_UNROLL for (int c = 0; c < C; ++c) sum[second % sets][r][c] = start;
-    }
+    begin_sums<V>(s + 8 * size_t(second) + sizeof(float), stride, sum[second % sets]);
   };
   const auto end = [&](int second) {
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Float by = V::broadcast_float(s + size_t(r) * stride + 8 * size_t(second));
-      QB_UNROLL for (int c = 0; c < C; ++c) {
-        const Float v = V::to_float(sum[second % sets][r][c]);
-        if constexpr (grouped)
-          group[r][c] = V::fma(v, by, group[r][c]);
-        else
-          result[r][c] = V::fma(v, V::mul(d[single ? second % sets : 0][c], by), result[r][c]);
-      }
-    }
+    add_scaled<V, grouped>(sum[second % sets], s + 8 * size_t(second), stride,
+                           d[single ? second % sets : 0], group, result);
   };
-  clear(result);
+  const auto between_blocks = [&] {
+    if constexpr (single) load_scales<V, K, C>(w, back - kLine / 2, d[0]);
+  };
+  each_sum<R, C>([&](int r, int c) { result[r][c] = V::zero_float(); });
   for (size_t b = 0; b < call.blocks;) {
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      prefetch(w[p] + K::kAhead);
-      w[p] += kLine;
-    }
-    size_t back = kLine;  // from the codes to their scales
+    pass_scales<V, K, C>(w);
+    back = kLine;
     for (int g = 0; g < (single ? 1 : 2) && b < call.blocks; ++g) {
       // Before the codes: the hardware follows a stream better that is read in order.
       load_scales<V, K, C>(w, back, d[0]);
       if constexpr (single && sets == 2) load_scales<V, K, C>(w, back - kLine / 2, d[1]);
-      clear(group);
+      each_sum<R, C>([&](int r, int c) { group[r][c] = V::zero_float(); });
       for (size_t i = 0; i < call.group_blocks; i += 2, b += 2, x += 2 * kBlock, s += 16) {
-        begin(0);
-        if constexpr (sets == 2) {
-          begin(1);
-          add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
-          end(0);
-        } else {
-          add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
-          end(0);
-          if constexpr (single) load_scales<V, K, C>(w, back - kLine / 2, d[0]);
-          begin(1);
-          // Loaded once more: there are no registers to hold them in.
-          QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
-          add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
-        }
-        end(1);
-        QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+        add_pair<V, K, R, C, sets>(w, x, stride, sum, begin, end, between_blocks);
         back += 2 * K::kBytes;
       }
       if constexpr (grouped)
-        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
-            V::fma(group[r][c], d[0][c], result[r][c]);
+        each_sum<R, C>(
+            [&](int r, int c) { result[r][c] = V::fma(group[r][c], d[0][c], result[r][c]); });
       back -= kLine / 2;
     }
   }
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
-      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  store_results<V>(call, n, y, result);
 }
 
-/// few() for groups of a block with minima.
+/// The same for groups of a block with minima.
 template <class V, class K, int R, int C>
 [[gnu::noinline]] void few_with_minima(const Call& call, const Byte* const* panel, const size_t* n,
                                        const Byte* x, float* y) {
@@ -150,12 +193,12 @@ template <class V, class K, int R, int C>
   constexpr int sets = K::bits == 4 && 2 * R * C <= V::kPairSums ? 2 : 1;
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
-  const Byte *w[panels], *super[panels], *pair[panels], *each[panels];
-  QB_UNROLL for (int p = 0; p < panels; ++p) super[p] = pair[p] = each[p] = w[p] = panel[p];
+  const Byte* w[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
+  Headers<V, Header, panels> headers(w);
   typename V::Int sum[sets][R][C];
   Float result[R][C];
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
-      V::zero_float();
+  each_sum<R, C>([&](int r, int c) { result[r][c] = V::zero_float(); });
   const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
     QB_UNROLL for (int p = 0; p < panels; ++p) {
       for (size_t line = 0; line < bytes; line += kLine) prefetch(w[p] + K::kAhead + line);
@@ -163,16 +206,13 @@ template <class V, class K, int R, int C>
       w[p] += bytes;
     }
   };
-  const auto begin = [&](int set) {
-    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) sum[set][r][c] =
-        V::zero();
+  const auto begin = [&](int second) {
+    each_sum<R, C>([&](int r, int c) { sum[second % sets][r][c] = V::zero(); });
   };
   const auto end = [&](int second) {
     QB_UNROLL for (int c = 0; c < C; ++c) {
-      const int p = panel_of<V>(c);
-      const Byte* const floats = each[p] + size_t(second) * Header::kEach;
-      const Float d = Header::template scales<V>(super[p], pair[p], floats, second, c);
-      const Float m = Header::template minima<V>(super[p], pair[p], floats, second, c);
+      const Float d = headers.scales(c, second, size_t(second) * Header::kEach);
+      const Float m = headers.minima(c, second, size_t(second) * Header::kEach);
       QB_UNROLL for (int r = 0; r < R; ++r) {
         const Byte* const xs = s + size_t(r) * stride + 8 * size_t(second);
         const Float by = V::mul(d, V::broadcast_float(xs));
@@ -182,116 +222,86 @@ template <class V, class K, int R, int C>
     }
   };
   for (size_t b = 0; b < call.blocks; b += 2, x += 2 * kBlock, s += 16) {
-    if (Header::kSuper && b % 8 == 0) pass(super, Header::kSuper);
-    if (Header::kPair) pass(pair, Header::kPair);
-    if (Header::kEach) pass(each, 2 * Header::kEach);
-    begin(0);
-    if constexpr (sets == 2) {
-      begin(1);
-      add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
-      end(0);
-    } else {
-      add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
-      end(0);
-      begin(0);
-      // Loaded once more: there are no registers to hold them in.
-      QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
-      add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
-    }
-    end(1);
-    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+    if (Header::kSuper && b % 8 == 0) pass(headers.super, Header::kSuper);
+    if (Header::kPair) pass(headers.pair, Header::kPair);
+    if (Header::kEach) pass(headers.each, 2 * Header::kEach);
+    add_pair<V, K, R, C, sets>(w, x, stride, sum, begin, end, [] {});
   }
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
-      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  store_results<V>(call, n, y, result);
 }
 
-/// y[0..R) from rows at x, for the outputs of C vectors: panel[p] holds those from n[p] on.
+/// Bytes with scales for groups.
 template <class V, class K, int R, int C>
-[[gnu::noinline]] void few(const Call& call, const Byte* const* panel, const size_t* n,
-                           const Byte* x, float* y) {
-  using Int = typename V::Int;
+[[gnu::noinline]] void few_of_groups(const Call& call, const Byte* const* panel, const size_t* n,
+                                     const Byte* x, float* y) {
   using Float = typename V::Float;
+  static_assert(!K::kPairedBlocks);
   constexpr int panels = panels_of<V>(C);
   constexpr bool grouped = V::kGroups && R <= 4;
-  // Few rows have registers to spare: two sets make the chains of one scale per output half as
-  // long, and save the high nibbles their shifts.
-  constexpr int sets = R <= 3 && !K::per_block ? 2 : 1;
-  static_assert(!K::kPairedBlocks || !K::per_block);
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
   const Byte* w[panels];
   QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
-  Int sum[sets][R][C];
+  typename V::Int sum[1][R][C];
   Float result[R][C];
-  const auto begin = [&](const Byte* starts) {
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Int start = V::broadcast(starts + size_t(r) * stride);
-      QB_UNROLL for (int c = 0; c < C; ++c) {
-        if constexpr (sets == 2) sum[1][r][c] = V::zero();
-        sum[0][r][c] = start;
+  each_sum<R, C>([&](int r, int c) { result[r][c] = V::zero_float(); });
+  for (size_t b = 0; b < call.blocks;) {
+    pass_scales<V, K, C>(w);
+    size_t back = kLine;  // from the codes to their scales
+    for (int half = 0; half < 2 && b < call.blocks; ++half) {
+      Float d[C], group[R][C];
+      load_scales<V, K, C>(w, back, d);
+      each_sum<R, C>([&](int r, int c) { group[r][c] = V::zero_float(); });
+      for (size_t i = 0; i < call.group_blocks; ++i, ++b, x += kBlock, s += 8) {
+        begin_sums<V>(s + sizeof(float), stride, sum[0]);
+        add<V, K, Take::all, R, C, 1>(w, x, stride, sum);
+        add_scaled<V, grouped>(sum[0], s, stride, d, group, result);
+        QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
       }
-    }
-  };
-  const auto total = [&](int r, int c) {
-    if constexpr (sets == 1)
-      return V::to_float(sum[0][r][c]);
-    else if constexpr (K::bits == 4 && V::kSixteenfold)
-      return V::to_float(V::add(sum[0][r][c], V::sixteenth(sum[1][r][c])));
-    else
-      return V::to_float(V::add(sum[0][r][c], sum[1][r][c]));
-  };
-  if constexpr (K::per_block) {
-    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
-        V::zero_float();
-    for (size_t b = 0; b < call.blocks;) {
-      QB_UNROLL for (int p = 0; p < panels; ++p) {
-        prefetch(w[p] + K::kAhead);
-        w[p] += kLine;
-      }
-      size_t back = kLine;  // from the codes to their scales
-      for (int half = 0; half < 2 && b < call.blocks; ++half) {
-        Float d[C], group[R][C];
-        QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
-            group_scales<V, K>(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
-        QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) group[r][c] =
-            V::zero_float();
-        for (size_t i = 0; i < call.group_blocks; ++i, ++b, x += kBlock, s += 8) {
-          begin(s + sizeof(float));
-          add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
-          QB_UNROLL for (int r = 0; r < R; ++r) {
-            const Float by = V::broadcast_float(s + size_t(r) * stride);
-            QB_UNROLL for (int c = 0; c < C; ++c) {
-              if constexpr (grouped)
-                group[r][c] = V::fma(total(r, c), by, group[r][c]);
-              else
-                result[r][c] = V::fma(total(r, c), V::mul(d[c], by), result[r][c]);
-            }
-          }
-          QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kBytes;
-        }
-        if constexpr (grouped)
-          QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) result[r][c] =
-              V::fma(group[r][c], d[c], result[r][c]);
-        back += call.group_blocks * K::kBytes - kLine / 2;
-      }
-    }
-  } else {
-    begin(x + call.x.sums);
-    for (size_t b = 0; b < call.blocks; b += K::kTogether, x += K::kTogether * kBlock) {
-      add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
-      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kTogether * K::kBytes;
-    }
-    // Scales first: codes times a scale may be too large for a float that the output isn't.
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Float by = V::broadcast_float(s + size_t(r) * stride);
-      QB_UNROLL for (int c = 0; c < C; ++c) {
-        const Float d = V::load_float(w[panel_of<V>(c)] + part<V>(c, sizeof(float)));
-        result[r][c] = V::mul(total(r, c), V::mul(d, by));
-      }
+      if constexpr (grouped)
+        each_sum<R, C>(
+            [&](int r, int c) { result[r][c] = V::fma(group[r][c], d[c], result[r][c]); });
+      back += call.group_blocks * K::kBytes - kLine / 2;
     }
   }
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c)
-      store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  store_results<V>(call, n, y, result);
+}
+
+/// A scale for each output.
+template <class V, class K, int R, int C>
+[[gnu::noinline]] void few_of_outputs(const Call& call, const Byte* const* panel, const size_t* n,
+                                      const Byte* x, float* y) {
+  using Float = typename V::Float;
+  constexpr int panels = panels_of<V>(C);
+  // Few rows have registers to spare: two sets make the chains half as long, and save the high
+  // nibbles their shifts.
+  constexpr int sets = R <= 3 ? 2 : 1;
+  const size_t stride = call.x.stride;
+  const Byte* const s = x + call.x.scales;
+  const Byte* w[panels];
+  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
+  typename V::Int sum[sets][R][C];
+  Float result[R][C];
+  begin_sums<V>(x + call.x.sums, stride, sum[0]);
+  if constexpr (sets == 2) each_sum<R, C>([&](int r, int c) { sum[1][r][c] = V::zero(); });
+  for (size_t b = 0; b < call.blocks; b += K::kTogether, x += K::kTogether * kBlock) {
+    add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kTogether * K::kBytes;
+  }
+  if constexpr (sets == 2)
+    each_sum<R, C>([&](int r, int c) {
+      const bool sixteenfold = K::bits == 4 && V::kSixteenfold;
+      sum[0][r][c] = V::add(sum[0][r][c], sixteenfold ? V::sixteenth(sum[1][r][c]) : sum[1][r][c]);
+    });
+  // Scales first: codes times a scale may be too large for a float that the output isn't.
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const Float by = V::broadcast_float(s + size_t(r) * stride);
+    QB_UNROLL for (int c = 0; c < C; ++c) {
+      const Float d = V::load_float(w[panel_of<V>(c)] + part<V>(c, sizeof(float)));
+      result[r][c] = V::mul(V::to_float(sum[0][r][c]), V::mul(d, by));
+    }
+  }
+  store_results<V>(call, n, y, result);
 }
 
 /// R rows, all outputs from n0 on.
@@ -302,8 +312,10 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
   const auto take = [&](const Byte* const* w, const size_t* n) {
     if constexpr (K::kMinimum)
       few_with_minima<V, K, R, C>(call, w, n, x, y);
-    else if constexpr (!K::kPairedBlocks || !K::per_block)
-      few<V, K, R, C>(call, w, n, x, y);
+    else if constexpr (!K::per_block)
+      few_of_outputs<V, K, R, C>(call, w, n, x, y);
+    else if constexpr (!K::kPairedBlocks)
+      few_of_groups<V, K, R, C>(call, w, n, x, y);
     else if (call.group_blocks == 1)
       few_pairs<V, K, R, C, true>(call, w, n, x, y);
     else

@@ -14,10 +14,10 @@
 // 4-bit codes lie in pairs of blocks, one the low nibbles and the other the high ones: two sums
 // with scales of their own. If V prefers it the high nibbles are not shifted then: masked they are
 // 16 times their codes, and prepare() takes that off the scale of the second block's activations (a
-// power of two: exactly). With the halves of one block in a byte a shift and an addition brought
-// their sums together, and one row took 1.10 times as long in the second cache and 1.07 times in
-// the third, measured on a Zen 4 at the time. Up to three rows load the weights once for both
-// blocks; more have no registers for two sums each, and load once more for the second block.
+// power of two: exactly). If a byte held two codes of one block instead, their sums would have to
+// be brought together by a shift and an addition, which made one row slower on a Zen 4. Up to three
+// rows load the weights once for both blocks; more have no registers for two sums each, and load
+// once more for the second block.
 //
 // With a minimum for each group codes are 0 to 15 and stored as such, sums start at 0, and the
 // minimum times the sum of the activations is taken off as a float. Blocks of 256 whose scales and
@@ -28,14 +28,13 @@
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
 // K that stays in the second cache and is prefetched to there while the first tile of the piece
 // before runs. The first tile of a piece also writes its unpacked 4-bit codes to scratch, as bytes;
-// the later tiles read those. Sums that wait in memory, so that tiles with scales could be
-// larger, had cost a tenth and more.
+// the later tiles read those. Larger tiles with scales, whose
+// sums would wait in memory, were slower on a Zen 4.
 //
 // Order. Zen 4 picks a pipe when it takes an instruction in: what any of the four can do (the masks
-// of nibbles) goes to the two that multiply as readily as to the others, and then costs time: 8
-// masks before 8 vpdpbusd 12.5 cycles, one by one 9.7, two by two 8.3. So nibbles are masked in
-// pairs, right before the pair's products, and gcc is told to leave that order (cmake/Isa.cmake).
-// Other CPUs were not timed.
+// of nibbles) goes to the two that multiply as readily as to the others, and then costs time. Eight
+// masks before eight vpdpbusd cost most, masks two by two least. So nibbles are masked in pairs,
+// right before the pair's products, and gcc is told to leave that order (cmake/Isa.cmake).
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -137,7 +136,6 @@ struct Kind : ByteCodes {
   static constexpr int kRaise = kNibbles ? 3 : 7;  ///< codes are multiplied 2^kRaise larger
   static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
   static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
-  /// Bytes that few rows prefetch ahead in each stream.
   static constexpr size_t kAhead = VnniBudget::ahead(bits, per_block);
   /// What the first tile leaves behind for the others.
   using Unpacked = typename UnpackedOf<Scale>::Type;
@@ -225,6 +223,34 @@ constexpr int panels_of(int C) {
 template <class V>
 constexpr int panel_of(int c) {
   return c / int(kPanel / V::kLanes);
+}
+
+/// Where the scales and minima of the next blocks stand, as Header has them.
+template <class V, class Header, int panels>
+struct Headers {
+  const Byte* super[panels];
+  const Byte* pair[panels];
+  const Byte* each[panels];
+
+  explicit Headers(const Byte* const (&panel)[panels]) {
+    QB_UNROLL for (int p = 0; p < panels; ++p) super[p] = pair[p] = each[p] = panel[p];
+  }
+
+  /// Scales and minima of the c'th vector; second: of the second block of a pair.
+  typename V::Float scales(int c, bool second, size_t skip) const {
+    const int p = panel_of<V>(c);
+    return Header::template scales<V>(super[p], pair[p], each[p] + skip, second, c);
+  }
+  typename V::Float minima(int c, bool second, size_t skip) const {
+    const int p = panel_of<V>(c);
+    return Header::template minima<V>(super[p], pair[p], each[p] + skip, second, c);
+  }
+};
+
+/// Calls f(r, c) for every sum of R rows and C vectors of outputs.
+template <int R, int C, class F>
+[[gnu::always_inline]] inline void each_sum(F f) {
+  QB_UNROLL for (int r = 0; r < R; ++r) { QB_UNROLL for (int c = 0; c < C; ++c) f(r, c); }
 }
 
 /// Which blocks to take from where they lie: all there is, or one of a pair.

@@ -4,12 +4,10 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include "matmul/a8/vnni_panels.h"
+#include "matmul/a8/vnni_cursor.h"
 
 namespace qb::matmul {
 namespace {
-
-constexpr int kWide = 2;  // vectors of outputs in a tile
 
 /// What tiles multiply by the weights' scales: the sum of all of K, of every block, or of a group,
 /// which takes registers for a third set of sums. Or that of every block, less its minimum.
@@ -19,193 +17,231 @@ struct How {
   static constexpr Scaled value = scaled;
 };
 
-/// A piece of K of the panels that a tile takes.
-template <class V>
-struct Piece {
-  static constexpr int panels = panels_of<V>(kWide);
-  size_t blocks;
-  bool first, last;            ///< of K
-  const Byte* codes[panels];   ///< as in a panel, and scales if they belong to groups
-  Byte* wide[panels];          ///< where the tile that meets nibbles puts them as bytes
-  const Byte* scales[panels];  ///< if they don't: for the last piece
-  const Byte* next[panels];    ///< what to prefetch,
-  size_t next_line;            ///< and how far from each line to the next
-  size_t n[panels];
-};
-
-/// Every fourth row has a pointer, the others are one, two and three strides from it.
-inline const Byte* row_of(const Byte* const* fours, size_t stride, int r) {
-  return fours[r / 4] + size_t(r % 4) * stride;
+/// Multiplies dword j of nibbles. Both blocks of a pair, or the one that is taken, become bytes,
+/// which are also left behind for the tiles that follow.
+template <class V, class K, Take take, bool apart, int R>
+[[gnu::always_inline]] inline void add_nibbles(const Cursor<V, R>& at, int j,
+                                               const typename V::Int (&v)[kWide],
+                                               typename V::Int (&sum)[R][kWide]) {
+  QB_UNROLL for (int second = take == Take::second; second < (take == Take::first ? 1 : 2);
+                 ++second) {
+    typename V::Int half[kWide];
+    const int dword = take == Take::all ? 8 * second + j : j;
+    QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] =
+        block_of_pair<V, typename K::Codes, apart>(v[c], second);
+    V::together(half);
+    QB_UNROLL for (int c = 0; c < kWide; ++c)
+        V::store(at.wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), half[c]);
+    at.add_dword(dword, half, sum);
+  }
 }
 
-/// Adds the products of dword j of R rows with that of weights v.
-template <class V, int R>
-inline void add_dword(const Byte* const* xs, size_t stride, int j,
-                      const typename V::Int (&v)[kWide], typename V::Int (&sum)[R][kWide]) {
-  QB_UNROLL for (int r = 0; r < R; ++r) {
-    const typename V::Int x0 = V::broadcast(row_of(xs, stride, r) + 4 * j);
-    QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = V::dot(sum[r][c], v[c], x0);
+/// Adds the products of the next block, or of a pair of them if all of a pair's nibbles are taken,
+/// and goes past it. apart: the two blocks of a pair have sums of their own.
+template <class V, class K, Take take, bool apart, int R>
+[[gnu::always_inline]] inline void add_blocks(Cursor<V, R>& at, typename V::Int (&sum)[R][kWide]) {
+  constexpr bool all = take == Take::all;
+  constexpr size_t blocks = all && K::bits == 4 ? 2 : 1;
+  QB_UNROLL for (int j = 0; j < 8; ++j) {
+    typename V::Int v[kWide];
+    if (take != Take::first) at.fetch_next();
+    at.load_dword(j, v);
+    if constexpr (K::bits == 8)
+      at.add_dword(j, v, sum);
+    else
+      add_nibbles<V, K, take, apart>(at, j, v, sum);
   }
+  // Or the sums that a pair's blocks leave, each in its own code, meet in memory.
+  if constexpr (!all) each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::keep(sum[r][c]); });
+  QB_UNROLL for (int i = 0; i < at.fours; ++i) at.codes_of_x[i] += blocks * kBlock;
+  QB_UNROLL for (int p = 0; p < at.panels; ++p) {
+    if constexpr (take != Take::first) at.w[p] += 8 * kLine;
+    if constexpr (K::bits == 4) at.wide[p] += blocks * 8 * kLine;
+  }
+}
+
+/// Goes past the line of scales before a pair of groups. Tiles that follow find it behind the bytes
+/// that this one leaves behind.
+template <class V, class K, int R>
+[[gnu::always_inline]] inline void pass_scales(Cursor<V, R>& at) {
+  using Int = typename V::Int;
+  at.fetch_next();
+  QB_UNROLL for (int p = 0; p < at.panels; ++p) {
+    if constexpr (K::bits == 4) {
+      for (size_t i = 0; i < kLine; i += sizeof(Int))
+        V::store(at.wide[p] + i, V::load(at.w[p] + i));
+      at.wide[p] += kLine;
+    }
+    at.w[p] += kLine;
+  }
+}
+
+/// Block b of a group: its sums, times the activations' scales, are added to the group's; or, times
+/// both scales, to the result.
+template <class V, class K, Scaled scaled, int R>
+[[gnu::always_inline]] inline void add_scaled_block(Cursor<V, R>& at, size_t b,
+                                                    const typename V::Float (&d)[kWide],
+                                                    typename V::Float (&group)[R][kWide],
+                                                    typename V::Float (&result)[R][kWide]) {
+  typename V::Int sum[R][kWide];
+  at.begin(sum);
+  if constexpr (K::bits == 8)
+    add_blocks<V, K, Take::all, true>(at, sum);
+  else if (b % 2)
+    add_blocks<V, K, Take::second, true>(at, sum);
+  else
+    add_blocks<V, K, Take::first, true>(at, sum);
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const auto by = V::broadcast_float(at.scales_of_row(r));
+    QB_UNROLL for (int c = 0; c < kWide; ++c) {
+      const auto v = V::to_float(sum[r][c]);
+      if constexpr (scaled == Scaled::group)
+        group[r][c] = V::fma(v, by, group[r][c]);
+      else
+        result[r][c] = V::fma(v, V::mul(d[c], by), result[r][c]);
+    }
+  }
+  QB_UNROLL for (int i = 0; i < at.fours; ++i) at.scales_of_x[i] += 8;
 }
 
 /// R rows of x, from the piece's first block on, and of y; partial: their sums between pieces.
 /// K: of the piece's codes. Those of 4 bits are left behind as bytes, for the tiles that follow.
+/// This one for scales of blocks or of groups.
 template <class V, class K, Scaled scaled, int R>
-[[gnu::noinline]] void tile(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0,
-                            Byte* partial, float* y) {
-  using Int = typename V::Int;
+[[gnu::noinline]] void tile_of_groups(const Call& call, const Piece<V>& piece, const Byte* x,
+                                      size_t b0, Byte* partial, float* y) {
   using Float = typename V::Float;
-  constexpr bool per_block = scaled != Scaled::once;
-  constexpr int bits = K::bits, panels = Piece<V>::panels;
-  constexpr size_t row_bytes = kWide * sizeof(Int);
-  const size_t stride = call.x.stride, next_line = piece.next_line;
-  constexpr int fours = (R + 3) / 4;
-  const Byte *xs[fours], *ss[fours];
-  QB_UNROLL for (int i = 0; i < fours; ++i) {
-    const Byte* const row = x + 4 * size_t(i) * stride;
-    xs[i] = row + b0 * kBlock;
-    ss[i] = row + call.x.scales + (per_block ? b0 * 8 : 0);
-  }
-  const Byte *w[panels], *next[panels];
-  Byte* wide[panels];
-  QB_UNROLL for (int p = 0; p < panels; ++p) {
-    w[p] = piece.codes[p];
-    wide[p] = piece.wide[p];
-    next[p] = piece.next[p];
-  }
-  const auto fetch_next = [&] {
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      prefetch<2>(next[p]);
-      next[p] += next_line;
-    }
-  };
-  Int sum[R][kWide];
-  const auto begin = [&](size_t starts) {
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Int start = V::broadcast(row_of(ss, stride, r) + starts);
-      QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] = start;
-    }
-  };
-  const auto add_blocks = [&](auto taken) {
-    constexpr Take take = decltype(taken)::take;
-    constexpr bool all = take == Take::all;
-    constexpr size_t blocks = all && bits == 4 ? 2 : 1;
-    QB_UNROLL for (int j = 0; j < 8; ++j) {
-      Int v[kWide];
-      if (take != Take::first) fetch_next();
-      QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
-          V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
-      if constexpr (bits == 8)
-        add_dword<V, R>(xs, stride, j, v, sum);
-      else
-        QB_UNROLL for (int second = take == Take::second; second < (take == Take::first ? 1 : 2);
-                       ++second) {
-          Int half[kWide];
-          const int dword = all ? 8 * second + j : j;
-          QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] =
-              block_of_pair<V, typename K::Codes, per_block>(v[c], second);
-          V::together(half);
-          QB_UNROLL for (int c = 0; c < kWide; ++c)
-              V::store(wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), half[c]);
-          add_dword<V, R>(xs, stride, dword, half, sum);
-        }
-    }
-    // Or the sums that a pair's blocks leave, each in its own code, meet in memory.
-    if constexpr (!all)
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
-          V::keep(sum[r][c]);
-    QB_UNROLL for (int i = 0; i < fours; ++i) xs[i] += blocks * kBlock;
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      if constexpr (take != Take::first) w[p] += 8 * kLine;
-      if constexpr (bits == 4) wide[p] += blocks * 8 * kLine;
-    }
-  };
-  if constexpr (per_block) {
-    Float result[R][kWide], group[R][kWide];
-    const auto clear = [](Float(&v)[R][kWide]) {
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) v[r][c] =
-          V::zero_float();
-    };
-    clear(result);
-    if (!piece.first)
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
-          V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
-    for (size_t b = 0; b < piece.blocks;) {
-      fetch_next();
-      QB_UNROLL for (int p = 0; p < panels; ++p) {
-        if constexpr (bits == 4) {
-          for (size_t i = 0; i < kLine; i += sizeof(Int)) V::store(wide[p] + i, V::load(w[p] + i));
-          wide[p] += kLine;
-        }
-        w[p] += kLine;
-      }
-      size_t back = kLine;
-      for (int half = 0; half < 2 && b < piece.blocks; ++half) {
-        Float d[kWide];
-        QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
-            group_scales<V, K>(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
-        if constexpr (scaled == Scaled::group) clear(group);
-        for (size_t i = 0; i < call.group_blocks; ++i, ++b) {
-          begin(sizeof(float));
-          if constexpr (bits == 8)
-            add_blocks(Taken<Take::all>{});
-          else if (b % 2)
-            add_blocks(Taken<Take::second>{});
-          else
-            add_blocks(Taken<Take::first>{});
-          QB_UNROLL for (int r = 0; r < R; ++r) {
-            const Float by = V::broadcast_float(row_of(ss, stride, r));
-            QB_UNROLL for (int c = 0; c < kWide; ++c) {
-              const Float v = V::to_float(sum[r][c]);
-              if constexpr (scaled == Scaled::group)
-                group[r][c] = V::fma(v, by, group[r][c]);
-              else
-                result[r][c] = V::fma(v, V::mul(d[c], by), result[r][c]);
-            }
-          }
-          QB_UNROLL for (int i4 = 0; i4 < fours; ++i4) ss[i4] += 8;
-        }
-        if constexpr (scaled == Scaled::group)
-          QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c)
-              result[r][c] = V::fma(group[r][c], d[c], result[r][c]);
-        // A pair of groups of one block each begins at the same place.
-        back +=
-            (bits == 4 && call.group_blocks == 1 ? 0 : call.group_blocks) * (size_t(bits) * kLine) -
-            kLine / 2;
-      }
-    }
-    if (piece.last)
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) store<V>(
-          call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
-    else
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
-          reinterpret_cast<float*>(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float)),
-          result[r][c]);
-  } else {
-    if (piece.first)
-      begin(sizeof(float));
-    else
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
-          V::load(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int));
-    for (size_t b = 0; b < piece.blocks; b += 8 / size_t(bits)) {
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
-          V::keep(sum[r][c]);
-      add_blocks(Taken<Take::all>{});
-    }
-    if (piece.last) {
+  Cursor<V, R> at(call, piece, x, b0, true);
+  Float result[R][kWide], group[R][kWide];
+  begin_floats<V, R>(piece, partial, result);
+  for (size_t b = 0; b < piece.blocks;) {
+    pass_scales<V, K>(at);
+    size_t back = kLine;  // from the codes to their scales
+    for (int half = 0; half < 2 && b < piece.blocks; ++half) {
       Float d[kWide];
       QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
-          V::load_float(piece.scales[panel_of<V>(c)] + part<V>(c, sizeof(float)));
-      QB_UNROLL for (int r = 0; r < R; ++r) {
-        const Float by = V::broadcast_float(row_of(ss, stride, r));
-        QB_UNROLL for (int c = 0; c < kWide; ++c)
-            store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1),
-                     V::mul(V::to_float(sum[r][c]), V::mul(d[c], by)));
-      }
-    } else {
-      QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c)
-          V::store(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Int), sum[r][c]);
+          group_scales<V, K>(at.w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
+      if constexpr (scaled == Scaled::group)
+        each_sum<R, kWide>([&](int r, int c) { group[r][c] = V::zero_float(); });
+      for (size_t i = 0; i < call.group_blocks; ++i, ++b)
+        add_scaled_block<V, K, scaled>(at, b, d, group, result);
+      if constexpr (scaled == Scaled::group)
+        each_sum<R, kWide>(
+            [&](int r, int c) { result[r][c] = V::fma(group[r][c], d[c], result[r][c]); });
+      // A pair of groups of one block each begins at the same place.
+      const size_t blocks = K::bits == 4 && call.group_blocks == 1 ? 0 : call.group_blocks;
+      back += blocks * (size_t(K::bits) * kLine) - kLine / 2;
     }
+  }
+  end_floats<V, R>(call, piece, partial, y, result);
+}
+
+/// The same with a scale for each output: integers add up over all of K.
+template <class V, class K, int R>
+[[gnu::noinline]] void tile_of_outputs(const Call& call, const Piece<V>& piece, const Byte* x,
+                                       size_t b0, Byte* partial, float* y) {
+  Cursor<V, R> at(call, piece, x, b0, false);
+  typename V::Int sum[R][kWide];
+  if (piece.first)
+    at.begin(sum);
+  else
+    each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::load(waiting<V>(partial, r, c)); });
+  for (size_t b = 0; b < piece.blocks; b += 8 / size_t(K::bits)) {
+    each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::keep(sum[r][c]); });
+    add_blocks<V, K, Take::all, false>(at, sum);
+  }
+  if (!piece.last)
+    return each_sum<R, kWide>(
+        [&](int r, int c) { V::store(waiting<V>(partial, r, c), sum[r][c]); });
+  typename V::Float d[kWide];
+  QB_UNROLL for (int c = 0; c < kWide; ++c) d[c] =
+      V::load_float(piece.scales[panel_of<V>(c)] + part<V>(c, sizeof(float)));
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const auto by = V::broadcast_float(at.scales_of_row(r));
+    QB_UNROLL for (int c = 0; c < kWide; ++c)
+        store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1),
+                 V::mul(V::to_float(sum[r][c]), V::mul(d[c], by)));
+  }
+}
+
+/// Notes where a header stands, and goes past it.
+template <class V, bool unpacks, int R>
+[[gnu::always_inline]] inline void pass(Cursor<V, R>& at, const Byte* (&header)[Piece<V>::panels],
+                                        size_t bytes) {
+  if constexpr (unpacks)
+    for (size_t line = 0; line < bytes; line += kLine) at.fetch_next();
+  QB_UNROLL for (int p = 0; p < at.panels; ++p) {
+    header[p] = at.w[p];
+    at.w[p] += bytes;
+  }
+}
+
+/// The scales and minima of a block. Those of nibbles are left behind as floats, before the bytes.
+template <class V, class K, bool second, int R>
+[[gnu::always_inline]] inline void load_scales_and_minima(
+    const Cursor<V, R>& at, const Headers<V, typename K::Header, Piece<V>::panels>& headers,
+    typename V::Float (&d)[kWide], typename V::Float (&m)[kWide]) {
+  constexpr bool unpacks = K::bits == 4;
+  QB_UNROLL for (int c = 0; c < kWide; ++c) {
+    const size_t skip = unpacks && second ? K::Header::kEach : 0;
+    d[c] = headers.scales(c, second, skip);
+    m[c] = headers.minima(c, second, skip);
+    if constexpr (unpacks) {
+      Byte* const wide = at.wide[panel_of<V>(c)] + part<V>(c, sizeof(float));
+      V::store(reinterpret_cast<float*>(wide), d[c]);
+      V::store(reinterpret_cast<float*>(wide + kLine), m[c]);
+    }
+  }
+}
+
+/// Adds the products of a block; of nibbles the first or the second one of a pair, which are left
+/// behind as bytes.
+template <class V, class K, bool second, int R>
+[[gnu::always_inline]] inline void add_one_block(Cursor<V, R>& at,
+                                                 typename V::Int (&sum)[R][kWide]) {
+  constexpr bool unpacks = K::bits == 4;
+  QB_UNROLL for (int j = 0; j < 8; ++j) {
+    if constexpr (unpacks && second) at.fetch_next();
+    typename V::Int v[kWide];
+    at.load_dword(j, v);
+    if constexpr (unpacks) {
+      QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
+          block_of_pair<V, typename K::Codes, true>(v[c], second);
+      V::together(v);
+      QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
+          at.wide[panel_of<V>(c)] + FloatsOfBlocks::kEach + part<V>(c, 4) + kLine * size_t(j),
+          v[c]);
+    }
+    at.add_dword(j, v, sum);
+  }
+}
+
+/// A block's products times both scales, less its minimum times the sum of its activations.
+template <class V, class K, bool second, int R>
+[[gnu::always_inline]] inline void add_block_less_minimum(
+    Cursor<V, R>& at, const Headers<V, typename K::Header, Piece<V>::panels>& headers,
+    typename V::Float (&result)[R][kWide]) {
+  using Float = typename V::Float;
+  Float d[kWide], m[kWide];
+  load_scales_and_minima<V, K, second>(at, headers, d, m);
+  typename V::Int sum[R][kWide];
+  each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::zero(); });
+  add_one_block<V, K, second>(at, sum);
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const Byte* const x = at.scales_of_row(r);
+    const Float by = V::broadcast_float(x), less = V::broadcast_float(x + sizeof(float));
+    QB_UNROLL for (int c = 0; c < kWide; ++c) {
+      result[r][c] = V::fma(V::to_float(V::keep(sum[r][c])), V::mul(d[c], by), result[r][c]);
+      result[r][c] = V::nfma(m[c], less, result[r][c]);
+    }
+  }
+  QB_UNROLL for (int i = 0; i < at.fours; ++i) {
+    at.codes_of_x[i] += kBlock;
+    at.scales_of_x[i] += 8;
+  }
+  QB_UNROLL for (int p = 0; p < at.panels; ++p) {
+    if constexpr (K::bits == 8 || second) at.w[p] += 8 * kLine;
+    at.wide[p] += FloatsOfBlocks::kEach + 8 * kLine;
   }
 }
 
@@ -213,104 +249,22 @@ template <class V, class K, Scaled scaled, int R>
 template <class V, class K, int R>
 [[gnu::noinline]] void tile_with_minima(const Call& call, const Piece<V>& piece, const Byte* x,
                                         size_t b0, Byte* partial, float* y) {
-  using Int = typename V::Int;
-  using Float = typename V::Float;
   using Header = typename K::Header;
   constexpr bool unpacks = K::bits == 4;
-  constexpr int panels = Piece<V>::panels, fours = (R + 3) / 4;
-  constexpr size_t row_bytes = kWide * sizeof(Int);
-  const size_t stride = call.x.stride, next_line = piece.next_line;
-  const Byte *xs[fours], *ss[fours];
-  QB_UNROLL for (int i = 0; i < fours; ++i) {
-    const Byte* const row = x + 4 * size_t(i) * stride;
-    xs[i] = row + b0 * kBlock;
-    ss[i] = row + call.x.scales + b0 * 8;
-  }
-  const Byte *w[panels], *next[panels], *super[panels], *pair[panels], *each[panels];
-  Byte* wide[panels];
-  QB_UNROLL for (int p = 0; p < panels; ++p) {
-    super[p] = pair[p] = each[p] = w[p] = piece.codes[p];
-    wide[p] = piece.wide[p];
-    next[p] = piece.next[p];
-  }
-  Float result[R][kWide];
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) result[r][c] =
-      piece.first ? V::zero_float()
-                  : V::load_float(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float));
-  const auto fetch_next = [&] {
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      prefetch<2>(next[p]);
-      next[p] += next_line;
-    }
-  };
-  const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
-    if constexpr (unpacks)
-      for (size_t line = 0; line < bytes; line += kLine) fetch_next();
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      header[p] = w[p];
-      w[p] += bytes;
-    }
-  };
-  const auto block = [&](auto which) {
-    constexpr bool second = decltype(which)::take == Take::second;
-    Float d[kWide], m[kWide];
-    QB_UNROLL for (int c = 0; c < kWide; ++c) {
-      const int p = panel_of<V>(c);
-      const Byte* const floats = each[p] + (unpacks && second ? Header::kEach : 0);
-      d[c] = Header::template scales<V>(super[p], pair[p], floats, second, c);
-      m[c] = Header::template minima<V>(super[p], pair[p], floats, second, c);
-      if constexpr (unpacks) {
-        V::store(reinterpret_cast<float*>(wide[p] + part<V>(c, sizeof(float))), d[c]);
-        V::store(reinterpret_cast<float*>(wide[p] + kLine + part<V>(c, sizeof(float))), m[c]);
-      }
-    }
-    Int sum[R][kWide];
-    QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) sum[r][c] =
-        V::zero();
-    QB_UNROLL for (int j = 0; j < 8; ++j) {
-      if constexpr (unpacks && second) fetch_next();
-      Int v[kWide];
-      QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
-          V::load(w[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(j));
-      if constexpr (unpacks) {
-        QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
-            block_of_pair<V, typename K::Codes, true>(v[c], second);
-        V::together(v);
-        QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
-            wide[panel_of<V>(c)] + FloatsOfBlocks::kEach + part<V>(c, 4) + kLine * size_t(j), v[c]);
-      }
-      add_dword<V, R>(xs, stride, j, v, sum);
-    }
-    QB_UNROLL for (int r = 0; r < R; ++r) {
-      const Byte* const at = row_of(ss, stride, r);
-      const Float by = V::broadcast_float(at), less = V::broadcast_float(at + sizeof(float));
-      QB_UNROLL for (int c = 0; c < kWide; ++c) {
-        result[r][c] = V::fma(V::to_float(V::keep(sum[r][c])), V::mul(d[c], by), result[r][c]);
-        result[r][c] = V::nfma(m[c], less, result[r][c]);
-      }
-    }
-    QB_UNROLL for (int i = 0; i < fours; ++i) {
-      xs[i] += kBlock;
-      ss[i] += 8;
-    }
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      if constexpr (!unpacks || second) w[p] += 8 * kLine;
-      wide[p] += FloatsOfBlocks::kEach + 8 * kLine;
-    }
-  };
+  Cursor<V, R> at(call, piece, x, b0, true);
+  Headers<V, Header, Piece<V>::panels> headers(at.w);
+  typename V::Float result[R][kWide];
+  begin_floats<V, R>(piece, partial, result);
   for (size_t b = 0; b < piece.blocks; b += 2) {
-    if (Header::kSuper && b % 8 == 0) pass(super, Header::kSuper);
-    if (Header::kPair) pass(pair, Header::kPair);
-    if (Header::kEach) pass(each, unpacks ? 2 * Header::kEach : Header::kEach);
-    block(Taken<Take::first>{});
-    if (Header::kEach && !unpacks) pass(each, Header::kEach);
-    block(Taken<Take::second>{});
+    if (Header::kSuper && b % 8 == 0) pass<V, unpacks>(at, headers.super, Header::kSuper);
+    if (Header::kPair) pass<V, unpacks>(at, headers.pair, Header::kPair);
+    if (Header::kEach)
+      pass<V, unpacks>(at, headers.each, unpacks ? 2 * Header::kEach : Header::kEach);
+    add_block_less_minimum<V, K, false>(at, headers, result);
+    if (Header::kEach && !unpacks) pass<V, unpacks>(at, headers.each, Header::kEach);
+    add_block_less_minimum<V, K, true>(at, headers, result);
   }
-  QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < kWide; ++c) if (piece.last)
-      store<V>(call, y + size_t(r) * call.n, piece.n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
-  else V::store(
-      reinterpret_cast<float*>(partial + size_t(r) * row_bytes + size_t(c) * sizeof(Float)),
-      result[r][c]);
+  end_floats<V, R>(call, piece, partial, y, result);
 }
 
 /// A tile of `rows`, which is between least and R.
@@ -322,8 +276,10 @@ inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const
       return any_tile<V, K, scaled, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
   if constexpr (scaled == Scaled::less_minimum)
     tile_with_minima<V, K, R>(call, piece, x, b0, partial, y);
+  else if constexpr (scaled == Scaled::once)
+    tile_of_outputs<V, K, R>(call, piece, x, b0, partial, y);
   else
-    tile<V, K, scaled, R>(call, piece, x, b0, partial, y);
+    tile_of_groups<V, K, scaled, R>(call, piece, x, b0, partial, y);
 }
 
 /// Rows of x and y, all outputs from n0 on.
