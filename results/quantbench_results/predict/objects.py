@@ -134,7 +134,7 @@ def parse_disassembly(text: str) -> dict[str, Function]:
 
 def formats_of_products() -> list[str]:
     """The weight formats, in the order in which a record of products has their kernels."""
-    rows = Path(__file__).parents[3] / "kernels" / "formats" / "formats.inc"
+    rows = Path(__file__).parents[3] / "include" / "quantbench" / "formats.inc"
     return re.findall(r"^QB_FORMAT\((\w+),", rows.read_text(encoding="utf-8"), re.MULTILINE)
 
 
