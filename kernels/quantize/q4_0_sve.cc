@@ -72,7 +72,9 @@ void quantize_f32_q4_0_sve(const float* x, std::size_t blocks, BlockQ4_0* y) {
   while (blocks) {
     const std::size_t some = blocks < 4 ? blocks : 4;
     const svfloat32_t d = svmul_n_f32_x(four, signed_extremes(x, some), -0.125f);
-    const svfloat32_t id = finite_or_zero(svdiv_f32_x(four, svdup_n_f32(1.0f), d));
+    // Blocks of zeros, absent ones among them, divide nothing.
+    const svbool_t divides = svcmpne_n_f32(four, d, 0);
+    const svfloat32_t id = finite_or_zero(svdiv_f32_z(divides, svdup_n_f32(1.0f), d));
     f16 stored[4];
     store4(stored, d);
     for (std::uint32_t i = 0; i < some; ++i, x += kBlock, ++y) {
