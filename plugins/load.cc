@@ -179,7 +179,7 @@ std::string fingerprint_of(const std::filesystem::path& path) {
 const quantbench_plugin* entry_of(const std::filesystem::path&) {
   refuse(
       "this program is linked statically and has no loader for shared libraries; build the "
-      "program that is not (README: In a program)");
+      "program that is not (README: Link it)");
 }
 #else
 const quantbench_plugin* entry_of(const std::filesystem::path& path) {

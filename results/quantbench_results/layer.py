@@ -13,7 +13,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from quantbench_results import rules, summary
+from quantbench_results import pareto, rules, summary
 from quantbench_results.dispatch import usable
 from quantbench_results.rows import Results, Row
 
@@ -42,7 +42,7 @@ class Candidate:
 
     row: Row
     nbytes: float
-    """Of the weights, as the variant reads them."""
+    """Of the weights as they are packed, which the variant reads."""
     error: float
     """The whole normalised mean squared error of the product."""
 
@@ -52,12 +52,16 @@ class Candidate:
 
     @property
     def bits(self) -> float:
-        dims = self.row.dims
-        return 8 * self.nbytes / (dims["n"] * dims["k"])
+        return _bits(self.row, self.nbytes)
+
+
+def _bits(row: Row, nbytes: float) -> float:
+    return 8 * nbytes / (row.dims["n"] * row.dims["k"])
 
 
 def weight_bytes(row: Row) -> float | None:
-    """Bytes of a product's weights: what the row moves without activations and outputs."""
+    """Bytes of a product's weights as they are packed: what the row moves without activations and
+    outputs."""
     dims = row.dims
     moved, ops = row.counters.get("bytes_per_second"), row.counters.get("ops_per_second")
     if not moved or not ops or len(moved) != len(ops) or not {"m", "n", "k"} <= set(dims):
@@ -68,6 +72,12 @@ def weight_bytes(row: Row) -> float | None:
         return None
     width = 2 if row.format.startswith("f16.") else 4
     return statistics.median(ratios) * 2 * m * n * k - width * m * (n + k)
+
+
+def weight_bits(row: Row) -> float | None:
+    """Bits a packed weight of a product takes, scales included."""
+    nbytes = weight_bytes(row)
+    return None if nbytes is None else _bits(row, nbytes)
 
 
 def candidates(results: Results, layer: Layer, m: int) -> list[Candidate]:
@@ -92,13 +102,9 @@ def candidates(results: Results, layer: Layer, m: int) -> list[Candidate]:
     return sorted(found, key=lambda candidate: candidate.ns)
 
 
-def front(ordered: Iterable[Candidate]) -> list[Candidate]:
-    """Of candidates, fastest first, those that lose less than every faster one."""
-    found: list[Candidate] = []
-    for candidate in ordered:
-        if not found or candidate.error < found[-1].error:
-            found.append(candidate)
-    return found
+def front(found: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates that lose less than every faster one, fastest first."""
+    return pareto.front(found, lambda c: c.ns, lambda c: c.error)
 
 
 def allowed(

@@ -92,34 +92,26 @@ constexpr Kernel kernel_a32() {
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, typename C::Loops>};
 }
 /// Both factors rounded to bf16: their products are exact in f32.
+template <class S, class C>
+constexpr Kernel kernel_of_rounded() {
+  using L = Layout<S, C>;
+  return {L::kPanel,
+          L::packed_bytes,
+          L::pack,
+          L::unpack,
+          workspace_bytes,
+          S::kRows,
+          prepare<S, float, true>,
+          run<S, typename C::Loops>};
+}
 template <class S, class F>
 constexpr Kernel kernel_abf16() {
-  using Rounded = Codec<S, RoundedF32>;
-  // Codes of 8 bits or fewer times a power of two need no rounding.
-  using Quantized = Codec<S, F, !__is_same(typename F::Scale, bf16)>;
-  if constexpr (__is_same(F, source::f16)) {
+  if constexpr (__is_same(F, source::f16))
     return {};
-  } else if constexpr (__is_same(F, source::f32)) {
-    using L = Layout<S, Rounded>;
-    return {L::kPanel,
-            L::packed_bytes,
-            L::pack,
-            L::unpack,
-            workspace_bytes,
-            S::kRows,
-            prepare<S, float, true>,
-            run<S, typename Rounded::Loops>};
-  } else {
-    using L = Layout<S, Quantized>;
-    return {L::kPanel,
-            L::packed_bytes,
-            L::pack,
-            L::unpack,
-            workspace_bytes,
-            S::kRows,
-            prepare<S, float, true>,
-            run<S, typename Quantized::Loops>};
-  }
+  else if constexpr (__is_same(F, source::f32))
+    return kernel_of_rounded<S, Codec<S, RoundedF32>>();
+  else  // codes of 8 bits or fewer times a power of two need no rounding
+    return kernel_of_rounded<S, Codec<S, F, !__is_same(typename F::Scale, bf16)>>();
 }
 template <class S>
 constexpr Kernel kernel_f16() {

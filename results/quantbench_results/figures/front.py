@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
-from quantbench_results import layer, rules, summary
+from quantbench_results import layer, pareto, rules, summary
 from quantbench_results.figures.base import (
     Chart,
     Machine,
@@ -61,11 +61,7 @@ class Point:
 
 def front_of(points: Iterable[Point]) -> list[Point]:
     """The points that err less than every faster one, fastest first."""
-    found: list[Point] = []
-    for point in sorted(points, key=lambda p: (-p.x, p.error)):
-        if not found or point.error < found[-1].error:
-            found.append(point)
-    return found
+    return pareto.front(points, lambda p: -p.x, lambda p: p.error)
 
 
 def figure_of(points: Sequence[Point], x_title: str, machine: Machine, op: str, threads: int) -> go.Figure:
@@ -164,10 +160,9 @@ def _points(group: Sequence[Standing]) -> list[Point]:
     found = []
     for (format_, is_peer), standing in best.items():
         row = standing.row
-        nbytes = layer.weight_bytes(row)
-        if nbytes is None:
+        bits = layer.weight_bits(row)
+        if bits is None:
             continue
-        bits = 8 * nbytes / (row.dims["n"] * row.dims["k"])
         arithmetic = format_.partition(".")[0]
         name = f"{format_} {row.variant.removeprefix(PEER)}" if is_peer else format_
         series = PEERS if is_peer else arithmetic if arithmetic in _SERIES else "a32"

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from quantbench_results import pareto
 from quantbench_results.model import plan
 from quantbench_results.model.choices import LAST_FALLBACK, fallback, storages
 from quantbench_results.model.losses import GIVEN, NORMAL, OUTLIERS
@@ -141,11 +142,8 @@ def totals(records: Sequence[Record], choices: Sequence[str], speeds: Speeds, ro
 
 def front(ordered: Sequence[Total], m: int) -> list[Total]:
     """Of totals, those that lose less than every faster one at m rows."""
-    found: list[Total] = []
-    for entry in sorted((t for t in ordered if m in t.ns), key=lambda t: (t.ns[m], t.error)):
-        if not found or entry.error < found[-1].error:
-            found.append(entry)
-    return found
+    timed = [entry for entry in ordered if m in entry.ns]
+    return pareto.front(timed, lambda entry: entry.ns[m], lambda entry: entry.error)
 
 
 def tied(left: Total, right: Total, m: int) -> bool:
