@@ -9,7 +9,7 @@ PROFILE ?= quick
 RESULT ?= results/latest.json
 PYTHON ?= python3
 # Recipes read these as "$$RESULT", so that no blank or quote in them splits or ends a word.
-export RESULT PROFILE MODEL FORMATS_ARGS
+export RESULT PROFILE MODEL FORMATS_ARGS DEMO_ARGS
 SOURCES = $(shell git ls-files '*.cc' '*.h')
 
 # The Python package into .venv, with the kernels of the release build.
@@ -43,7 +43,7 @@ define static_binary
 endef
 
 .PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results test-python minsize-check \
-  format format-check tidy report results-of-bench readme formats picture predict dist dist-aarch64 venv clean
+  format format-check tidy report results-of-bench readme formats demo picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -76,6 +76,12 @@ formats: venv  ## which format for MODEL=<.safetensors, .gguf, .npz> on this CPU
 	cmake --build --preset release --target quantbench --target model_pass
 	$(INSTALL_PACKAGE)
 	.venv/bin/quantbench-formats "$$MODEL" $$FORMATS_ARGS
+
+demo:  ## the notebook, and what each format loses of its layer; DEMO_ARGS: options of quantization_demo
+	$(DEPS)
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target quantization_demo
+	build/release/examples/quantization_demo $$DEMO_ARGS
 
 picture: venv  ## the README's picture, of the results file that its tables name
 	$(DEPS) --browser

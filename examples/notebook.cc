@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cstdio>
 #include <iterator>
+#include <span>
 #include <stdexcept>
 
 #include "core/scalar_half.h"
@@ -55,7 +56,7 @@ std::string text_of(f16 half) {
 }
 std::string text_of(std::int32_t value) { return std::to_string(value); }
 std::string text_of(std::int8_t value) { return std::to_string(value); }
-std::string text_of(bool value) { return value ? "True" : "False"; }
+std::string text_of(bool value) { return value ? " True" : "False"; }
 
 /// "[ 1.    -0.5    0.25  -0.125]": columns aligned at the decimal point, or at the right.
 template <class Range>
@@ -77,9 +78,9 @@ std::string array(const Range& values) {
   return line + "]";
 }
 
-std::string print(const FourWeights& r) {
-  return "Original FP16 Weights: " + array(r.weights) +
-         "\nInt8 Weights: " + array(r.quantized.codes) +
+std::string print(const std::string& type, const FourWeights& r) {
+  return "Original FP16 Weights: " + array(r.weights) + "\n" + type +
+         " Weights: " + array(r.quantized.codes) +
          "\nQuantization Constant: " + text_of(double(f16_to_f32(r.quantized.inv))) +
          "\nReconstructed FP16 Weights: " + array(r.quantized.restored) +
          "\nOriginal Output: " + text_of(r.output) +
@@ -169,46 +170,79 @@ FourWeights four_weights(const Kernels& kernels, Type type) {
   return r;
 }
 
-Layer random_layer() {
-  numpy::RandomState random(2135);
+Layer random_layer(std::uint32_t seed, const Layer::Sizes& sizes, std::size_t further_samples) {
+  numpy::RandomState random(seed);
+  const auto [samples, hidden, classes] = sizes;
   Layer layer;
-  constexpr std::size_t hidden = Layer::kHidden, classes = Layer::kClasses;
-  layer.x = random_halves(random, Layer::kSamples * hidden);
+  layer.sizes = sizes;
+  layer.x = random_halves(random, samples * hidden);
   layer.weights = transposed(random_halves(random, hidden * hidden), hidden, hidden);
   layer.classifier = transposed(random_halves(random, hidden * classes), hidden, classes);
+  layer.further = random_halves(random, further_samples * hidden);
   return layer;
 }
 
-Prediction predict(const Kernels& kernels, const Layer& layer, const std::vector<f16>& weights) {
-  constexpr std::size_t m = Layer::kSamples, hidden = Layer::kHidden, classes = Layer::kClasses;
-  const auto product = [&](const std::vector<f16>& x, const std::vector<f16>& w, std::size_t n) {
-    std::vector<f16> y(m * n);
-    matmul::PackedWeights(matmul::view_f16(w, n, hidden), matmul::Arithmetic::f16,
-                          kernels.product->name)
-        .run(x, m, y);
-    return y;
-  };
-  Prediction r;
-  r.hidden = product(layer.x, weights, hidden);
-  r.out = product(r.hidden, layer.classifier, classes);
-  for (std::size_t i = 0; i < m; ++i) {
-    const auto row = r.out.begin() + std::ptrdiff_t(i * classes);
-    const auto largest = std::max_element(row, row + std::ptrdiff_t(classes), [](f16 a, f16 b) {
-      return f16_to_f32(a) < f16_to_f32(b);
-    });
-    r.labels.push_back(std::int32_t(largest - row));
+namespace {
+
+/// Weights [n, k], ready for the notebook's f16 @ f16 -> f16.
+matmul::PackedWeights packed(const Kernels& kernels, const std::vector<f16>& w, std::size_t n,
+                             std::size_t k) {
+  return {matmul::view_f16(w, n, k), matmul::Arithmetic::f16, kernels.product->name};
+}
+
+/// argmax of each row of `classes` values.
+std::vector<std::int32_t> largest(const std::vector<f16>& out, std::size_t classes) {
+  std::vector<std::int32_t> found;
+  for (auto row = out.begin(); row != out.end(); row += std::ptrdiff_t(classes)) {
+    const auto at = std::max_element(row, row + std::ptrdiff_t(classes),
+                                     [](f16 a, f16 b) { return f16_to_f32(a) < f16_to_f32(b); });
+    found.push_back(std::int32_t(at - row));
   }
+  return found;
+}
+
+}  // namespace
+
+Prediction predict(const Kernels& kernels, const Layer& layer, const std::vector<f16>& weights) {
+  const auto [samples, hidden, classes] = layer.sizes;
+  Prediction r;
+  r.hidden.resize(samples * hidden);
+  packed(kernels, weights, hidden, hidden).run(layer.x, samples, r.hidden);
+  r.out.resize(samples * classes);
+  packed(kernels, layer.classifier, classes, hidden).run(r.hidden, samples, r.out);
+  r.labels = largest(r.out, classes);
   return r;
 }
 
-std::string transcript(const Kernels& kernels) {
-  const Layer layer = random_layer();
+std::vector<std::int32_t> labels(const Kernels& kernels, const Layer& layer,
+                                 const std::vector<f16>& x, const std::vector<f16>& weights,
+                                 int threads) {
+  const auto [samples, hidden, classes] = layer.sizes;
+  auto first = packed(kernels, weights, hidden, hidden);
+  auto second = packed(kernels, layer.classifier, classes, hidden);
+  constexpr std::size_t kRowsAtATime = 512;
+  std::vector<std::int32_t> found;
+  std::vector<f16> y, out;
+  for (std::size_t begin = 0, rows = x.size() / hidden; begin < rows; begin += kRowsAtATime) {
+    const std::size_t m = std::min(kRowsAtATime, rows - begin);
+    y.resize(m * hidden);
+    out.resize(m * classes);
+    first.run(std::span(x).subspan(begin * hidden, m * hidden), m, y, threads);
+    second.run(y, m, out, threads);
+    const std::vector<std::int32_t> part = largest(out, classes);
+    found.insert(found.end(), part.begin(), part.end());
+  }
+  return found;
+}
+
+std::string transcript(const Kernels& kernels, const Layer& layer, Wording wording) {
   const auto restored = [&](Type type) { return quantize(kernels, type, layer.weights).restored; };
   const Prediction original = predict(kernels, layer, layer.weights);
   const Prediction int8 = predict(kernels, layer, restored(Type::int8));
   const Prediction int4 = predict(kernels, layer, restored(Type::int4));
-  return "## Int8 Quantization\n" + print(four_weights(kernels, Type::int8)) +
-         "\n## Int4 Quantization\n" + print(four_weights(kernels, Type::int4)) +
+  return "## Int8 Quantization\n" + print("Int8", four_weights(kernels, Type::int8)) +
+         "\n## Int4 Quantization\n" +
+         print(wording == Wording::verbatim ? "Int8" : "Int4", four_weights(kernels, Type::int4)) +
          "\n## Predictions\n" + compare("INT8", original, int8) + "\n" +
          compare("INT4", original, int4);
 }

@@ -58,13 +58,21 @@ struct FourWeights {
 };
 FourWeights four_weights(const Kernels& kernels, Type type);
 
-/// Part three: np.random.seed(2135) and three calls of randn. Weights are [outputs, inputs], the
-/// transpose of the notebook's.
+/// Part three: np.random.seed(seed) and three calls of randn; the defaults are the notebook's.
+/// Weights are [outputs, inputs], the transpose of the notebook's.
 struct Layer {
   static constexpr std::size_t kSamples = 12, kHidden = 512, kClasses = 4096;
+  static constexpr std::uint32_t kSeed = 2135;
+  struct Sizes {
+    std::size_t samples = kSamples, hidden = kHidden, classes = kClasses;
+  };
+  Sizes sizes;
   std::vector<f16> x, weights, classifier;
+  /// Inputs of a fourth call: more than the notebook has.
+  std::vector<f16> further;
 };
-Layer random_layer();
+Layer random_layer(std::uint32_t seed = Layer::kSeed, const Layer::Sizes& sizes = {},
+                   std::size_t further_samples = 0);
 
 struct Prediction {
   std::vector<f16> hidden, out;
@@ -72,8 +80,16 @@ struct Prediction {
 };
 /// argmax(x @ weights @ classifier); `weights` instead of the layer's own.
 Prediction predict(const Kernels& kernels, const Layer& layer, const std::vector<f16>& weights);
+/// The labels alone, of any inputs: layer.x, or layer.further.
+std::vector<std::int32_t> labels(const Kernels& kernels, const Layer& layer,
+                                 const std::vector<f16>& x, const std::vector<f16>& weights,
+                                 int threads);
+
+/// Whether the part about int4 calls its weights "Int8 Weights", as the notebook's print does by
+/// mistake.
+enum class Wording { corrected, verbatim };
 
 /// Everything that the notebook prints, in its words and NumPy's format of numbers.
-std::string transcript(const Kernels& kernels);
+std::string transcript(const Kernels& kernels, const Layer& layer, Wording wording);
 
 }  // namespace qb::notebook

@@ -31,8 +31,14 @@ function(program_test name target)
 endfunction()
 
 set(transcript ${CMAKE_CURRENT_SOURCE_DIR}/fixtures/quantization_demo.txt)
-program_test(quantization_demo.prints_the_notebook quantization_demo STDOUT ${transcript})
-program_test(quantization_demo.scalar quantization_demo ARGS --variant scalar STDOUT ${transcript})
+program_test(quantization_demo.prints_the_notebook quantization_demo ARGS --verbatim STDOUT ${transcript})
+program_test(quantization_demo.scalar quantization_demo ARGS --variant scalar --verbatim STDOUT ${transcript})
+program_test(quantization_demo.says_int4 quantization_demo
+             ARGS --sizes 2x64x16 --inputs 20 --format q4_0,s4 --granularity tensor,32
+             MATCH "Int4 Weights: . 7 -4  2 -1." "INT4 Error: [0-2]," "format +a scale for"
+                   "of 2 +of 20" "s4 +tensor +4.004" "s4 +32 +4.5" "q4_0 +block of 32 +4.5")
+program_test(quantization_demo.seed quantization_demo ARGS --seed 7 --sizes 1x8x8 --format s8
+             MATCH "FP16 Prediction: .[0-7]." "not tried: s8 32: hidden size 8 is not a multiple of 32")
 program_test(quantization_demo.unknown_variant quantization_demo RC 2 ARGS --variant abacus
              MATCH "no variant 'abacus'" "variants that run the notebook here: scalar autovec")
 program_test(quantization_demo.capped_variant quantization_demo RC 2 ENVIRONMENT QB_ISA=baseline
@@ -42,6 +48,18 @@ program_test(quantization_demo.unknown_cap quantization_demo RC 2 ENVIRONMENT QB
 program_test(quantization_demo.unknown_option quantization_demo RC 2 ARGS --varaint avx2
              MATCH "--varaint")
 program_test(quantization_demo.help quantization_demo ARGS --help MATCH "--variant NAME")
+program_test(quantization_demo.no_sizes quantization_demo RC 2 ARGS --sizes 12x512
+             MATCH "--sizes: '12x512' is not like 12x512x4096")
+program_test(quantization_demo.large_sizes quantization_demo RC 2 ARGS --sizes 12x512x4000000
+             MATCH "'12x512x4000000' has a matrix of more than")
+program_test(quantization_demo.overflowing_sizes quantization_demo RC 2
+             ARGS --sizes 1x99999999999999999999x1 MATCH "is not like 12x512x4096")
+program_test(quantization_demo.unknown_format quantization_demo RC 2 ARGS --format q9_0
+             MATCH "no format 'q9_0'; there are: s8, s4, q8_0")
+program_test(quantization_demo.no_granularity quantization_demo RC 2 ARGS --format q4_0
+             --granularity 32 MATCH "only s8, s4 have a granularity to choose, not q4_0")
+program_test(quantization_demo.verbatim_alone quantization_demo RC 2 ARGS --verbatim --format q4_0
+             MATCH "--verbatim excludes --format|--format excludes --verbatim")
 
 # A variant that can't run is skipped, unless QB_REQUIRE_ISA asks for it.
 if("avx2" IN_LIST QB_ISAS)

@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <bit>
 #include <fstream>
+#include <map>
 #include <sstream>
 
+#include "format_losses.h"
 #include "numpy_random.h"
 #include "support/fixtures.h"
 #include "support/variant_test.h"
@@ -24,6 +26,7 @@ using qb::notebook::Layer;
 using qb::notebook::Prediction;
 using qb::notebook::Quantized;
 using qb::notebook::Type;
+using qb::notebook::Wording;
 using qb::test::Fixtures;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -142,7 +145,74 @@ TEST(Notebook, TranscriptOfEveryCommonVariant) {
   const auto names = qb::notebook::common_variants();
   EXPECT_THAT(names, testing::IsSupersetOf({"scalar", "autovec"}));
   for (const std::string& name : names)
-    EXPECT_EQ(qb::notebook::transcript(Kernels::named(name)), expected.str()) << name;
+    EXPECT_EQ(qb::notebook::transcript(Kernels::named(name), layer(), Wording::verbatim),
+              expected.str())
+        << name;
+
+  std::string corrected = expected.str();
+  const std::size_t mistake = corrected.rfind("Int8 Weights");
+  ASSERT_GT(mistake, corrected.find("## Int4"));
+  corrected.replace(mistake, 4, "Int4");
+  EXPECT_EQ(qb::notebook::transcript(Kernels{}, layer(), Wording::corrected), corrected);
+}
+
+TEST(Notebook, LabelsInPartsAreThoseOfThePrediction) {
+  const Layer many =
+      qb::notebook::random_layer(1, {.samples = 3, .hidden = 64, .classes = 40}, 600);
+  const Kernels kernels;
+  EXPECT_EQ(qb::notebook::labels(kernels, many, many.x, many.weights, 1),
+            qb::notebook::predict(kernels, many, many.weights).labels);
+  ASSERT_EQ(many.further.size(), 600 * 64u);
+  Layer apart = many;
+  apart.sizes.samples = 600;
+  apart.x = many.further;
+  EXPECT_EQ(qb::notebook::labels(kernels, many, many.further, many.weights, 2),
+            qb::notebook::predict(kernels, apart, many.weights).labels);
+}
+
+TEST(NotebookFormats, PerTensorAndTheLabelsAreTheNotebooks) {
+  const auto rows = qb::notebook::losses(Kernels{}, layer(), {{"s8", "s4"}, {"tensor"}}, 1).rows;
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].format, "s8");
+  EXPECT_EQ(rows[0].changed, 1u);
+  EXPECT_EQ(rows[1].changed, 7u);
+  EXPECT_NEAR(rows[1].bits, 4, 1e-3);
+}
+
+TEST(NotebookFormats, FinerScalesAndMoreBitsLoseLess) {
+  const auto rows = qb::notebook::losses(Kernels{}, layer(), {{"s4", "q5_0", "q8_0"}, {}}, 1).rows;
+  std::map<std::string, double> nmse;
+  for (const auto& row : rows) nmse[row.format + " " + row.granularity] = row.nmse;
+  EXPECT_EQ(nmse.size(), 7u);
+  EXPECT_GT(nmse["s4 tensor"], nmse["s4 channel"]);
+  EXPECT_GT(nmse["s4 channel"], nmse["s4 128"]);
+  EXPECT_GT(nmse["s4 128"], nmse["s4 32"]);
+  EXPECT_GT(nmse["s4 32"], nmse["q5_0 block of 32"]);
+  EXPECT_GT(nmse["q5_0 block of 32"], nmse["q8_0 block of 32"]);
+  EXPECT_LT(nmse["q8_0 block of 32"], 1e-4);
+}
+
+TEST(NotebookFormats, AHiddenSizeThatABlockDoesNotDivideIsSaid) {
+  const Layer odd = qb::notebook::random_layer(1, {.samples = 2, .hidden = 40, .classes = 8});
+  const auto found = qb::notebook::losses(Kernels{}, odd, {{"s8", "q4_0"}, {"channel", "32"}}, 1);
+  ASSERT_EQ(found.rows.size(), 1u);
+  EXPECT_EQ(found.rows[0].granularity, "channel");
+  EXPECT_THAT(found.skipped, ElementsAre(HasSubstr("s8 32"), HasSubstr("q4_0")));
+  EXPECT_THAT(found.skipped[1], HasSubstr("multiple of 32"));
+}
+
+TEST(NotebookFormats, UnknownNamesAreRefused) {
+  const auto message = [](const qb::notebook::Chosen& chosen) -> std::string {
+    try {
+      qb::notebook::losses(Kernels{}, layer(), chosen, 1);
+    } catch (const std::invalid_argument& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message({{"q9"}, {}}), HasSubstr("no format 'q9'; there are: s8, s4,"));
+  EXPECT_THAT(message({{}, {"33"}}), HasSubstr("no granularity '33'; there are: tensor"));
+  EXPECT_THAT(message({{"q4_0"}, {"32"}}), HasSubstr("only s8, s4"));
 }
 
 TEST(Notebook, AVariantNameIsFoundInEveryOperationOrRefused) {
