@@ -34,6 +34,13 @@ inline std::size_t weight_bytes(const MatmulFormat& f, const Variant& v, std::si
   return QuantizedWeights::bytes_of(f.format, n, k, f.group);
 }
 
+/// Bytes of the weights that no layout can leave out: the format's own, or fewer where packing
+/// rounds them. A larger layout reads more than it is given credit for.
+inline std::size_t needed_bytes(const MatmulFormat& f, const Variant& v, std::size_t n,
+                                std::size_t k) {
+  return std::min(weight_bytes(f, v, n, k), QuantizedWeights::bytes_of(f.format, n, k, f.group));
+}
+
 inline bool fits(const MatmulFormat& f, std::size_t k) {
   return k % info(f.format).k_step(f.group) == 0;
 }
@@ -61,7 +68,7 @@ void add_matmul(const Plan& plan, const MatmulFormat& f, const ColumnOracle<T>& 
         c.work.items = double(s.m) * double(s.n);
         c.work.ops = 2.0 * double(s.m) * double(s.n) * double(s.k);
         c.work.peak = f.peak;
-        c.work.passes = {{double(weights + in), double(out)}};
+        c.work.passes = {{double(needed_bytes(f, *v, s.n, s.k) + in), double(out)}};
         c.work.working_set = (s.cold ? std::max(weights, kColdBytes) : weights) + in + out;
         const std::string key = c.op + "/" + c.format + "/" + c.shape;
         c.make = [=](const Setup& setup) -> std::unique_ptr<Instance> {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a quick run leaves out.
+// What a quick run leaves out, and what products are given credit for.
 #include <gtest/gtest.h>
 
 #include <list>
@@ -90,6 +90,26 @@ TEST_F(Redundant, IsAFormatThatFollowsInItsKindBesidesWhatIsDispatchedTo) {
   }
   EXPECT_EQ(followers, wanted);
   EXPECT_TRUE(scalar);
+}
+
+// Scalar code multiplies weights of 4 bits in a layout of floats: its limit is that of reading 4
+// bits.
+TEST(Products, AreGivenCreditForTheirFormatsBytesAlone) {
+  Plan plan;
+  plan.matmul = {{1, 64, 256, false}};
+  plan.threads = {1};
+  Suite suite;
+  add_matmul_a32(plan, suite);
+  add_matmul_a8(plan, suite);
+  add_matmul_abf16(plan, suite);
+  std::size_t blocks = 0;
+  for (const Case& c : suite) {
+    if (c.op != "matmul" || !c.format.ends_with(".q4_0")) continue;
+    ++blocks;
+    EXPECT_LE(c.work.passes.at(0).read, 64 * 256 / 32 * 18 + 256 * sizeof(float)) << c.name();
+    EXPECT_GE(c.work.working_set, c.work.passes.at(0).read) << c.name();
+  }
+  EXPECT_GT(blocks, 6u);
 }
 
 }  // namespace

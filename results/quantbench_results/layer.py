@@ -42,7 +42,7 @@ class Candidate:
 
     row: Row
     nbytes: float
-    """Of the weights as they are packed, which the variant reads."""
+    """Of the weights in their format."""
     error: float
     """The whole normalised mean squared error of the product."""
 
@@ -60,8 +60,8 @@ def _bits(row: Row, nbytes: float) -> float:
 
 
 def weight_bytes(row: Row) -> float | None:
-    """Bytes of a product's weights as they are packed: what the row moves without activations and
-    outputs."""
+    """Bytes of a product's weights in their format, or rounded to bf16: what the row moves without
+    activations and outputs."""
     dims = row.dims
     moved, ops = row.counters.get("bytes_per_second"), row.counters.get("ops_per_second")
     if not moved or not ops or len(moved) != len(ops) or not {"m", "n", "k"} <= set(dims):
@@ -75,7 +75,7 @@ def weight_bytes(row: Row) -> float | None:
 
 
 def weight_bits(row: Row) -> float | None:
-    """Bits a packed weight of a product takes, scales included."""
+    """Bits that a weight of a product takes, scales included."""
     nbytes = weight_bytes(row)
     return None if nbytes is None else _bits(row, nbytes)
 
