@@ -4,7 +4,7 @@
 // One tree of vrangeps finds a value of largest magnitude, with its sign. If the other sign has one
 // too, the first of them counts: its code is 16.5 before its limit, so codes with four bits of
 // fraction tell, and those blocks are done again one by one. 9 half operations for 32 elements to
-// find d and 19 for the codes: 7.2 cycles at best on a Zen 4; 8.8 were measured in L2.
+// find d and 19 for the codes: 7.2 cycles at best on a Zen 4.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // the codes of four blocks take 20 cycles, 32 values back 5 (bound by shuffles).

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // q8_0, AVX2 + F16C. As groups of 32 in s8_avx2.cc, with two operations more that round 16 words at
-// a time, half away from zero. 32 elements take 6 cycles at best on a Zen 4; 9.0 were measured
-// there in L2.
+// a time, half away from zero. 32 elements take 6 cycles at best on a Zen 4.
 #include "quantize/s8_avx2.h"
 
 #include "quantize/kernels.h"

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // q8_0, AVX-512. As groups of 32 in s8_avx512.cc, but it rounds half away from zero, by one
 // multiplication of 32 words, and takes its blocks apart: 23 half operations for 32 elements on a
-// Zen 4, 5.8 cycles at best; 7.6 were measured in L2. llvm-mca for Sapphire Rapids: 32 values back
-// take 4 cycles.
+// Zen 4, 5.8 cycles at best. llvm-mca for Sapphire Rapids: 32 values back take 4 cycles.
 #include "quantize/s8_avx512.h"
 
 #include "quantize/kernels.h"

@@ -2,10 +2,10 @@
 // s4 of the notebook (f16 in, f16 back), AVX-512.
 //
 //   quantize    Five operations a vector, two of them to round to f16, and the packing of
-//   s4_avx512.h. long runs   Thresholds on the bits (quantize/thresholds.h): vpermw of an entry per
-//   window and two
-//               shifts make 32 codes in six operations. On a Zen 4 64 of them take 9.6 cycles at
-//               best beside their absmax; 11.6 were measured in L2.
+//               s4_avx512.h.
+//   long runs   Thresholds on the bits (quantize/thresholds.h): vpermw of an entry per window and
+//               two shifts make 32 codes in six operations. On a Zen 4 64 of them take 9.6
+//               cycles at best beside their absmax.
 //   dequantize  A table of the sixteen results, looked up 32 at a time by vpermw.
 #include "quantize/kernels.h"
 #include "quantize/s4_avx512.h"

@@ -5,7 +5,7 @@
 // vector, lane i for group i. One division then serves all eight, ahead of the codes
 // (core/avx2.h). 32 elements take 10 operations for the maximum and 12 for the codes: 4
 // multiplications, 4 conversions and 4 shuffles, each on two of a Zen 4's four pipes. That is 5.5
-// cycles at best; 7.6 were measured there in L2.
+// cycles at best.
 //
 // No clip is written: |x| <= absmax makes |x*inv| at most 127 and two roundings, which is 127 after
 // rounding to an integer. (Input that is not finite gives unspecified codes.)

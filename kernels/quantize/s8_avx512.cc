@@ -7,17 +7,17 @@
 //                      vcvtps2dq a vector, and four operations pack four vectors. A Zen 4 has each
 //                      of these on two of four 256-bit pipes (unpacking on three), but integer
 //                      maxima and logic on all four: 20 half operations for 32 elements, 5 cycles
-//                      at best; 6.3 were measured in L2. Loads (each vector twice, each factor
-//                      once) take 4.5 cycles. The rest is the latency of a chain that the CPU can't
-//                      run past: in_two_passes (core/avx512.h) cuts the chain into pieces.
+//                      at best. Loads (each vector twice, each factor once) take 4.5 cycles.
+//                      What is lost besides is the latency of a chain that the CPU can't run past:
+//                      in_two_passes (core/avx512.h) cuts the chain into pieces.
 //   back to f32        vpmovsxbd, vcvtdq2ps and vmulps for sixteen values: 1.5 cycles, where the
 //                      store takes one.
 //   f16 in             Five operations a vector, two of them to round to f16: 14 half operations
 //                      for sixteen elements on a Zen 4, where vcvtph2ps is four: 3.5 cycles and the
-//                      absmax; 5.1 were measured in L1.
+//                      absmax.
 //   f16 back, long     The 128 results by magnitude in four registers, two vpermt2w for 32 of them:
-//                      8 cycles for 64 on a Zen 4; 9.5 were measured in L1. By arithmetic it would
-//                      be 14.5, since vcvtps2ph is four half operations.
+//                      8 cycles for 64 on a Zen 4. By arithmetic it would be 14.5, since vcvtps2ph
+//                      is four half operations.
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // sixteen groups of 32 take 31 cycles for the maxima and 64 for the codes, 64 values back 8.
