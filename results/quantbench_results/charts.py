@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from quantbench_results import summary
 from quantbench_results.errors import ResultsError
 from quantbench_results.figures.base import Chart, Machine
-from quantbench_results.figures.error import error_charts
 from quantbench_results.figures.families import families_chart
 from quantbench_results.figures.front import front_charts
 from quantbench_results.figures.machines import machines_charts
@@ -69,6 +68,5 @@ def charts_of(machines: Sequence[Machine]) -> list[Chart]:
         for op, found in of_op.items():
             charts += speed_charts(machine, op, found)
             charts += speedup_charts(machine, op, found)
-            charts += error_charts(machine, op, found)
         charts += roofline_charts(machine, rows)
     return charts

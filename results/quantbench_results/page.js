@@ -1,10 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 // The report's page: draws the charts when they come into view, and redraws them when a filter, a
 // measure, the colour scheme or the medium (paper) changes. The charts arrive as Plotly figures in
-// a JSON block; each trace's meta says which filters it answers to.
+// a compressed block of JSON; each trace's meta says which filters it answers to. Plotly, which is
+// compressed as well, is unpacked when the first chart is to be drawn.
 "use strict";
-(() => {
-  const report = JSON.parse(document.getElementById("data").textContent);
+(async () => {
+  // The text of a compressed block of the page.
+  async function unpacked(id) {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent),
+                                  (c) => c.charCodeAt(0));
+    const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Response(stream).text();
+  }
+
+  if (!("DecompressionStream" in window)) {
+    for (const chart of document.querySelectorAll(".chart"))
+      chart.textContent = "This browser is too old to draw the charts.";
+    return;
+  }
+  const report = JSON.parse(await unpacked("data"));
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const narrow = matchMedia("(max-width: 700px)");
   const coarse = matchMedia("(pointer: coarse)");
@@ -14,7 +28,8 @@
     items: "Gitems/s",
     scalar: "times as fast as scalar",
   };
-  const state = { off: {}, measure: "speed", scale: "log", paper: false };
+  const state = { off: {}, measure: "speed", scale: "log", pace: "time", others: "best",
+                  paper: false };
   for (const key of FILTERS) state.off[key] = new Set();
   const drawn = new Set();
 
@@ -41,6 +56,12 @@
     }
     if (meta.role === "name") {
       trace.textfont = { color: colours.ink, size: 11 };
+      return;
+    }
+    if (kind === "front" && trace.legendgroup && meta.variant) {
+      const style = report.styles[meta.variant];
+      trace.marker = { ...trace.marker, color: style[colours.mode], symbol: `${style.symbol}-open`,
+                       line: { color: style[colours.mode], width: 1.6 } };
       return;
     }
     let colour, symbol, dash;
@@ -78,6 +99,7 @@
         else trace.visible = false;
         if (source.meta.role === "limit" && state.measure === "scalar") trace.visible = false;
       }
+      if (source.meta.role === "other" && state.others !== "all") trace.visible = false;
       paint(trace, spec.kind, colours);
       return trace;
     });
@@ -116,6 +138,8 @@
       if (state.measure !== "speed")
         layout.yaxis.title = { ...layout.yaxis.title, text: MEASURES[state.measure] };
     }
+    if (spec.kind === "front" && state.pace === "time") inTime(data, layout, base);
+    if (narrow.matches && spec.kind === "front") narrowed(data, layout);
     for (const name of ["xaxis", "yaxis"])
       if (layout[name].type === "log" && !layout[name].tickvals)
         layout[name] = { dtick: "D2", tickformat: "~g", exponentformat: "none", ...layout[name] };
@@ -123,13 +147,56 @@
     return { data, layout };
   }
 
-  function draw(spec) {
-    const node = document.getElementById(spec.id);
-    const { data, layout } = figureOf(spec);
-    drawn.add(spec.id);
-    return Plotly.react(node, data, layout, {
-      responsive: true, displayModeBar: false, doubleClick: "reset", showTips: false,
+  // Speeds (Gop/s) as times (microseconds a call) of the chart's products.
+  function inTime(data, layout, base) {
+    const microseconds = (speed) => layout.meta.operations / (speed * 1e3);
+    for (const trace of data) {
+      trace.x = trace.x.map(microseconds);
+      // Names are below the front, where nothing lies.
+      if (trace.meta.role === "name") {
+        trace.text = trace.text.map((text) => `${text.trim()}\u2002`);
+        trace.textposition = "bottom left";
+      }
+    }
+    const shift = Math.log10(layout.meta.operations / 1e3);
+    const points = data.filter((trace) => trace.meta.role === "row").flatMap((trace) => trace.x);
+    const [low, high] = [shift - base.xaxis.range[1], shift - base.xaxis.range[0]];
+    const left = Math.min(...points.map(Math.log10)) - 0.14 * (high - low);
+    layout.xaxis.range = [left, Math.max(high, ...points.map(Math.log10)) + 0.05 * (high - low)];
+    layout.xaxis.title = { ...layout.xaxis.title, text: "µs a call" };
+  }
+
+  // On a phone there is no room for a legend of every peer, nor for names beside points.
+  function narrowed(data, layout) {
+    for (const trace of data) {
+      if (trace.meta.variant) trace.showlegend = false;
+      if (trace.meta.role === "name") trace.textfont = { ...trace.textfont, size: 9 };
+    }
+    layout.yaxis.title = { ...layout.yaxis.title, text: "error (NMSE)" };
+    layout.margin = { ...layout.margin, l: 48, r: 8 };
+  }
+
+  // Plotly, once it is unpacked.
+  let loading = null;
+  function plotly() {
+    loading ??= unpacked("plotly").then((text) => {
+      const script = document.createElement("script");
+      script.textContent = text;
+      document.head.append(script);
+      return window.Plotly;
     });
+    return loading;
+  }
+
+  function draw(spec) {
+    drawn.add(spec.id);
+    const react = (Plotly) => {
+      const { data, layout } = figureOf(spec);
+      return Plotly.react(document.getElementById(spec.id), data, layout, {
+        responsive: true, displayModeBar: false, doubleClick: "reset", showTips: false,
+      });
+    };
+    return window.Plotly ? react(window.Plotly) : plotly().then(react);
   }
 
   const near = new Set();
@@ -182,6 +249,8 @@
       const shapes = {
         circle: "M7 6a4 4 0 1 0 8 0a4 4 0 1 0-8 0z", square: "M7.5 2.5h7v7h-7z",
         diamond: "M11 1l5 5l-5 5l-5-5z", "triangle-up": "M11 1.5l5 9h-10z",
+        "triangle-down": "M11 10.5l5-9h-10z", pentagon: "M11 1l5 3.7l-1.9 5.8h-6.2l-1.9-5.8z",
+        star: "M11 0.8l1.3 3.8h4l-3.2 2.4l1.2 3.9l-3.3-2.4l-3.3 2.4l1.2-3.9l-3.2-2.4h4z",
         "x-thin-open": "M7.5 2.5l7 7M14.5 2.5l-7 7",
       };
       const [line, mark] = svg.querySelectorAll("path");
@@ -206,24 +275,30 @@
     state.off[key] = new Set(on ? [] : report.filters[key].map(String));
     apply();
   }
+  // Opens every section, so that charts have their widths, and draws.
   function drawAll() {
+    for (const part of document.querySelectorAll("details.section, details.table")) part.open = true;
     return Promise.all(report.charts.map(draw));
   }
 
   // A chart as a picture of its own.
-  function svg(kind, width) {
+  async function svg(kind, width) {
     const spec = report.charts.find((chart) => chart.kind === kind);
-    if (!spec) return Promise.resolve(null);
+    if (!spec) return null;
+    state.pace = "speed";
     const { data, layout } = figureOf(spec);
+    state.pace = "time";
     const options = { format: "svg", width, height: layout.height };
-    return Plotly.toImage({ data, layout: { ...layout, autosize: false, width } }, options).then(
-      (url) => decodeURIComponent(url.slice(url.indexOf(",") + 1)));
+    const url = await (await plotly()).toImage(
+      { data: data.filter((trace) => trace.meta.role !== "other"),
+        layout: { ...layout, autosize: false, width } }, options);
+    return decodeURIComponent(url.slice(url.indexOf(",") + 1));
   }
 
   document.addEventListener("change", (event) => {
     const box = event.target;
     if (FILTERS.includes(box.name)) set(box.name, box.value, box.checked);
-    if (box.name === "measure" || box.name === "scale") {
+    if (["measure", "scale", "pace", "others"].includes(box.name)) {
       state[box.name] = box.value;
       redraw();
     }
@@ -244,16 +319,36 @@
   function paper(on) {
     if (state.paper === on) return;
     state.paper = on;
-    if (on) for (const part of document.querySelectorAll("details.table")) part.open = true;
     swatches();
-    for (const spec of report.charts) draw(spec);
+    // What is open is printed.
+    for (const spec of report.charts)
+      if (document.getElementById(spec.id).offsetParent) draw(spec);
+      else drawn.delete(spec.id);
   }
   addEventListener("beforeprint", () => paper(true));
   addEventListener("afterprint", () => paper(false));
   matchMedia("print").addEventListener("change", (event) => paper(event.matches));
 
+  // The section that a link leads to is opened before it is scrolled to.
+  function openTarget() {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const part = target?.querySelector("details.section");
+    if (!part || part.open) return;
+    part.open = true;
+    target.scrollIntoView();
+  }
+  addEventListener("hashchange", openTarget);
+  document.addEventListener("click", (event) => {
+    if (event.target.closest('a[href^="#"]')) setTimeout(openTarget);
+  });
+  // Headings that are jumped to stay clear of the bar, however high it is.
+  const bar = document.querySelector(".filters");
+  new ResizeObserver(() => document.documentElement.style.setProperty(
+    "--bar-height", `${bar.offsetHeight}px`)).observe(bar);
+
   swatches();
   apply();
+  openTarget();
   for (const spec of report.charts) inView.observe(document.getElementById(spec.id));
   window.quantbench = { report, state, drawn, near, set, all, drawAll, svg, paper, redraw };
 })();

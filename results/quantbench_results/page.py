@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's page: one HTML file with styles, Plotly and data inside, which fetches nothing."""
+"""The report's page: one HTML file with styles, Plotly and data inside, which fetches nothing. Plotly
+and the data are compressed; the page's script unpacks them when the first chart is to be drawn."""
 
 from __future__ import annotations
 
 import base64
+import functools
+import gzip
 import hashlib
 import json
 from collections.abc import Sequence
@@ -25,10 +28,12 @@ from quantbench_results.page_notes import (
     reading_section,
     skipped_section,
 )
-from quantbench_results.page_parts import anchor, filter_bar
+from quantbench_results.page_parts import anchor, breakable, filter_bar
 from quantbench_results.page_sections import (
+    answers_section,
     best_by_operation,
     formats_section,
+    front_section,
     op_section,
     overview_section,
     roofline_section,
@@ -64,10 +69,16 @@ RAMP = {
 }
 
 
-def _json_block(data: Any) -> str:
-    """JSON that can't end the script element it sits in."""
-    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+def _packed(text: str) -> str:
+    """Text compressed, in characters that can't end the script element they sit in."""
+    return base64.b64encode(gzip.compress(text.encode(), 9, mtime=0)).decode()
+
+
+@functools.cache
+def _plotly() -> tuple[str, str]:
+    """Plotly's script compressed, and the hash by which the page's policy lets it run."""
+    script = get_plotlyjs()
+    return _packed(script), _hash(script)
 
 
 def _hash(script: str) -> str:
@@ -84,11 +95,13 @@ def html_page(machines: Sequence[Machine], models: Sequence[Path] = ()) -> str:
     of_models = [chart for path in models for chart in model_charts(path, machines[0])]
     charts = [*of_models, *charts_of(machines)]
     filters = _filters(machines)
-    plotly, page = get_plotlyjs(), _part("page.js")
+    page = _part("page.js")
+    plotly, plotly_hash = _plotly()
     policy = (
-        f"default-src 'none'; script-src {_hash(plotly)} {_hash(page)}; "
+        f"default-src 'none'; script-src {plotly_hash} {_hash(page)}; "
         "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
     )
+    data = json.dumps(_data(charts, filters), separators=(",", ":"), allow_nan=False)
     title = "quantbench: " + (
         machines[0].label
         if len(machines) == 1
@@ -108,8 +121,8 @@ def html_page(machines: Sequence[Machine], models: Sequence[Path] = ()) -> str:
 </head>
 <body>
 {_body(title, machines, charts, filters)}
-<script type="application/json" id="data">{_json_block(_data(charts, filters))}</script>
-<script>{plotly}</script>
+<script type="text/plain" id="data">{_packed(data)}</script>
+<script type="text/plain" id="plotly">{plotly}</script>
 <script>{page}</script>
 </body>
 </html>
@@ -159,7 +172,11 @@ def _body(
     best = best_by_operation(machines)
     sections = [
         _header(title, machines, rows),
+        answers_section(machines),
+        _facts(machines[0].results) if len(machines) == 1 else "",
+        _contents(rows),
         filter_bar(filters),
+        front_section(machines, charts),
         overview_section(machines, charts),
         formats_section(machines),
         *(op_section(op, machines, charts, best.get(op, [])) for op in filters["op"]),
@@ -177,13 +194,6 @@ def _body(
 def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str:
     failed = sum(row.failed for row in rows)
     parts = [f"<header><h1>{attribute(title)}</h1>"]
-    parts.append(
-        "<p>SIMD kernels under quantized inference: how fast each variant is, and how near to what "
-        "the machine can do. Every row was verified against an independent oracle on the inputs "
-        "that were timed.</p>"
-    )
-    if len(machines) == 1:
-        parts.append(_facts(machines[0].results, failed))
     for machine in machines:
         parts += _notes(
             machine.results, f"{attribute(machine.label)}: " if len(machines) > 1 else ""
@@ -193,6 +203,10 @@ def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str
             f'<p class="note bad">{failed} row{"s" if failed > 1 else ""} failed; '
             '<a href="#failed">see below</a>.</p>'
         )
+    return "\n".join([*parts, "</header>"])
+
+
+def _contents(rows: Sequence[Row]) -> str:
     ops = dict.fromkeys(row.op for row in rows)
     products = any(summary.is_arithmetic(row) for row in rows)
     links = [("#overview", "overview"), *([("#formats", "formats")] if products else [])]
@@ -204,10 +218,8 @@ def _header(title: str, machines: Sequence[Machine], rows: Sequence[Row]) -> str
         ("#context", "machine"),
         ("#reading", "how to read"),
     ]
-    parts.append('<nav class="contents" aria-label="Contents">')
-    parts += [f'<a href="{attribute(where)}">{attribute(text)}</a>' for where, text in links]
-    parts.append("</nav></header>")
-    return "\n".join(parts)
+    items = "".join(f'<a href="{attribute(where)}">{attribute(text)}</a>' for where, text in links)
+    return f'<nav class="contents" aria-label="Contents">{items}</nav>'
 
 
 def _notes(results: Results, who: str) -> list[str]:
@@ -233,9 +245,10 @@ def _notes(results: Results, who: str) -> list[str]:
     return parts
 
 
-def _facts(results: Results, failed: int) -> str:
+def _facts(results: Results) -> str:
+    failed = sum(row.failed for row in results.rows)
     facts = [
-        ("", results.text("isa_enabled")),
+        ("CPU features", results.text("isa_enabled")),
         ("caches", results.text("caches_measured")),
         ("date", results.text("date")[:10]),
         (
@@ -247,5 +260,5 @@ def _facts(results: Results, failed: int) -> str:
     ]
     if peers := summary.peer_versions(results):
         facts.append(("beside", peers))
-    items = "".join(f"<li>{attribute(key)} <b>{attribute(value)}</b></li>" for key, value in facts)
+    items = "".join(f"<li>{attribute(key)} <b>{breakable(value)}</b></li>" for key, value in facts)
     return f'<ul class="facts">{items}</ul>'

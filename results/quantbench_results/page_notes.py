@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from quantbench_results import rules, summary, validate
 from quantbench_results.figures.base import Machine
-from quantbench_results.page_parts import head
+from quantbench_results.page_parts import breakable, counted, folded, head
+from quantbench_results.rows import Results
 from quantbench_results.store import machine_id
 from quantbench_results.tables import DASH, LOADED_NUMBERS, LOADED_TITLES, loaded_cells
 from quantbench_results.text import attribute, printable
@@ -26,7 +27,8 @@ def skipped_section(machines: Sequence[Machine]) -> str:
             f'<div class="scroll"><table>{head(("machine", "variants for", "why not"))}'
             f"<tbody>{''.join(lines)}</tbody></table></div>"
         )
-    return f'<section id="skipped"><h2>Skipped, and why</h2>{content}</section>'
+    note = counted(len(lines), "instruction set") if lines else "nothing"
+    return folded("skipped", "Skipped, and why", content, note)
 
 
 def failed_section(machines: Sequence[Machine]) -> str:
@@ -43,7 +45,7 @@ def failed_section(machines: Sequence[Machine]) -> str:
         if lines
         else '<p class="soft">Nothing.</p>'
     )
-    return f'<section id="failed"><h2>Failed</h2>{content}</section>'
+    return folded("failed", "Failed", content, counted(len(lines), "row") if lines else "nothing")
 
 
 def loaded_section(machines: Sequence[Machine]) -> str:
@@ -78,11 +80,12 @@ def checks_section(machines: Sequence[Machine]) -> str:
         if lines
         else '<p class="soft">quantbench-validate finds nothing wrong.</p>'
     )
-    return f'<section id="checks"><h2>Checks of the file</h2>{content}</section>'
+    note = counted(len(lines), "finding") if lines else "nothing wrong"
+    return folded("checks", "Checks of the file", content, note)
 
 
 def context_section(machines: Sequence[Machine]) -> str:
-    parts = ['<section id="context"><h2>The machine</h2>']
+    parts = []
     for machine in machines:
         results = machine.results
         pairs = []
@@ -91,9 +94,7 @@ def context_section(machines: Sequence[Machine]) -> str:
                 continue
             if key.startswith("isa_refused_"):
                 continue
-            pairs.append(
-                f"<dt>{attribute(key)}</dt><dd>{attribute(printable(results.text(key, DASH)))}</dd>"
-            )
+            pairs.append(f"<dt>{attribute(key)}</dt><dd>{_value(results, key)}</dd>")
         limits = "".join(
             f"<dt>{attribute(label)}</dt><dd>"
             f"{summary.scaled(rate, 'B/s' if label.startswith('bandwidth') else 'op/s')}</dd>"
@@ -109,13 +110,22 @@ def context_section(machines: Sequence[Machine]) -> str:
             f'<details class="flags"><summary>{len(results.limits)} measured limits</summary>'
             f"<dl>{limits}</dl></details></div>"
         )
-    parts.append("</section>")
-    return "\n".join(parts)
+    note = "CPU, compiler, settings of the run, measured limits"
+    return folded("context", "The machine", "\n".join(parts), note)
+
+
+def _value(results: Results, key: str) -> str:
+    """A setting of the run; several of one name are a line each."""
+    value = results.context[key]
+    if not isinstance(value, dict):
+        return breakable(printable(results.text(key, DASH)))
+    return "<br>".join(
+        f"{attribute(name)}: {breakable(printable(str(text)))}" for name, text in sorted(value.items())
+    )
 
 
 def reading_section() -> str:
-    return f"""<section id="reading"><h2>How to read this</h2>
-<dl>
+    content = f"""<dl>
 <dt>scalar</dt><dd>plain loops, the compiler's vectorisation off</dd>
 <dt>autovec…</dt><dd>the same source, left to the compiler, for that instruction set</dd>
 <dt>xsimd_…</dt><dd>portable vector code</dd>
@@ -127,5 +137,8 @@ the repetitions, at least {100 * rules.LEAST_SPREAD:.0f} %</dd>
 <dt>of limit</dt><dd>over {rules.PERCENT_OF_ERROR} % in at least half of the repetitions is a
 measuring error</dd>
 <dt>left</dt><dd>how many times as fast the limit is</dd>
+<dt>which format</dt><dd>time against the whole error of a product; a point per format, by its best
+variant, and per kernel of another project; the axes' menu shows speeds instead, and every variant</dd>
 <dt>error</dt><dd>exact: bit for bit what the contract says; nmse: normalised mean squared error</dd>
-</dl></section>"""
+</dl>"""
+    return folded("reading", "How to read this", content, "words and figures")

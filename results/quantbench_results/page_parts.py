@@ -23,18 +23,52 @@ _FILTERS = {
 }
 
 
+def counted(count: int, what: str) -> str:
+    """1 row, 2 rows."""
+    return f"{count} {what}{'s' if count != 1 else ''}"
+
+
+def breakable(text: str) -> str:
+    """Text for HTML that may go on in the next line within names like sse4.2+avx2+fma."""
+    clean = attribute(text)
+    for mark in ("+", "/"):
+        clean = clean.replace(mark, f"{mark}<wbr>")
+    return clean
+
+
+def folded(id_: str, title: str, content: str, note: str = "", *, part: bool = False) -> str:
+    """A section that opens on demand; `part`: hidden when filters leave nothing of it."""
+    words = f' <span class="soft">{note}</span>' if note else ""
+    return (
+        f'<section id="{attribute(id_)}"{" data-part" if part else ""}><details class="section">'
+        f"<summary><h2>{attribute(title)}</h2>{words}</summary>{content}</details></section>"
+    )
+
+
+def legend(variants: Iterable[str]) -> str:
+    """Line, symbol and colour of each variant, beside the charts that draw them."""
+    items = "".join(f"<li>{_swatch(variant)}{attribute(variant)}</li>" for variant in variants)
+    return f'<ul class="legend" aria-label="Legend">{items}</ul>' if items else ""
+
+
+def _swatch(variant: str) -> str:
+    return (
+        f'<svg viewBox="0 0 22 12" data-variant="{attribute(variant)}" aria-hidden="true">'
+        '<path d="M0 6h22" stroke-width="1.8"/><path stroke-width="1.8"/></svg>'
+    )
+
+
 def filter_bar(filters: dict[str, list[Any]]) -> str:
-    """The legend of every chart, which stays in sight and filters, and further filters to unfold."""
-    legends, rows = [], []
-    for key, label in _FILTERS.items():
-        if len(filters[key]) > 1 or key == "variant":
-            chips = _chips(key, label, filters[key])
-            (legends if key in ("variant", "machine") else rows).append(chips)
+    """What filters every chart and table, a line that stays in sight and unfolds."""
+    rows = [
+        _chips(key, label, filters[key])
+        for key, label in _FILTERS.items()
+        if len(filters[key]) > 1 or key == "variant"
+    ]
     return "\n".join(
         [
             '<div class="filters">',
-            *legends,
-            '<details class="more"><summary>Operations, formats, axes'
+            '<details class="more"><summary>Legend and filters: variants, operations, formats, axes'
             '<span class="soft" id="hidden-count"></span></summary>',
             *rows,
             _axes(),
@@ -52,10 +86,7 @@ def _chips(key: str, label: str, values: Sequence[Any]) -> str:
         text = attribute(value)
         swatch = ""
         if key == "variant":
-            swatch = (
-                f'<svg viewBox="0 0 22 12" data-variant="{text}" aria-hidden="true">'
-                '<path d="M0 6h22" stroke-width="1.8"/><path stroke-width="1.8"/></svg>'
-            )
+            swatch = _swatch(value)
         elif key == "machine":
             swatch = (
                 f'<svg viewBox="0 0 22 12" data-machine="{text}" aria-hidden="true">'
@@ -74,6 +105,13 @@ def _chips(key: str, label: str, values: Sequence[Any]) -> str:
 
 def _axes() -> str:
     return (
+        "<fieldset><legend>Which format</legend>"
+        + _radio("pace", "time", "time", True)
+        + _radio("pace", "speed", "speed")
+        + '<span class="soft">|</span>'
+        + _radio("others", "best", "best variants", True)
+        + _radio("others", "all", "every variant")
+        + "</fieldset>"
         "<fieldset><legend>Charts by size</legend>"
         + _radio("measure", "speed", "speed", True)
         + _radio("measure", "share", "% of limit")
@@ -99,11 +137,14 @@ def grid_of(
     grid: str,
     op: str | None = None,
     machine_named: bool = False,
+    only: Sequence[Chart] | None = None,
 ) -> str:
-    """A grid of the charts of one kind (and operation)."""
+    """A grid of the charts of one kind (and operation, and of those alone that are named)."""
     parts = []
     for index, chart in enumerate(charts):
         if chart.kind != kind or (op is not None and chart.op != op):
+            continue
+        if only is not None and not any(chart is other for other in only):
             continue
         machine = (
             f' <span class="soft">{attribute(chart.machine)}</span>'
@@ -136,8 +177,13 @@ def data_of(op: str, format_: str, threads: int, machine: str = "") -> str:
     )
 
 
+MOST_OPEN_ROWS = 40
+"""Longer tables open on demand."""
+
+
 def table_details(title: str, table: str) -> str:
+    opened = " open" if table.count("<tr") <= MOST_OPEN_ROWS else ""
     return (
-        f'<details class="table" open data-part><summary>{attribute(title)}</summary><div class="scroll">'
+        f'<details class="table"{opened} data-part><summary>{attribute(title)}</summary><div class="scroll">'
         f"<table>{table}</table></div></details>"
     )

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page's sections: the overview, one per operation, and what is said about the files."""
+"""The page's sections: the answers, the overview, and one per operation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quantbench_results import formats, rules, shown, summary
+from quantbench_results import answers, formats, layer, rules, shown, summary
+from quantbench_results.answers import Answer
 from quantbench_results.figures.base import Chart, Machine
-from quantbench_results.page_parts import anchor, data_of, grid_of, head, table_details
+from quantbench_results.figures.styles import variant_order
+from quantbench_results.page_parts import anchor, counted, data_of, folded, grid_of, head, legend, table_details
+from quantbench_results.rows import Row
 from quantbench_results.summary import Best
 from quantbench_results.tables import (
     BEST_NUMBERS,
@@ -16,6 +19,7 @@ from quantbench_results.tables import (
     FILE_TITLES,
     SHARE,
     VARIANT,
+    WRAPPED,
     best_cells,
     columns_of,
     file_cells,
@@ -37,29 +41,81 @@ ABOUT = {
 }
 
 
-def overview_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
+def answers_section(machines: Sequence[Machine]) -> str:
+    """What to use on each machine, before any chart."""
+    parts = []
+    for machine in machines:
+        found = answers.answers(machine.results)
+        if not found:
+            continue
+        name = f"<h3>{attribute(machine.label)}</h3>" if len(machines) > 1 else ""
+        cards = "".join(map(_card, found))
+        parts.append(
+            f'{name}<div class="answers">{cards}</div><p class="soft">Measured: '
+            f"{attribute(answers.measured(machine.results))}. Within an error of "
+            f"{answers.percent(layer.DEFAULT_ERROR)} of the outputs' energy, {answers.percent(answers.EXACT_ERROR)} "
+            "when exactness matters, quantizing normal random weights included.</p>"
+        )
+    if not parts:
+        return ""
+    words = "On this CPU use" if len(machines) == 1 else "What to use"
+    return f'<section id="answers"><h2>{words}</h2>{"".join(parts)}</section>'
+
+
+def _card(answer: Answer) -> str:
+    parts = [f'<div class="answer"><h3>{attribute(answer.question)}</h3>']
+    if answer.none:
+        parts.append(f"<p>{attribute(answer.none)}</p>")
+    for choice in answer.choices:
+        purpose = f' <span class="soft">for {attribute(choice.purpose)}</span>' if len(answer.choices) > 1 else ""
+        facts = choice.facts if len(answer.choices) == 1 else choice.facts[:3]
+        items = "".join(f"<li>{attribute(fact)}</li>" for fact in facts)
+        parts.append(
+            f"<p><b>{attribute(choice.weights)}</b>{purpose}<br>"
+            f"{attribute(choice.arithmetic)}</p><ul>{items}</ul>"
+        )
+    return "".join(parts) + "</div>"
+
+
+def front_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
+    """The first charts: which format, for models and for the file's own shapes."""
     several = len(machines) > 1
-    drawn = grid_of(charts, "overview", "wide" if several else "one", machine_named=several)
-    parts = ['<section id="overview"><h2>Overview</h2>']
-    if several:
-        parts.append(_index_table(machines))
     models = grid_of(charts, "model", "wide", machine_named=several)
+    parts = []
     if models:
         parts.append(
             "<h3>Which format for the model</h3><p>All its matrices one after another, weights cold: "
-            "how fast against the error of their outputs. A star is a mixed plan, a format for each "
+            "how long against the error of their outputs. A star is a mixed plan, a format for each "
             f"matrix.</p><div data-part>{models}</div>"
         )
-    fronts = grid_of(charts, "front", "wide", machine_named=several)
-    if fronts:
+    first, others = [], []
+    for machine in machines:
+        own = [c for c in charts if c.kind == "front" and c.machine == machine.label]
+        first += own if len(own) < 3 else [own[0], own[-1]]
+        others += [] if len(own) < 3 else own[1:-1]
+    if first:
+        grid = grid_of(charts, "front", "wide", machine_named=several, only=first)
         parts.append(
-            "<h3>Which format</h3><p>How fast a product is against all that it loses, weights' error "
-            "included; larger points take more bits a weight. Lower right is better. The line is the "
+            "<h3>Which format</h3><p>How long a product takes against all that it loses, weights' error "
+            "included; larger points take more bits a weight. Lower left is better. The line is the "
             "front: what lies on it loses less than everything faster.</p>"
-            f"<div data-part>{fronts}</div>"
+            f"<div data-part>{grid}</div>"
         )
-    several_grid = "wide" if several else "one"
-    families = grid_of(charts, "families", several_grid, machine_named=several)
+    if others:
+        grid = grid_of(charts, "front", "wide", machine_named=several, only=others)
+        parts.append(
+            f'<details class="table" data-part><summary>Other shapes ({len(others)})</summary>{grid}</details>'
+        )
+    return f'<section id="front">{"".join(parts)}</section>' if parts else ""
+
+
+def overview_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
+    several = len(machines) > 1
+    drawn = grid_of(charts, "overview", "wide" if several else "one", machine_named=several)
+    parts = []
+    if several:
+        parts.append(_index_table(machines))
+    families = grid_of(charts, "families", "wide" if several else "one", machine_named=several)
     if families:
         parts.append(
             "<p>The best of each family of variants beside plain loops, one thread: geometric means "
@@ -79,10 +135,15 @@ def overview_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> st
     if several:
         side = grid_of(charts, "machines", "")
         if side:
-            parts.append(f"<div data-part><h3>Machines side by side: the best of ours</h3>{side}")
+            used = variant_order(
+                row.variant for m in machines for row in summary.timed(m.results.rows) if not row.is_peer
+            )
+            parts.append(
+                f"<div data-part><h3>Machines side by side: the best of ours</h3>{legend(used)}{side}"
+            )
             parts.append(_side_by_side(machines) + "</div>")
-    parts.append("</section>")
-    return "\n".join(parts)
+    note = "what vectorising buys, and how near to the limit the best variants are"
+    return folded("overview", "Overview", "\n".join(parts), note)
 
 
 def _index_table(machines: Sequence[Machine]) -> str:
@@ -142,13 +203,6 @@ _CHART_WORDS = (
         "Geometric mean over the shapes, with the range; each against the best of that family on "
         "the same shape and threads.",
     ),
-    (
-        "error",
-        "Error beside speed",
-        "The whole error of a product, normalised mean squared: what quantizing the weights lost "
-        "plus what the kernel's arithmetic adds. Lower right is better. A format's name stands at "
-        "its fastest variant.",
-    ),
 )
 
 
@@ -170,11 +224,9 @@ def formats_section(machines: Sequence[Machine]) -> str:
         )
     if not parts:
         return ""
-    return (
-        f'<section id="formats"><h2>Formats</h2><p class="soft">{attribute(formats.ABOUT)}</p>'
-        + "".join(parts)
-        + "</section>"
-    )
+    about = f'<p class="soft">{attribute(formats.ABOUT)}</p>'
+    note = "bits, error, rates of quantizing and of products, a line per weight format"
+    return folded("formats", "Formats", about + "".join(parts), note)
 
 
 def op_section(
@@ -188,27 +240,30 @@ def op_section(
     about = attribute(ABOUT.get(op, ""))
     for code in ("a32", "a8"):
         about = about.replace(f"`{code}`", f"<code>{code}</code>")
-    parts = [f'<section id="op-{anchor(op)}" data-part><h2>{attribute(op)}</h2>']
-    if about:
-        parts.append(f"<p>{about}</p>")
-    parts.append(_best_table(best, several))
-    own = [chart for chart in charts if chart.op == op]
+    rows = [row for m in machines for row in summary.timed(m.results.rows) if row.op == op]
+    parts = [f"<p>{about}</p>" if about else "", _best_table(best, several)]
+    key = legend(variant_order(row.variant for row in rows))
     for kind, title, words in _CHART_WORDS:
-        grid = grid_of(charts, kind, "wide" if kind == "error" else "", op, several)
+        grid = grid_of(charts, kind, "", op, several)
         if grid:
             parts.append(
-                f'<div data-part><h3>{attribute(title)}</h3><p class="soft">{attribute(words)}</p>'
-                f"{grid}</div>"
+                f'<details class="table" data-part{" open" if kind == "speed" else ""}>'
+                f'<summary>{attribute(title)}</summary><p class="soft">{attribute(words)}</p>'
+                f"{key}{grid}</details>"
             )
-    if not any(chart.kind == "error" for chart in own):
-        rows = [row for m in machines for row in summary.timed(m.results.rows) if row.op == op]
-        if rows and all(row.verified and not row.counter("mismatches") for row in rows):
-            parts.append(
-                '<h3>Error beside speed</h3><p class="soft">None to draw: every row here is exact, '
-                "bit for bit.</p>"
-            )
-    parts.append("</section>")
-    return "\n".join(parts)
+    if rows and all(row.verified and not row.counter("mismatches") for row in rows) and not any(
+        row.counter("nmse") for row in rows
+    ):
+        parts.append('<p class="soft">Every row here is exact, bit for bit.</p>')
+    return folded(f"op-{anchor(op)}", op, "\n".join(parts), _op_note(rows), part=True)
+
+
+def _op_note(rows: Sequence[Row]) -> str:
+    """How much there is of an operation, and the best share of the limit that ours reach."""
+    count = len({row.format for row in rows})
+    shares = [share for row in rows if row.is_ours and (share := summary.share(row))]
+    text = f"{counted(count, 'format')}, {counted(len(rows), 'row')}"
+    return text + (f"; up to {min(max(shares), 100):.0f} % of the limit" if shares else "")
 
 
 def best_by_operation(machines: Sequence[Machine]) -> dict[str, list[tuple[Machine, Best]]]:
@@ -252,14 +307,22 @@ def _best_cell(best: Best, index: int, text: str) -> str:
     percent = summary.share(best.row)
     if index == VARIANT:
         content = f"<b>{content}</b>"
+    elif index in WRAPPED:
+        content = _in_parts(text)
     elif index == SHARE and percent:
         over = rules.over_limit(best.row)
         content = (
             f'<span class="bar" style="--share:{min(percent, 100):.0f}%"></span>'
             f"<span{' class=over' if over else ''}>{content}</span>"
         )
-    style = ' class="number"' if index in BEST_NUMBERS else ""
+    style = ' class="number"' if index in BEST_NUMBERS else ' class="wraps"' if index in WRAPPED else ""
     return f"<td{style}>{content}</td>"
+
+
+def _in_parts(text: str) -> str:
+    """Words that break at commas and semicolons alone."""
+    parts = text.replace("; ", ";|").replace(", ", ",|").split("|")
+    return " ".join(f'<span class="whole">{attribute(part)}</span>' for part in parts)
 
 
 def roofline_section(charts: Sequence[Chart]) -> str:
@@ -268,11 +331,15 @@ def roofline_section(charts: Sequence[Chart]) -> str:
     grid = grid_of(charts, "roofline", "one" if alone else "wide", machine_named=several)
     if not grid:
         return ""
-    return (
-        '<section id="roofline" data-part><h2>Roofline of the matmuls</h2><p class="soft">Every '
-        "matmul row: operations a second against operations per byte that it can't avoid moving. "
-        "Slopes are the highest bandwidths that were measured within each cache level and beyond, "
-        "flats the arithmetic peaks, of each type of number with the fastest instruction set; all "
-        "measured in the same run with as many threads.</p>"
-        f"{grid}</section>"
+    used = variant_order(
+        t.meta["variant"] for c in charts if c.kind == "roofline" for t in c.figure.data
+        if t.meta["role"] == "row"
+    )  # fmt: skip
+    content = (
+        '<p class="soft">Every matmul row: operations a second against operations per byte that it can\'t '
+        "avoid moving. Slopes are the highest bandwidths that were measured within each cache level and "
+        "beyond, flats the arithmetic peaks, of each type of number with the fastest instruction set; "
+        f"all measured in the same run with as many threads.</p>{legend(used)}{grid}"
     )
+    note = "every product under the bandwidths and peaks that were measured"
+    return folded("roofline", "Roofline of the matmuls", content, note, part=True)

@@ -73,9 +73,15 @@ def wait_for(driver: webdriver.Chrome, script: str) -> None:
     WebDriverWait(driver, WAIT_SECONDS).until(lambda d: d.execute_script(script))
 
 
-def open_page(driver: webdriver.Chrome, page: Path) -> None:
-    """Opens a report and waits until every chart is drawn."""
+def load_page(driver: webdriver.Chrome, page: Path) -> None:
+    """Opens a report and waits until its script has unpacked the data."""
     driver.get(page.as_uri())
+    wait_for(driver, "return !!window.quantbench")
+
+
+def open_page(driver: webdriver.Chrome, page: Path) -> None:
+    """Opens a report, unfolds it and waits until every chart is drawn."""
+    load_page(driver, page)
     driver.execute_async_script("quantbench.drawAll().then(arguments[0])")
 
 
@@ -109,7 +115,7 @@ def draw(
         page = Path(folder) / "report.html"
         files.write_text(page, html_page([machine], models))
         emulate(driver, scheme=scheme)
-        driver.get(page.as_uri())
+        load_page(driver, page)
         svg = driver.execute_async_script(
             "quantbench.svg(arguments[0], arguments[1]).then(arguments[2])", kind, width
         )

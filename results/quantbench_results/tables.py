@@ -40,6 +40,8 @@ BEST_TITLES = (
     "error",
 )
 VARIANT, SHARE = BEST_TITLES.index("best variant"), BEST_TITLES.index("of limit")
+WRAPPED = (BEST_TITLES.index("ahead of"), BEST_TITLES.index("error"))
+"""Columns whose words may take several lines."""
 BEST_NUMBERS = (1, 2, 4, 5, 7, 8, 9, 10, 11)
 
 

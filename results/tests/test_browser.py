@@ -58,6 +58,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def real_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of a committed file, with its long names and many peers."""
+    folder = Path(__file__).parents[1] / "intel-xeon-6199f891"
+    path = tmp_path_factory.mktemp("real") / "report.html"
+    write_text(path, html_page(label_machines([load.load(sorted(folder.glob("*.json"))[-1])])))
+    return path
+
+
+@pytest.fixture(scope="module")
 def two_machines(tmp_path_factory: pytest.TempPathFactory) -> Path:
     other = sample({"cpu_name": "Another CPU", "compiler": "Clang 14.0.6"}, 0.5)
     return write_page(tmp_path_factory.mktemp("two"), sample(), other)
@@ -71,8 +80,8 @@ def show(driver: webdriver.Chrome, page: Path) -> None:
     driver.execute_async_script("""
       const done = arguments[arguments.length - 1];
       for (const key of Object.keys(quantbench.report.filters)) quantbench.all(key, true);
-      for (const name of ["speed", "log"])
-        document.querySelector(`input[type="radio"][value="${name}"]`).click();
+      for (const [name, value] of Object.entries({measure: "speed", scale: "log", pace: "time"}))
+        document.querySelector(`input[name="${name}"][value="${value}"]`).click();
       scrollTo(0, 0);
       quantbench.drawAll().then(() => done());
     """)
@@ -107,7 +116,7 @@ def test_opens_offline_with_every_point(browser, page):
     picture.open_page(browser, page)
     charts = look(browser)
     assert {chart["kind"] for chart in charts} == {
-        "families", "front", "overview", "speed", "speedup", "error", "roofline"}  # fmt: skip
+        "families", "front", "overview", "speed", "speedup", "roofline"}  # fmt: skip
     for chart in charts:
         assert chart["points"] > 0
         assert chart["drawn"] == chart["points"], chart
@@ -120,14 +129,81 @@ def test_opens_offline_with_every_point(browser, page):
 
 def test_draws_as_one_scrolls(browser, page):
     browser.set_window_size(1000, 700)
-    browser.get(page.as_uri())
+    picture.load_page(browser, page)
     at_first = browser.execute_script("return quantbench.drawn.size")
     assert at_first < browser.execute_script("return quantbench.report.charts.length")
     last = browser.execute_script(
         "const last = quantbench.report.charts.at(-1).id;"
-        "document.getElementById(last).scrollIntoView(); return last"
+        "const node = document.getElementById(last);"
+        "node.closest('details').open = true; node.scrollIntoView(); return last"
     )
     picture.wait_for(browser, f"return quantbench.drawn.has('{last}')")
+
+
+def test_opens_within_a_second(browser, page):
+    """The first screen, which answers, waits for neither Plotly nor the data."""
+    picture.load_page(browser, page)
+    times = []
+    for _ in range(3):
+        browser.refresh()
+        picture.wait_for(browser, "return document.readyState === 'complete'")
+        entry = "return performance.getEntriesByType('navigation')[0].loadEventEnd"
+        picture.wait_for(browser, f"{entry} > 0")
+        times.append(browser.execute_script(entry))
+    assert min(times) < 1000
+
+
+def test_sections_open_on_demand_and_links_open_them(browser, page):
+    browser.set_window_size(1400, 900)
+    picture.load_page(browser, page)
+    height = browser.execute_script("return document.documentElement.scrollHeight")
+    assert height < 3500
+    opened = "return document.querySelector('#op-matmul details').open"
+    assert not browser.execute_script(opened)
+    first = browser.find_element("css selector", ".answer")
+    assert first.is_displayed() and first.location["y"] < 900
+    browser.find_element("css selector", 'nav a[href="#op-matmul"]').click()
+    picture.wait_for(browser, opened)
+    # The heading is not hidden by the bar that stays in sight.
+    heading = "document.querySelector('#op-matmul h2').getBoundingClientRect().top"
+    bar = "document.querySelector('.filters').getBoundingClientRect().bottom"
+    picture.wait_for(browser, f"return {heading} >= {bar} && {heading} < innerHeight / 2")
+    browser.execute_script("document.querySelector('.more').open = true; location.hash = ''")
+    browser.execute_script("location.hash = '#roofline'")
+    picture.wait_for(browser, f"return {heading.replace('op-matmul', 'roofline')} >= {bar}")
+
+
+def test_no_table_is_cut_on_a_desktop(browser, real_page):
+    browser.set_window_size(1400, 900)
+    picture.load_page(browser, real_page)
+    cut = browser.execute_script("""
+      for (const part of document.querySelectorAll("details")) part.open = true;
+      return [...document.querySelectorAll("[id^='op-'] .scroll, #formats .scroll")].filter(
+        (box) => box.scrollWidth > box.clientWidth).map(
+        (box) => `${box.closest("section").id}: ${box.scrollWidth} > ${box.clientWidth}`);
+    """)
+    assert cut == []
+
+
+def test_times_and_every_variant(browser, page):
+    show(browser, page)
+    first = "document.getElementById(quantbench.report.charts.find((c) => c.kind==='front').id)"
+    of_first = f"return {first}.data.find((t) => t.meta.role === 'row' && t.meta.format === 'a8.q8_0').x[0]"
+    assert browser.execute_script(f"return {first}.layout.xaxis.title.text") == "µs a call"
+    time = browser.execute_script(of_first)
+    browser.execute_script(f"{first}.scrollIntoView()")
+    picture.wait_for(browser, f"return quantbench.near.has({first}.id)")
+    click(browser, "pace", "speed")
+    assert browser.execute_script(f"return {first}.layout.xaxis.title.text") == "Gop/s"
+    speed = browser.execute_script(of_first)
+    assert time * speed == pytest.approx(2 * 1024 * 1024 / 1e3)
+    others = f"return {first}.querySelectorAll('.scatterlayer path.point').length"
+    before = browser.execute_script(others)
+    click(browser, "others", "all")
+    assert browser.execute_script(others) > before
+    click(browser, "others", "best")
+    assert browser.execute_script(others) == before
+    assert complaints(browser) == []
 
 
 def box(driver: webdriver.Chrome, name: str, value: str):
@@ -212,6 +288,9 @@ def test_what_is_seen_is_drawn_at_once_and_the_rest_when_scrolled_to(browser, pa
     browser.set_window_size(1000, 700)
     show(browser, page)
     click(browser, "variant", "avx2")
+    browser.execute_script("document.getElementById(quantbench.report.charts[0].id).scrollIntoView()")
+    picture.wait_for(browser, "return quantbench.near.has(quantbench.report.charts[0].id)")
+    click(browser, "variant", "avx2")
     first, last = browser.execute_script(
         "const {report, drawn} = quantbench;"
         "return [report.charts[0].id, report.charts.at(-1).id].map((id) => drawn.has(id))"
@@ -269,6 +348,8 @@ def test_colour_schemes_are_readable(browser, page, scheme):
 def test_follows_a_change_of_scheme(browser, page):
     picture.emulate(browser, scheme="light")
     show(browser, page)
+    browser.execute_script("document.getElementById(quantbench.report.charts[0].id).scrollIntoView()")
+    picture.wait_for(browser, "return quantbench.near.has(quantbench.report.charts[0].id)")
     colour = "return quantbench.report.charts.map((c) => document.getElementById(c.id)._fullLayout.font.color)"  # noqa: E501
     light = set(browser.execute_script(colour))
     picture.emulate(browser, scheme="dark")
@@ -276,9 +357,10 @@ def test_follows_a_change_of_scheme(browser, page):
     picture.emulate(browser)
 
 
-def test_phone(browser, two_machines):
+@pytest.mark.parametrize("which", ["two_machines", "real_page"])
+def test_phone(browser, which, request):
     picture.emulate(browser, width=375, height=800)
-    show(browser, two_machines)
+    show(browser, request.getfixturevalue(which))
     widest = browser.execute_script("return document.documentElement.scrollWidth")
     charts = browser.execute_script(
         "return quantbench.report.charts.map((c) => {"

@@ -56,17 +56,28 @@ def with_a_peer():
 
 def test_peers_are_beside_ours_and_not_on_our_front(tmp_path):
     chart = chart_of(with_a_peer(), tmp_path)
-    series = [trace.legendgroup for trace in traces(chart, "row")]
-    assert series.count(front.PEERS) == 1 and chart.points == len(FORMATS) + 1
+    (peer,) = [trace for trace in traces(chart, "row") if trace.meta["variant"]]
+    assert peer.legendgroup == "peer:example" and peer.name == "example"
+    assert chart.points == len(FORMATS) + 1
     (line,) = traces(chart, "front")
-    (peer,) = [trace for trace in traces(chart, "row") if trace.legendgroup == front.PEERS]
     assert peer.x[0] > max(line.x), "the fastest of all, and yet not ours"
+
+
+def test_every_kernel_of_a_shape_is_in_its_chart(tmp_path):
+    """The chart of all variants' errors beside their speeds is this one, when asked for all."""
+    chart = chart_of(sample(), tmp_path)
+    rows = [row for row in load.parse(sample(), tmp_path / "a.json").rows
+            if row.op == "matmul" and row.threads == 1 and row.dims["m"] == 1]  # fmt: skip
+    drawn = [x for role in ("row", "other") for trace in traces(chart, role) for x in trace.x]
+    assert sorted(drawn) == pytest.approx(sorted(summary.speed(row) / 1e9 for row in rows))
+    # Operations of a call: what the page needs to show times.
+    assert chart.figure.layout.meta["operations"] == pytest.approx(2 * 1024 * 1024)
 
 
 def test_a_point_is_the_best_variant(tmp_path):
     chart = chart_of(sample(), tmp_path)
     points = {trace.meta["format"]: trace for trace in traces(chart, "row")
-              if trace.legendgroup != front.PEERS}  # fmt: skip
+              if not trace.meta["variant"]}  # fmt: skip
     rows = [row for row in load.parse(sample(), tmp_path / "a.json").rows
             if row.op == "matmul" and row.threads == 1 and row.dims["m"] == 1 and not row.is_peer]  # fmt: skip
     for format_, trace in points.items():
@@ -79,6 +90,7 @@ def test_the_page_shows_it_first(tmp_path, write):
     assert report.main([str(write(measured())), "--output", str(page)]) == 0
     text = page.with_suffix(".html").read_text(encoding="utf-8")
     assert text.index("Which format: 1×256×512") < text.index("chart-2")
+    assert text.index("<figcaption>Which format") < text.index("<h2>Overview")
     assert text.count("<figcaption>Which format") == 2, "a picture for one row, and one for 128"
 
 

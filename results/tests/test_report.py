@@ -3,20 +3,25 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
 import html.parser
 import json
 import re
+from pathlib import Path
 
 import pytest
 from conftest import CONTEXT, SPEED, entries, failed, sample
 
 from quantbench_results import load, report, rules, summary
 from quantbench_results.charts import charts_of, label_machines
-from quantbench_results.figures import roofline, styles
+from quantbench_results.figures import front, roofline, styles
 from quantbench_results.markdown import markdown
 from quantbench_results.page import html_page
 from quantbench_results.tables import side_by_side
 
+ROOT = Path(__file__).parents[2]
 EVIL = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
 
 
@@ -44,7 +49,9 @@ def test_every_row_is_a_point(machines):
     assert sum(chart.points for chart in of_kind(charts, "speed")) == len(timed)
     matmul = [row for row in timed if row.op == "matmul"]
     assert sum(chart.points for chart in of_kind(charts, "roofline")) == len(matmul)
-    assert sum(chart.points for chart in of_kind(charts, "error")) == len(matmul)
+    in_fronts = [t for chart in of_kind(charts, "front") for t in chart.figure.data
+                 if t.meta["role"] in ("row", "other")]  # fmt: skip
+    assert sum(len(trace.x) for trace in in_fronts) == len(matmul)
     assert {(chart.op, *chart.formats) for chart in of_kind(charts, "speed")} == {
         ("absmax", "f32"), ("convert", "f16.f32"), ("matmul", "a32.q8_0"), ("matmul", "a8.q8_0"),
         ("matmul", "a8.q4_0")}  # fmt: skip
@@ -69,6 +76,39 @@ def test_values_limit_and_caches(machines):
     assert [a.text for a in chart.figure.layout.annotations] == ["L1", "L2"]
 
 
+def test_peers_of_a_page_are_told_apart():
+    peers = [f"peer:{name}" for name in "abcdefghijklmnopqrst"]
+    looks = {(s["light"], s["symbol"]) for s in styles.styles(["avx2", *peers]).values()}
+    assert len(looks) == len(peers) + 1
+
+
+def test_peaks_near_each_other_share_a_label():
+    labels = roofline.peak_labels([("bf16", 8.9e10), ("f32", 1.78e11), ("int4", 7.23e11), ("int8", 7.29e11)])
+    assert labels["int4"] == "" and labels["int8"] == "int4, int8: 723 Gop/s to 729 Gop/s"
+    assert labels["bf16"] == "bf16: 89.0 Gop/s"
+
+
+def test_settings_of_several_names_are_lines_not_json(write):
+    data = sample({"peers": {"ggml": "0.20.2 (2026-08)", "fp16": "4dfe081"}})
+    page = html_page(label_machines([load.load(write(data))]))
+    assert "fp16: 4dfe081<br>ggml: 0.20.2 (2026-08)" in page and "{&quot;ggml" not in page
+
+
+def test_every_chart_by_variant_has_a_legend_beside_it(machines):
+    page = html_page(machines)
+    sections = re.findall(r'<section id="(op-[^"]*|roofline)".*?</section>', page, re.DOTALL)
+    assert len(sections) == 4
+    for part in re.findall(r'<section id="(?:op-|roofline).*?</section>', page, re.DOTALL):
+        assert part.index('class="legend"') < part.index("<figure>")
+        assert 'data-variant="scalar"' in part
+
+
+def test_the_page_of_a_whole_run_stays_small():
+    files = sorted(ROOT.glob("results/intel-xeon-6199f891/*.json"))
+    page = html_page(label_machines([load.load(files[-1])]))
+    assert len(page.encode()) < 3e6
+
+
 def test_speedups(machines):
     (chart,) = [c for c in charts_of(machines) if c.title == "absmax f32"
                 and c.kind == "speedup"]  # fmt: skip
@@ -78,7 +118,7 @@ def test_speedups(machines):
 
 
 def test_peers_are_in_the_same_pictures(machines):
-    for kind in ("speed", "speedup", "error", "roofline"):
+    for kind in ("speed", "speedup", "front", "roofline"):
         charts = [c for c in charts_of(machines) if c.kind == kind and c.op == "matmul"]
         assert charts
         for chart in charts:
@@ -94,9 +134,9 @@ def test_error_is_the_whole_error(write):
             bytes_per_second=1e9, nmse=1e-12, weights_nmse=lost,
         )  # fmt: skip
     machines = label_machines([load.load(write(data))])
-    (chart,) = of_kind(charts_of(machines), "error")
+    (chart,) = of_kind(charts_of(machines), "front")
     found = {t.meta["format"]: t.y[0] for t in chart.figure.data if t.meta["role"] == "row"}
-    assert found == {"a32.f32": pytest.approx(1e-12), "a32.s4": pytest.approx(7e-3)}
+    assert found == {"a32.f32": pytest.approx(front.LEAST_ERROR), "a32.s4": pytest.approx(7e-3)}
 
 
 def test_roofs(write):
@@ -156,7 +196,8 @@ class Page(html.parser.HTMLParser):
 
 
 def block(page):
-    return json.loads(re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1])
+    packed = re.search(r'id="data">(.*?)</script>', page, re.DOTALL)[1]
+    return json.loads(gzip.decompress(base64.b64decode(packed)))
 
 
 def test_page_is_self_contained(machines):
@@ -164,7 +205,11 @@ def test_page_is_self_contained(machines):
     parsed = Page(page)
     assert parsed.fetched == []
     assert parsed.tags.count("script") == 3
-    assert page.count("plotly.js v") <= 2  # inlined once
+    packed = re.search(r'id="plotly">(.*?)</script>', page, re.DOTALL)[1]
+    script = gzip.decompress(base64.b64decode(packed))
+    assert b"plotly.js v" in script
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    assert f"'sha256-{digest}'" in page, "the policy lets exactly this script run"
     data = block(page)
     assert {chart["id"] for chart in data["charts"]} <= parsed.ids
     assert data["filters"]["variant"][0] == "scalar"

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The picture that answers which format: speed against error, a point for each way to store and multiply
-weights, larger the more bits a weight takes, and the front: what no faster point beats in error."""
+weights, larger the more bits a weight takes, and the front: what no faster point beats in error. The page
+can show the other variants of each format as well, and times instead of speeds."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _SERIES = {"a8": 0, "a32": 1, "abf16": 2, "f16": 4, PEERS: 3, PLANS: 8}
 """What points are told apart by, and their places on the page's ramp of colours."""
 _NAMES = {"a8": "a8: activations in 8 bits", "a32": "a32: f32 activations", "abf16": "abf16: both in bf16",
           "f16": "f16 activations"}  # fmt: skip
-_SYMBOLS = {PEERS: "triangle-up-open", PLANS: "star"}
+_SYMBOLS = {PLANS: "star"}
 _FRONT_RANK = 6
 _NAME_WIDTH, _NAME_HEIGHT = 0.14, 0.042
 """Of the axes, about what a name takes: of names that would overlap only one is shown."""
@@ -53,6 +54,8 @@ class Point:
     bits: float
     hover: str
     format: str = ""
+    variant: str = ""
+    """Of a peer, which has a colour and a symbol of its own."""
 
     @property
     def y(self) -> float:
@@ -74,16 +77,17 @@ def figure_of(points: Sequence[Point], x_title: str, machine: Machine, op: str, 
         meta=meta("front", op, "", "", machine, threads, rank=_FRONT_RANK),
     )  # fmt: skip
     shown: set[str] = set()
-    for point in sorted(points, key=lambda p: list(_SERIES).index(p.series)):
+    for point in sorted(points, key=lambda p: (list(_SERIES).index(p.series), p.variant)):
+        legend = point.variant or point.series
         figure.add_scatter(
-            x=[point.x], y=[point.y], mode="markers", legendgroup=point.series,
-            name=_NAMES.get(point.series, point.series), showlegend=point.series not in shown,
+            x=[point.x], y=[point.y], mode="markers", legendgroup=legend,
+            name=escape(_NAMES.get(legend, legend.removeprefix(PEER))), showlegend=legend not in shown,
             marker={"size": [5 + 2.4 * math.sqrt(point.bits)], "opacity": 0.85,
                     "symbol": _SYMBOLS.get(point.series, "circle")},
             hovertext=[point.hover], hovertemplate="%{hovertext}<extra></extra>",
-            meta=meta("row", op, point.format, "", machine, threads, rank=_SERIES[point.series]),
+            meta=meta("row", op, point.format, point.variant, machine, threads, rank=_SERIES[point.series]),
         )  # fmt: skip
-        shown.add(point.series)
+        shown.add(legend)
     for point in _named([p for p in front if p.series != PLANS], figure):
         figure.add_scatter(
             x=[point.x], y=[point.y], mode="text", text=[f"\u2002{escape(point.name)}"],
@@ -111,7 +115,7 @@ def _empty(points: Sequence[Point], x_title: str) -> go.Figure:
             "tickvals": [10.0**d for d in decades],
             "ticktext": [f"{'≤ ' if i == 0 else ''}1e{d}" for i, d in enumerate(decades)],
         },
-        height=440,
+        height=500,
     )
 
 
@@ -130,7 +134,8 @@ def _named(front: Sequence[Point], figure: go.Figure) -> list[Point]:
 
 
 def front_charts(machine: Machine, standings: Sequence[Standing]) -> list[Chart]:
-    """A picture for each shape of products: our best variant of each format, and the best peer's."""
+    """A picture for each shape of products: our best variant of each format, the best kernel of each
+    other project, and all others for those who want them."""
     products = [
         s for s in standings
         if s.row.op == "matmul" and not s.row.failed and summary.total_error(s.row) is not None
@@ -138,38 +143,60 @@ def front_charts(machine: Machine, standings: Sequence[Standing]) -> list[Chart]
     ]  # fmt: skip
     charts = []
     for (_, threads), group in split(in_order(products), "shape", "threads").items():
-        points = _points(group)
+        best = _best(group)
+        points = [point for standing in best if (point := _point(standing))]
         own = [point for point in points if point.series != PEERS]
         if len(own) < 2:
             continue
         _, unit = unit_of(True)
         figure = figure_of(points, unit, machine, "matmul", threads)
+        shown = {id(standing) for standing in best}
+        _add_others(figure, machine, [s for s in group if id(s) not in shown])
+        work = (summary.speed(group[0].row) or 0) * rules.figure(group[0].row) * 1e-9
+        figure.update_layout(meta={"operations": work})
         shape = summary.shape_text(group[0].row)
         title = f"Which format: {shape}" + (f", {threads} threads" if threads > 1 else "")
         formats = list(dict.fromkeys(point.format for point in points))
-        charts.append(Chart("front", title, "", "", figure, formats, machine.label))
+        charts.append(Chart("front", title, "", "matmul", figure, formats, machine.label))
     return charts
 
 
-def _points(group: Sequence[Standing]) -> list[Point]:
-    best: dict[tuple[str, bool], Standing] = {}
+def _best(group: Sequence[Standing]) -> list[Standing]:
+    """Of each format our best variant, and the best kernel of each other project."""
+    best: dict[tuple[str, str], Standing] = {}
     for standing in group:
-        key = standing.row.format, standing.row.is_peer
+        key = standing.row.format, standing.row.variant if standing.row.is_peer else ""
         if key not in best or rules.figure(standing.row) < rules.figure(best[key].row):
             best[key] = standing
-    found = []
-    for (format_, is_peer), standing in best.items():
-        row = standing.row
-        bits = layer.weight_bits(row)
-        if bits is None:
-            continue
-        arithmetic = format_.partition(".")[0]
-        name = f"{format_} {row.variant.removeprefix(PEER)}" if is_peer else format_
-        series = PEERS if is_peer else arithmetic if arithmetic in _SERIES else "a32"
-        divisor, _ = unit_of(True)
-        words = f"{hover(standing)}<br>{bits:.4g} bits a weight, whole error {summary.total_error(row):.1e}"
-        found.append(
-            Point(name, series, (summary.speed(row) or 0) / divisor,
-                  summary.total_error(row) or 0.0, bits, words, format_)
+    return list(best.values())
+
+
+def _point(standing: Standing) -> Point | None:
+    row = standing.row
+    bits = layer.weight_bits(row)
+    if bits is None:
+        return None
+    arithmetic = row.format.partition(".")[0]
+    series = PEERS if row.is_peer else arithmetic if arithmetic in _SERIES else "a32"
+    name = f"{row.format} {row.variant.removeprefix(PEER)}" if row.is_peer else row.format
+    divisor, _ = unit_of(True)
+    words = f"{hover(standing)}<br>{bits:.4g} bits a weight, whole error {summary.total_error(row):.1e}"
+    return Point(
+        name, series, (summary.speed(row) or 0) / divisor, summary.total_error(row) or 0.0, bits, words,
+        row.format, row.variant if row.is_peer else "",
+    )  # fmt: skip
+
+
+def _add_others(figure: go.Figure, machine: Machine, others: Sequence[Standing]) -> None:
+    """The variants that are not the best of their formats, which the page draws when asked to."""
+    divisor, _ = unit_of(True)
+    for points in split(others, "format", "variant", "threads").values():
+        row = points[0].row
+        figure.add_scatter(
+            x=[(summary.speed(s.row) or 0) / divisor for s in points],
+            y=[max(summary.total_error(s.row) or 0.0, LEAST_ERROR) for s in points],
+            mode="markers", marker={"size": 6, "opacity": 0.6}, showlegend=False,
+            name=escape(f"{row.variant} {row.format}"),
+            hovertext=[hover(s) for s in points], hovertemplate="%{hovertext}<extra></extra>",
+            meta=meta("other", row.op, row.format, row.variant, machine, row.threads),
         )  # fmt: skip
-    return found

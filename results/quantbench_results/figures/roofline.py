@@ -91,6 +91,27 @@ def measured_peaks(results: Results, threads: int) -> list[tuple[str, float]]:
     return sorted(best.values(), key=lambda item: item[1])
 
 
+_NEAR = 1.3
+"""Roofs less than so many times apart would write their labels over each other."""
+
+
+def peak_labels(peaks: Sequence[tuple[str, float]]) -> dict[str, str]:
+    """What is written at each peak, slowest first: the highest of those near each other is named for
+    all of them."""
+    labels = {name: "" for name, _ in peaks}
+    together: list[tuple[str, float]] = []
+    for index, (name, rate) in enumerate(peaks):
+        together.append((name, rate))
+        if index + 1 < len(peaks) and peaks[index + 1][1] / rate < _NEAR:
+            continue
+        rates = f"{summary.scaled(together[0][1], 'op/s')}"
+        if len(together) > 1:
+            rates += f" to {summary.scaled(rate, 'op/s')}"
+        labels[name] = f"{', '.join(n for n, _ in together)}: {rates}"
+        together = []
+    return labels
+
+
 def _add_roofs(
     figure: go.Figure, machine: Machine, threads: int, low: float, high: float
 ) -> list[float]:
@@ -105,8 +126,8 @@ def _add_roofs(
         if end <= low:
             continue
         # Levels hardly slower than the next share its label.
-        near = [n for n, other in slopes if 1 <= rate / other < 1.25]
-        hidden = index + 1 < len(slopes) and slopes[index + 1][1] / rate < 1.25
+        near = [n for n, other in slopes if 1 <= rate / other < _NEAR]
+        hidden = index + 1 < len(slopes) and slopes[index + 1][1] / rate < _NEAR
         label = "" if hidden else f"{', '.join(near[::-1])}: {summary.scaled(rate, 'B/s')}"
         _add_roof(
             figure,
@@ -120,12 +141,14 @@ def _add_roofs(
             0,
         )
     fastest = slopes[-1][1] if slopes else None
+    labels = peak_labels(peaks)
     for name, rate in peaks:
         start = max(low, rate / fastest) if fastest else low
         if start < high:
             text = f"{name}: {summary.scaled(rate, 'op/s')}"
+            label = labels[name]
             _add_roof(
-                figure, machine, threads, [start, high], [rate / 1e9] * 2, text, text, "top left", 1
+                figure, machine, threads, [start, high], [rate / 1e9] * 2, text, label, "top left", 1
             )
     return [rate / 1e9 for _, rate in peaks]
 

@@ -17,7 +17,12 @@ _PEERS = (
     ("#a0526b", "#e6a1b7"),
     ("#7b5b3a", "#cfae8b"),
     ("#5f6f1a", "#b9cc60"),
+    ("#1d7a8c", "#7fd3e6"),
+    ("#c2410c", "#fdba74"),
+    ("#4f46a5", "#b4b0f5"),
 )
+# With as many symbols as leave no two peers of a page alike: a symbol for each round of the colours.
+_PEER_SYMBOLS = ("triangle-up", "triangle-down", "pentagon", "star")
 _HAND = {
     "sse4_2": ("#5aa469", "#a5d8ae"),
     "avx2": ("#0b7a4b", "#3ddc97"),
@@ -72,10 +77,13 @@ FAMILY_STYLES = {"autovec": "autovec_avx2", "xsimd": "xsimd_avx2", "hand": "avx2
 def styles(variants: Iterable[str]) -> dict[str, dict[str, str]]:
     """Per variant its colour in the light and in the dark, its symbol and its dash."""
     found: dict[str, dict[str, str]] = {}
-    peers = itertools.cycle(_PEERS)
+    peers = itertools.cycle(
+        (light, dark, symbol) for symbol in _PEER_SYMBOLS for light, dark in _PEERS
+    )
     strangers = itertools.cycle(_PEERS[::-1])
     for variant in variant_order(variants):
         kind = summary.family(variant)
+        symbol = _SYMBOLS[kind]
         if kind == "scalar":
             light, dark = "#667085", "#a3acba"
         elif kind == "autovec":
@@ -83,13 +91,13 @@ def styles(variants: Iterable[str]) -> dict[str, dict[str, str]]:
         elif kind == "xsimd":
             light, dark = _XSIMD[_width(variant)]
         elif kind == "peer":
-            light, dark = next(peers)
+            light, dark, symbol = next(peers)
         else:
             light, dark = _HAND.get(variant) or next(strangers)
         found[variant] = {
             "light": light,
             "dark": dark,
-            "symbol": _SYMBOLS[kind],
+            "symbol": symbol,
             "dash": _DASHES[kind],
         }
     return found
