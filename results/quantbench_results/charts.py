@@ -13,6 +13,7 @@ from quantbench_results.figures.front import front_charts
 from quantbench_results.figures.machines import machines_charts
 from quantbench_results.figures.overview import overview_chart
 from quantbench_results.figures.roofline import roofline_charts
+from quantbench_results.figures.shared import share_axes
 from quantbench_results.figures.speed import speed_charts, speedup_charts
 from quantbench_results.rows import Results
 from quantbench_results.store import machine_id
@@ -69,4 +70,5 @@ def charts_of(machines: Sequence[Machine]) -> list[Chart]:
             charts += speed_charts(machine, op, found)
             charts += speedup_charts(machine, op, found)
         charts += roofline_charts(machine, rows)
+    share_axes(charts)
     return charts

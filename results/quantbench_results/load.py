@@ -7,6 +7,7 @@ whatever is wrong with one is a `ResultsError` that names the file and the fault
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -113,13 +114,14 @@ def _rows(entries: Sequence[Any], path: Path) -> list[Row]:
     """The entries' repetitions gathered by name, in the order of the file."""
     groups: dict[str, list[dict[str, Any]]] = {}
     medians: dict[str, list[dict[str, Any]]] = {}
+    shown: dict[str, str] = {}  # a name as it is, once per row and not once per repetition
     for index, entry in enumerate(entries):
         if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
             raise ResultsError(path, f"benchmarks[{index}] is no entry with a name")
         name = entry.get("run_name", entry["name"])
         if not isinstance(name, str) or len(name) > MAX_NAME:
             raise ResultsError(path, f"benchmarks[{index}]: the name is no text of a sane length")
-        name = printable(name, MAX_NAME)
+        name = shown.get(name) or shown.setdefault(name, printable(name, MAX_NAME))
         kind = entry.get("run_type", "iteration")
         if kind == "iteration":
             groups.setdefault(name, []).append(entry)
@@ -148,8 +150,15 @@ def _row(name: str, entries: list[dict[str, Any]], path: Path) -> Row:
         raise ResultsError(path, f"row '{name}': a repetition comes twice")
     counters: dict[str, tuple[float, ...]] = {}
     for key in entries[0]:
-        if key not in _ENTRY_KEYS and all(_is_number(entry.get(key)) for entry in entries):
-            counters[printable(key)] = tuple(_number(entry, key, name, path) for entry in entries)
+        if key in _ENTRY_KEYS:
+            continue
+        values = [entry.get(key) for entry in entries]
+        if all(map(_is_plain, values)):  # nearly all: without a call for each
+            counters[_shown_key(key)] = tuple(values)
+        elif all(map(_is_number, values)):
+            counters[_shown_key(key)] = tuple(
+                _number(entry, key, name, path) for entry in entries
+            )
     times = tuple(_time_ns(entry, name, path) for entry in entries)
     return Row(name, op, format_, variant, shape, threads, times, counters, label)
 
@@ -166,6 +175,16 @@ def _label(entry: Mapping[str, Any]) -> str:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _is_plain(value: Any) -> bool:
+    """A floating-point number as a benchmark has it, which needs no further look."""
+    return type(value) is float and (LEAST <= value <= MOST or value == 0.0)
+
+
+@functools.lru_cache(maxsize=1024)
+def _shown_key(key: str) -> str:
+    return printable(key)
 
 
 def _number(entry: Mapping[str, Any], key: str, name: str, path: Path) -> float:

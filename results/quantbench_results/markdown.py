@@ -1,16 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report's summary and the list of stored files, in Markdown."""
+"""The report's summary in Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
-from quantbench_results import dispatch, load, rules, summary, validate
-from quantbench_results.errors import ResultsError
+from quantbench_results import dispatch, summary, validate
 from quantbench_results.figures.base import Machine
 from quantbench_results.rows import Results
-from quantbench_results.store import count_text
 from quantbench_results.tables import (
     BEST_TITLES,
     DASH,
@@ -24,7 +21,8 @@ from quantbench_results.tables import (
 from quantbench_results.text import md
 
 
-def _md_table(titles: Sequence[str], lines: Iterable[Sequence[object]]) -> list[str]:
+def md_table(titles: Sequence[str], lines: Iterable[Sequence[object]]) -> list[str]:
+    """A table's lines, its cells harmless text, and an empty line."""
     return [
         "| " + " | ".join(titles) + " |",
         "|" + "---|" * len(titles),
@@ -36,7 +34,7 @@ def _md_table(titles: Sequence[str], lines: Iterable[Sequence[object]]) -> list[
 def markdown(machines: Sequence[Machine]) -> str:
     """The summary: machines, best variants, what was skipped and what failed."""
     out = ["# quantbench results", ""]
-    out += _md_table(FILE_TITLES, [file_cells(machine) for machine in machines])
+    out += md_table(FILE_TITLES, [file_cells(machine) for machine in machines])
     for machine in machines:
         out += _file_part(machine)
     if len(machines) > 1:
@@ -61,17 +59,17 @@ def _file_part(machine: Machine) -> list[str]:
             "to allow; *left*: how many times as fast that is; *tie*: not told apart.",
             "",
         ]
-        out += _md_table(("operation", *BEST_TITLES), ((b.row.op, *best_cells(b)) for b in best))
+        out += md_table(("operation", *BEST_TITLES), ((b.row.op, *best_cells(b)) for b in best))
     if loaded := summary.loaded(results):
         out += ["Loaded kernels, beside the best of ours:", ""]
-        out += _md_table(LOADED_TITLES, (loaded_cells(row) for row in loaded))
+        out += md_table(LOADED_TITLES, (loaded_cells(row) for row in loaded))
     if results.refused:
         out += ["Skipped:", ""]
-        out += _md_table(("variants for", "why not"), results.refused.items())
+        out += md_table(("variants for", "why not"), results.refused.items())
     failed = [(row.name, row.error) for row in results.rows if row.failed]
     if failed:
         out += ["Failed:", ""]
-        out += _md_table(("row", "what happened"), failed)
+        out += md_table(("row", "what happened"), failed)
     findings = validate.validate(results)
     if findings:
         out += ["Checks:", "", *(f"- {md(finding)}" for finding in findings), ""]
@@ -104,61 +102,5 @@ def _side_by_side(machines: Sequence[Machine]) -> list[str]:
         "",
         "The best of ours and its share of the limit.",
         "",
-        *_md_table(titles, lines),
+        *md_table(titles, lines),
     ]
-
-
-_INDEX_TITLES = (
-    "CPU",
-    "instruction sets",
-    "compiler",
-    "date",
-    "revision",
-    "rows",
-    "failed",
-    "run",
-    "peers timed",
-    "file",
-)
-
-
-def _peers_timed(results: Results) -> str:
-    """By which method: only turns are fair to short calls."""
-    if not any(row.is_peer for row in results.rows):
-        return DASH
-    turns = any(rules.over_peer(row) for row in results.rows)
-    return "in turns" if turns else "in rows of their own (older method)"
-
-
-def index_markdown(root: Path) -> str:
-    """A list of every stored file under root, by machine; files that can't be read are named."""
-    found: list[Results] = []
-    lines, broken = [], []
-    for path in sorted(root.glob("*/????-??-??*.json")):
-        where = path.relative_to(root).as_posix()
-        try:
-            results = load.load(path)
-        except ResultsError as error:
-            broken.append(f"- {md(where)}: {md(error.problem)}")
-            continue
-        found.append(results)
-        lines.append(
-            (
-                results.text("cpu_name"),
-                results.text("isa_enabled"),
-                results.text("compiler"),
-                results.text("date")[:10],
-                results.revision[:12],
-                len(results.rows),
-                sum(row.failed for row in results.rows),
-                "complete" if results.complete else "interrupted",
-                _peers_timed(results),
-                where,
-            )
-        )
-    out = ["# Results", "", f"{count_text(found)}. CPUs of one name are several machines here if they "
-           "were set up or compiled differently.", ""]  # fmt: skip
-    out += _md_table(_INDEX_TITLES, lines)
-    if broken:
-        out += ["Unreadable:", "", *broken, ""]
-    return "\n".join(out).rstrip() + "\n"

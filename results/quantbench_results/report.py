@@ -10,11 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from quantbench_results import files, load, readme
+from quantbench_results import files, fleet, load, readme
 from quantbench_results.charts import check_size, label_machines
 from quantbench_results.cli import Parser, guarded
 from quantbench_results.errors import ResultsError
-from quantbench_results.markdown import index_markdown, markdown
+from quantbench_results.fleet_report import write_fleet
+from quantbench_results.index import index_markdown
+from quantbench_results.markdown import markdown
 from quantbench_results.page import html_page
 from quantbench_results.text import printable
 
@@ -71,6 +73,12 @@ def _parser() -> Parser:
         help="only write <results>/index.md, the list of stored files",
     )
     parser.add_argument(
+        "--fleet",
+        action="store_true",
+        help="the page on many machines (default: from %d files on); with --index also the list of "
+        "stored files, each file being read once" % fleet.FROM_MACHINES,
+    )
+    parser.add_argument(
         "--readme",
         nargs="+",
         type=Path,
@@ -93,15 +101,20 @@ def _main(argv: Sequence[str] | None) -> int:
         parser.error("--check goes with --readme")
     if options.readme:
         return max(_readme(page, options.files, options.check) for page in options.readme)
+    prefix = options.output or options.results / "report"
+    named = options.files or [options.results if options.fleet else load.newest(options.results)]
+    if options.fleet:
+        return write_fleet(named, prefix, options.results if options.index else None)
     if options.index:
         path = options.results / "index.md"
         files.write_text(path, index_markdown(options.results))
         print(printable(str(path)))
         return 0
-    found = load.load_many(options.files or [load.newest(options.results)])
+    if len(fleet.paths_of(named)) >= fleet.FROM_MACHINES:
+        return write_fleet(named, prefix)
+    found = load.load_many(named)
     check_size(found)
     machines = label_machines(found)
-    prefix = options.output or options.results / "report"
     page, text = html_page(machines, options.model), markdown(machines)
     for suffix, content in ((".html", page), (".md", text)):
         path = prefix.with_name(prefix.name + suffix)

@@ -35,6 +35,10 @@ MACHINE_KEYS = (
     "huge_pages",
 )
 
+# Which of several machines of one kind it is, if whoever ran it said so by
+# --benchmark_context=node=NAME: without a name twenty equal nodes are one machine.
+NODE = "node"
+
 
 def cpu_slug(context: Mapping[str, Any]) -> str:
     """The CPU's name fit for a folder: "AMD EPYC 7B13" -> "amd-epyc-7b13"."""
@@ -45,8 +49,10 @@ def cpu_slug(context: Mapping[str, Any]) -> str:
 
 
 def context_hash(context: Mapping[str, Any]) -> str:
-    """Eight hex digits that machines set up and compiled alike share (see MACHINE_KEYS)."""
-    facts = json.dumps([[key, context.get(key)] for key in MACHINE_KEYS], sort_keys=True)
+    """Eight hex digits that machines set up and compiled alike share (see MACHINE_KEYS), and the
+    name of the node if the file has one."""
+    keys = [*MACHINE_KEYS, NODE] if context.get(NODE) else MACHINE_KEYS
+    facts = json.dumps([[key, context.get(key)] for key in keys], sort_keys=True)
     return hashlib.sha256(facts.encode()).hexdigest()[:8]
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from quantbench_results import summary
+from quantbench_results import state, summary
 from quantbench_results.figures.base import Machine
 from quantbench_results.rows import Row
 from quantbench_results.summary import Best
@@ -57,7 +57,7 @@ def file_cells(machine: Machine) -> list[str]:
         results.revision[:12],
         str(len(results.rows)),
         str(sum(row.failed for row in results.rows)),
-        "complete" if results.complete else "interrupted",
+        state.text(results),
     ]
 
 

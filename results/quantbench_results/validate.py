@@ -11,6 +11,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import statistics
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from quantbench_results.cli import Parser, guarded
 from quantbench_results.errors import ResultsError
 from quantbench_results.rows import Results, Row
 from quantbench_results.store import compact, store_path
-from quantbench_results.summary import share
+from quantbench_results.summary import is_arithmetic, share
 from quantbench_results.text import printable
 
 # Generous ceilings of any one core, to catch figures that no machine reaches.
@@ -31,6 +32,9 @@ MAX_F32_OPS_PER_SECOND = 9e11  # two 512-bit FMAs a cycle are 64 operations: 4.5
 MAX_CLOCK_GHZ = 8.0
 MOST_UNMARKED_PERCENT = 110  # of the limit: an interruption of the limit's own loops is less
 WORK_TOLERANCE = 0.25  # the counters and Google Benchmark's clock are read apart
+SPREAD_TOLERANCE = 0.01  # both sides compute the same from the same figures
+LIMIT_TOLERANCE = 0.25  # a limit measured once more in mid-run: 7 % in the committed files
+CONTRADICTION = "contradicts itself"
 
 REQUIRED_CONTEXT = (
     "date",
@@ -134,6 +138,9 @@ def _row_findings(results: Results) -> Iterator[Finding]:
     for row in results.rows:
         for level, what in _row_problems(row, results):
             problems.setdefault((level, what), []).append(row.name)
+    if results.claims_timing:
+        for level, what, name in _limit_problems(results):
+            problems.setdefault((level, what), []).append(name)
     for (level, what), names in problems.items():
         yield Finding(level, what, tuple(names))
 
@@ -165,7 +172,33 @@ def _row_problems(row: Row, results: Results) -> Iterator[tuple[str, str]]:
         yield "warning", "has more threads than the machine has CPUs"
     if len(row.times_ns) < 2:
         yield "warning", "has one repetition: nothing tells its noise"
+    yield from _spread_problem(row)
     yield from _rate_problems(row)
+
+
+def _spread_problem(row: Row) -> Iterator[tuple[str, str]]:
+    """The suite writes each row's spread beside its repetitions: a time changed later betrays itself."""
+    said = row.counter("spread_pct")
+    if said is None or len(row.times_ns) < 2:  # a file of aggregates only has no repetitions
+        return
+    if abs(said / (100 * rules.spread(row)) - 1) > SPREAD_TOLERANCE:
+        yield "error", f"{CONTRADICTION}: its spread is not that of its repetitions"
+
+
+def _limit_problems(results: Results) -> Iterator[tuple[str, str, str]]:
+    """Share of the limit times time is what the limit takes, the same for every variant of an array
+    operation and size. A row that says otherwise was changed later. Of products each instruction set
+    has a limit of its own, and old files (without spreads) measured limits anew for some rows."""
+    groups: dict[tuple[str, str, str, int], list[tuple[float, str]]] = {}
+    for row in results.rows:
+        share_ = share(row)
+        if share_ and row.times_ns and "spread_pct" in row.counters and not is_arithmetic(row):
+            groups.setdefault(row.key, []).append((share_ * rules.figure(row), row.name))
+    for group in groups.values():
+        usual = statistics.median(limit for limit, _ in group)
+        for limit, name in group if len(group) > 2 else ():
+            if abs(limit / usual - 1) > LIMIT_TOLERANCE:
+                yield "error", f"{CONTRADICTION}: its time and its share of the limit", name
 
 
 def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:
@@ -198,7 +231,7 @@ def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:
         return
     ratio = rate * rules.figure(row) * 1e-9 / work if work else math.nan
     if not 1 - WORK_TOLERANCE <= ratio <= 1 + WORK_TOLERANCE:
-        yield "error", "contradicts itself: its rate, its time and its shape do not agree"
+        yield "error", f"{CONTRADICTION}: its rate, its time and its shape do not agree"
 
 
 def _aware(date: datetime.datetime) -> datetime.datetime:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conftest import sample
 
-from quantbench_results import load, markdown, report, store, validate
+from quantbench_results import index, load, report, store, validate
 from quantbench_results.errors import ResultsError
 
 RESULTS = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def committed() -> list[Path]:
 
 def test_the_committed_index_is_what_the_tool_writes():
     written = (RESULTS / "index.md").read_text(encoding="utf-8")
-    assert written == markdown.index_markdown(RESULTS), "quantbench-report --index writes it"
+    assert written == index.index_markdown(RESULTS), "quantbench-report --index writes it"
 
 
 def test_one_complete_set_is_committed_per_machine():
@@ -64,8 +64,8 @@ def test_two_machines_stored_indexed_and_reported(write, tmp_path):
         stored = validate.store(file, root)
         assert re.fullmatch(r"(example|another)-[0-9a-f]{8}", stored.parent.name)
     assert report.main(["--results", str(root), "--index"]) == 0
-    index = (root / "index.md").read_text(encoding="utf-8")
-    assert all(cpu in index for cpu in names)
+    text = (root / "index.md").read_text(encoding="utf-8")
+    assert all(cpu in text for cpu in names)
     assert report.main([str(root), "--output", str(tmp_path / "both")]) == 0
     page = (tmp_path / "both.html").read_text(encoding="utf-8")
     text = (tmp_path / "both.md").read_text(encoding="utf-8")
@@ -82,10 +82,10 @@ def test_machines_are_counted_not_files(write, tmp_path):
     partial = {"date": "2026-01-04T00:00:00+00:00", "complete": False}
     validate.store(load.load(write(sample(partial), "in/4.json")), root)
     assert report.main(["--results", str(root), "--index"]) == 0
-    index = (root / "index.md").read_text(encoding="utf-8")
-    assert "3 machines, 4 files" in index
-    assert index.count("(older method)") == 4, "the rows tell no turns"
-    assert index.count("| interrupted |") == 1 and index.count("| complete |") == 3
+    text = (root / "index.md").read_text(encoding="utf-8")
+    assert "3 machines, 4 files" in text
+    assert text.count("(older method)") == 4, "the rows tell no turns"
+    assert text.count("| interrupted |") == 1 and text.count("| complete |") == 3
     assert report.main([str(root), "--output", str(tmp_path / "all")]) == 0
     page = (tmp_path / "all.html").read_text(encoding="utf-8")
     assert "<h1>quantbench: 3 machines, 4 files</h1>" in page

@@ -272,6 +272,31 @@ def test_machines_side_by_side(pair):
     assert "## Side by side" in markdown(pair)
 
 
+def test_panels_of_several_machines_share_their_axes(pair, write):
+    charts = charts_of(pair)
+    for kind, axes in (("families", "x"), ("front", "xy"), ("roofline", "xy"), ("overview", "y")):
+        by_title = {}
+        for chart in of_kind(charts, kind):
+            by_title.setdefault(chart.title, []).append(chart.figure.layout)
+        assert by_title, kind
+        for layouts in by_title.values():
+            assert len(layouts) == 2
+            for axis in axes:
+                ranges = [layout[f"{axis}axis"].range for layout in layouts]
+                assert ranges[0] == ranges[1], (kind, axis)
+    alone = charts_of(label_machines([pair[0].results]))
+    ranges = [c[0].figure.layout.xaxis.range for c in (of_kind(alone, "roofline"), of_kind(charts, "roofline"))]
+    assert ranges[0][0] >= ranges[1][0] and ranges[0][1] <= ranges[1][1]
+
+
+def test_machines_with_different_operations_share_their_lines(write):
+    one, other = sample(), sample({"cpu_name": "Another CPU"})
+    other["benchmarks"] = [e for e in other["benchmarks"] if not e["name"].startswith("convert")]
+    charts = charts_of(label_machines([load.load(write(one, "a.json")), load.load(write(other, "b.json"))]))
+    first, second = (chart.figure.layout for chart in of_kind(charts, "overview"))
+    assert first.yaxis.categoryarray == second.yaxis.categoryarray and first.height == second.height
+
+
 def test_labels_are_distinct(write):
     a = load.load(write(sample(), "a.json"))
     b = load.load(write(sample({"compiler": "Clang"}), "b.json"))
