@@ -14,7 +14,7 @@
 
 #include "data.h"
 #include "oracle/blocks.h"
-#include "oracle/half.h"
+#include "oracle/fp8.h"
 #include "peers/peers.h"
 #include "suite.h"
 

@@ -113,6 +113,7 @@ class StandIns {
  public:
   StandIns() {
     add<kElements>(convert::f16_f32, convert::bf16_f32, convert::f32_f16, convert::f32_bf16);
+    add<kElements>(convert::e4m3_f32, convert::e5m2_f32, convert::f32_e4m3, convert::f32_e5m2);
     add<kGroups>(absmax::f32, absmax::f16);
     using namespace quantize;
     add<kGroups>(quantize_f32_s8, quantize_f32_s8g, quantize_f16_s8, quantize_f32_s4,

@@ -13,6 +13,8 @@
 namespace {
 
 using qb::bf16;
+using qb::e4m3;
+using qb::e5m2;
 using qb::f16;
 using namespace qb::test;
 
@@ -20,6 +22,10 @@ QB_VARIANT_TEST_SUITE(ConvertF16ToF32, qb::convert::f16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32ToF16, qb::convert::f32_f16);
 QB_VARIANT_TEST_SUITE(ConvertBf16ToF32, qb::convert::bf16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32ToBf16, qb::convert::f32_bf16);
+QB_VARIANT_TEST_SUITE(ConvertE4m3ToF32, qb::convert::e4m3_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32ToE4m3, qb::convert::f32_e4m3);
+QB_VARIANT_TEST_SUITE(ConvertE5m2ToF32, qb::convert::e5m2_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32ToE5m2, qb::convert::f32_e5m2);
 
 /// Large enough for non-temporal stores, which need an alignment that the output lacks.
 template <class In, class Out, class Fn>
@@ -50,26 +56,28 @@ std::vector<float> strided_floats() {
   QB_VARIANT_TEST(Suite, MisalignedStarts) { qb::test::check_convert_every_start(kernel()); } \
   QB_VARIANT_TEST(Suite, BeyondTheCaches) { beyond_the_caches<In, Out>(kernel()); }
 
-QB_CONVERSION_TESTS(ConvertF16ToF32, f16, float)
-QB_CONVERSION_TESTS(ConvertF32ToF16, float, f16)
-QB_CONVERSION_TESTS(ConvertBf16ToF32, bf16, float)
-QB_CONVERSION_TESTS(ConvertF32ToBf16, float, bf16)
+#define QB_WIDENING_TESTS(Suite, In)    \
+  QB_CONVERSION_TESTS(Suite, In, float) \
+  QB_VARIANT_TEST(Suite, EveryPattern) { expect_converts(kernel(), all_patterns<In>()); }
 
-QB_VARIANT_TEST(ConvertF16ToF32, EveryPattern) { expect_converts(kernel(), all_halves<f16>()); }
-QB_VARIANT_TEST(ConvertBf16ToF32, EveryPattern) { expect_converts(kernel(), all_halves<bf16>()); }
+#define QB_NARROWING_TESTS(Suite, Out)                                                    \
+  QB_CONVERSION_TESTS(Suite, float, Out)                                                  \
+  QB_VARIANT_TEST(Suite, EveryRoundingBoundary) {                                         \
+    expect_converts(kernel(), qb::test::rounding_boundaries<Out>());                      \
+  }                                                                                       \
+  QB_VARIANT_TEST(Suite, EveryKindOfNan) { expect_converts(kernel(), qb::test::nans()); } \
+  QB_VARIANT_TEST(Suite, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }    \
+  QB_VARIANT_TEST(Suite, StrideOverAllPatterns) { expect_converts(kernel(), strided_floats()); }
 
-QB_VARIANT_TEST(ConvertF32ToF16, EveryRoundingBoundary) {
-  expect_converts(kernel(), qb::test::rounding_boundaries<f16>());
-}
-QB_VARIANT_TEST(ConvertF32ToBf16, EveryRoundingBoundary) {
-  expect_converts(kernel(), qb::test::rounding_boundaries<bf16>());
-}
+QB_WIDENING_TESTS(ConvertF16ToF32, f16)
+QB_WIDENING_TESTS(ConvertBf16ToF32, bf16)
+QB_WIDENING_TESTS(ConvertE4m3ToF32, e4m3)
+QB_WIDENING_TESTS(ConvertE5m2ToF32, e5m2)
+QB_NARROWING_TESTS(ConvertF32ToF16, f16)
+QB_NARROWING_TESTS(ConvertF32ToBf16, bf16)
+QB_NARROWING_TESTS(ConvertF32ToE4m3, e4m3)
+QB_NARROWING_TESTS(ConvertF32ToE5m2, e5m2)
 
-QB_VARIANT_TEST(ConvertF32ToF16, EveryKindOfNan) { expect_converts(kernel(), qb::test::nans()); }
-QB_VARIANT_TEST(ConvertF32ToBf16, EveryKindOfNan) { expect_converts(kernel(), qb::test::nans()); }
-
-QB_VARIANT_TEST(ConvertF32ToF16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
-QB_VARIANT_TEST(ConvertF32ToBf16, OneNanAnywhere) { check_convert_one_nan_anywhere(kernel()); }
 // Values that the rounding instructions of some CPUs get wrong, in an array long enough for the
 // loop that uses these instructions; and values that they get right.
 QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
@@ -83,13 +91,6 @@ QB_VARIANT_TEST(ConvertF32ToBf16, OneOddValueAnywhere) {
     expect_converts(kernel(), x);
     x[at] = before;
   }
-}
-
-QB_VARIANT_TEST(ConvertF32ToF16, StrideOverAllPatterns) {
-  expect_converts(kernel(), strided_floats());
-}
-QB_VARIANT_TEST(ConvertF32ToBf16, StrideOverAllPatterns) {
-  expect_converts(kernel(), strided_floats());
 }
 
 // The oracle on literal patterns of IEEE 754 and of the contract.
@@ -119,6 +120,25 @@ TEST(ConvertOracle, KnownPatterns) {
   EXPECT_EQ(unsigned(narrowed_bf16(std::bit_cast<float>(0x7fffffffu))), 0x7fffu);
 }
 
+TEST(ConvertOracle, KnownPatternsOf8Bits) {
+  using namespace qb::oracle;
+  EXPECT_EQ(value(e4m3(0x01)), 0x1p-9);
+  EXPECT_EQ(value(e4m3(0x08)), 0x1p-6);
+  EXPECT_EQ(value(e4m3(0xfe)), -448);
+  EXPECT_EQ(value(e5m2(0x01)), 0x1p-16);
+  EXPECT_EQ(value(e5m2(0x7b)), 57344);
+  EXPECT_EQ(widened(e4m3(0xff)), 0xffc00000u);
+  EXPECT_EQ(widened(e5m2(0x7d)), 0x7fe00000u);
+  const std::pair<float, unsigned> e4m3s[] = {
+      {464.0f, 0x7e}, {480.0f, 0x7e},    {-INFINITY, 0xfe},    {1.0625f, 0x38}, {1.1875f, 0x3a},
+      {0x1p-10f, 0},  {-0x1p-10f, 0x80}, {0x1.000002p-10f, 1}, {0x1.ep-7f, 8}};
+  for (const auto& [x, want] : e4m3s) EXPECT_EQ(unsigned(narrowed_e4m3(x)), want) << x;
+  const std::pair<float, unsigned> e5m2s[] = {{61439.0f, 0x7b}, {61440.0f, 0x7c}, {1.125f, 0x3c},
+                                              {1.375f, 0x3e},   {0x1p-17f, 0},    {-1e9f, 0xfc}};
+  for (const auto& [x, want] : e5m2s) EXPECT_EQ(unsigned(narrowed_e5m2(x)), want) << x;
+  EXPECT_EQ(unsigned(narrowed_e5m2(std::bit_cast<float>(0xffa00000u))), 0xffu);
+}
+
 // Two derivations of rounding, value by value and by walking past midpoints, agree.
 template <class Half>
 void expect_walk_agrees() {
@@ -134,6 +154,8 @@ void expect_walk_agrees() {
 TEST(ConvertOracle, WalkAgrees) {
   expect_walk_agrees<f16>();
   expect_walk_agrees<bf16>();
+  expect_walk_agrees<e4m3>();
+  expect_walk_agrees<e5m2>();
 }
 
 TEST(ConvertChecked, Converts) {
@@ -149,6 +171,16 @@ TEST(ConvertChecked, Converts) {
   EXPECT_EQ(brain, (std::vector<bf16>{bf16(0x3f80), bf16(0xc000), bf16(0x4110)}));
   qb::convert::widen(std::span<const bf16>(brain).subspan(1), x);
   EXPECT_EQ(x, (std::vector<float>{-2, 9, 9}));
+  std::vector<e4m3> fours(3);
+  qb::convert::narrow(x, fours);
+  EXPECT_EQ(fours, (std::vector<e4m3>{e4m3(0xc0), e4m3(0x51), e4m3(0x51)}));
+  qb::convert::widen(fours, x);
+  EXPECT_EQ(x, (std::vector<float>{-2, 9, 9}));
+  std::vector<e5m2> fives(3);
+  qb::convert::narrow(x, fives);
+  EXPECT_EQ(fives, (std::vector<e5m2>{e5m2(0xc0), e5m2(0x48), e5m2(0x48)}));
+  qb::convert::widen(fives, x);
+  EXPECT_EQ(x, (std::vector<float>{-2, 8, 8}));
   qb::convert::widen(std::span<const f16>{}, std::span<float>{});
 }
 
@@ -160,6 +192,9 @@ TEST(ConvertChecked, RefusesAndWritesNothing) {
   EXPECT_THROW(qb::convert::widen(b, y), qb::BadArgument);
   EXPECT_THROW(qb::convert::narrow(x, short_h), qb::BadArgument);
   EXPECT_THROW(qb::convert::narrow(x, short_b), qb::BadArgument);
+  std::vector<e4m3> short_fours(3, e4m3(7));
+  EXPECT_THROW(qb::convert::narrow(x, short_fours), qb::BadArgument);
+  EXPECT_EQ(short_fours, std::vector<e4m3>(3, e4m3(7)));
   const std::span<f16> inside(reinterpret_cast<f16*>(x.data()) + 7, 4);
   EXPECT_THROW(qb::convert::narrow(x, inside), qb::BadArgument);
   const std::span<const bf16> outer(reinterpret_cast<const bf16*>(x.data()), 2);

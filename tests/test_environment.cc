@@ -148,6 +148,12 @@ TEST(Exceptions, ConversionAndAbsmaxRaiseNone) {
     expect_clear(convert::f16_f32, what, [&](auto* k) { k(h.data(), n, y.data()); });
     expect_clear(convert::f32_bf16, what, [&](auto* k) { k(x.data(), n, b.data()); });
     expect_clear(convert::bf16_f32, what, [&](auto* k) { k(b.data(), n, y.data()); });
+    std::vector<e4m3> fours(n);
+    std::vector<e5m2> fives(n);
+    expect_clear(convert::f32_e4m3, what, [&](auto* k) { k(x.data(), n, fours.data()); });
+    expect_clear(convert::e4m3_f32, what, [&](auto* k) { k(fours.data(), n, y.data()); });
+    expect_clear(convert::f32_e5m2, what, [&](auto* k) { k(x.data(), n, fives.data()); });
+    expect_clear(convert::e5m2_f32, what, [&](auto* k) { k(fives.data(), n, y.data()); });
     expect_clear(absmax::f32, what, [&](auto* k) { k(x.data(), s.groups, s.len, most.data()); });
     expect_clear(absmax::f16, what, [&](auto* k) { k(h.data(), s.groups, s.len, most.data()); });
   }

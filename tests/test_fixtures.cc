@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every variant against the independent witness: what NumPy and gguf computed, to the bit
-// (fixtures/make_fixtures.py, which also says what it leaves out and why).
+// Every variant against the independent witness: what NumPy, ml_dtypes and gguf computed, to the
+// bit (fixtures/make_fixtures.py, which also says what it leaves out and why).
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -17,6 +17,8 @@
 namespace {
 
 using qb::bf16;
+using qb::e4m3;
+using qb::e5m2;
 using qb::f16;
 using qb::test::Against;
 using qb::test::Fixture;
@@ -78,11 +80,20 @@ QB_VARIANT_TEST_SUITE(ConvertF16F32, qb::convert::f16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32F16, qb::convert::f32_f16);
 QB_VARIANT_TEST_SUITE(ConvertBf16F32, qb::convert::bf16_f32);
 QB_VARIANT_TEST_SUITE(ConvertF32Bf16, qb::convert::f32_bf16);
+QB_VARIANT_TEST_SUITE(ConvertE4m3F32, qb::convert::e4m3_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32E4m3, qb::convert::f32_e4m3);
+QB_VARIANT_TEST_SUITE(ConvertE5m2F32, qb::convert::e5m2_f32);
+QB_VARIANT_TEST_SUITE(ConvertF32E5m2, qb::convert::f32_e5m2);
 
 QB_VARIANT_TEST(ConvertF16F32, AsNumPy) { check_convert<f16, float>("f16_f32", kernel()); }
 QB_VARIANT_TEST(ConvertF32F16, AsNumPy) { check_convert<float, f16>("f32_f16", kernel()); }
 QB_VARIANT_TEST(ConvertBf16F32, AsGguf) { check_convert<bf16, float>("bf16_f32", kernel()); }
 QB_VARIANT_TEST(ConvertF32Bf16, AsGguf) { check_convert<float, bf16>("f32_bf16", kernel()); }
+
+QB_VARIANT_TEST(ConvertE4m3F32, AsMlDtypes) { check_convert<e4m3, float>("e4m3_f32", kernel()); }
+QB_VARIANT_TEST(ConvertF32E4m3, AsMlDtypes) { check_convert<float, e4m3>("f32_e4m3", kernel()); }
+QB_VARIANT_TEST(ConvertE5m2F32, AsMlDtypes) { check_convert<e5m2, float>("e5m2_f32", kernel()); }
+QB_VARIANT_TEST(ConvertF32E5m2, AsMlDtypes) { check_convert<float, e5m2>("f32_e5m2", kernel()); }
 
 // ---------------------------------------------------------------- absmax
 

@@ -37,7 +37,7 @@ template <class Half>
 void pass_widening(Converter<Half, float>* kernel) {
   check_convert_every_length(kernel, kBrief);
   check_convert_every_start(kernel, kBrief);
-  expect_converts(kernel, all_halves<Half>());
+  expect_converts(kernel, all_patterns<Half>());
 }
 
 /// A seventh of the format's boundaries and their neighbours, but all subnormals and all overflows.
@@ -180,6 +180,10 @@ class Passes {
     add(convert::bf16_f32, widening);
     add(convert::f32_f16, narrowing);
     add(convert::f32_bf16, narrowing);
+    add(convert::e4m3_f32, widening);
+    add(convert::e5m2_f32, widening);
+    add(convert::f32_e4m3, narrowing);
+    add(convert::f32_e5m2, narrowing);
     add(quantize::quantize_f32_s8, quantizer);
     add(quantize::quantize_f32_s8g, quantizer);
     add(quantize::quantize_f16_s8, quantizer);

@@ -162,6 +162,14 @@ std::string add_numkong(std::vector<Peer>& peers) {
                              cast<bf16, nk_bf16_k, float, nk_f32_k>, "nk_cast"));
   peers.push_back(array_peer("convert_f32_bf16", "peer:numkong",
                              cast<float, nk_f32_k, bf16, nk_bf16_k>, "nk_cast"));
+  peers.push_back(array_peer("convert_e4m3_f32", "peer:numkong",
+                             cast<e4m3, nk_e4m3_k, float, nk_f32_k>, "nk_cast"));
+  peers.push_back(array_peer("convert_f32_e4m3", "peer:numkong",
+                             cast<float, nk_f32_k, e4m3, nk_e4m3_k>, "nk_cast"));
+  peers.push_back(array_peer("convert_e5m2_f32", "peer:numkong",
+                             cast<e5m2, nk_e5m2_k, float, nk_f32_k>, "nk_cast"));
+  peers.push_back(array_peer("convert_f32_e5m2", "peer:numkong",
+                             cast<float, nk_f32_k, e5m2, nk_e5m2_k>, "nk_cast"));
   const std::string minmax =
       "nk_reduce_minmax, which computes more: the positions of both, too; a NaN is not passed on";
   peers.push_back(array_peer<void(const float*, std::size_t, std::size_t, float*)>(

@@ -19,7 +19,7 @@
  *
  * For every kernel: no byte outside its arrays is touched, whatever their alignment and length;
  * arrays are aligned as their elements, and outputs overlap nothing; several threads may call it at
- * once, for different parts. f16 and bf16 are passed as their bits.
+ * once, for different parts. f16, bf16, e4m3 and e5m2 are passed as their bits.
  */
 #ifndef QUANTBENCH_PLUGIN_H
 #define QUANTBENCH_PLUGIN_H
@@ -40,6 +40,10 @@ typedef void quantbench_convert_f16_f32_fn(const uint16_t* x, size_t n, float* y
 typedef void quantbench_convert_bf16_f32_fn(const uint16_t* x, size_t n, float* y);
 typedef void quantbench_convert_f32_f16_fn(const float* x, size_t n, uint16_t* y);
 typedef void quantbench_convert_f32_bf16_fn(const float* x, size_t n, uint16_t* y);
+typedef void quantbench_convert_e4m3_f32_fn(const uint8_t* x, size_t n, float* y);
+typedef void quantbench_convert_e5m2_f32_fn(const uint8_t* x, size_t n, float* y);
+typedef void quantbench_convert_f32_e4m3_fn(const float* x, size_t n, uint8_t* y);
+typedef void quantbench_convert_f32_e5m2_fn(const float* x, size_t n, uint8_t* y);
 
 /* out[i] = max |x[i*len + j]|, j < len, for i < groups; NaN if one of them is, 0 if len is 0. */
 typedef void quantbench_absmax_f32_fn(const float* x, size_t groups, size_t len, float* out);

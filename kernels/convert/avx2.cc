@@ -12,29 +12,12 @@
 //                them to round and two to look for NaN, which has a branch of its own.
 //
 // Beyond the caches stores are non-temporal, and narrowing reads in two places (core/turns.h).
-#include <immintrin.h>
+#include "convert/avx2.h"
 
 #include "convert/kernels.h"
-#include "convert/streams.h"
-
-#if !defined(__AVX2__) || !defined(__F16C__)
-#error "compile with the flags of cmake/Isa.cmake for avx2"
-#endif
 
 namespace qb::convert {
 namespace {
-
-inline __m256i load(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
-inline __m128i load_half(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
-
-/// kStream: past the caches; p is then 32-byte aligned.
-template <bool kStream>
-inline void store(void* p, __m256i v) {
-  if constexpr (kStream)
-    _mm256_stream_si256(static_cast<__m256i*>(p), v);
-  else
-    _mm256_storeu_si256(static_cast<__m256i*>(p), v);
-}
 
 /// Each converter: block() turns kBlock elements, the unrolled body; vector() kVector of them.
 struct HalfToFloat {
@@ -145,27 +128,6 @@ struct FloatToBrain {
     store<false>(y, pack(round_or_quiet(load(x)), round_or_quiet(load(x + 8))));
   }
 };
-
-template <class C>
-inline void run(const typename C::In* x, std::size_t n, typename C::Out* y) {
-  std::size_t i = 0;
-  if (past_caches(n * sizeof *x, n * sizeof *y)) {
-    // One block up to y's first cache line; the next blocks write the rest of it again, the same.
-    C::template block<false>(x, y);
-    static_assert(C::kBlock * sizeof *y >= kLine);
-    i = (-reinterpret_cast<std::uintptr_t>(y) % kLine) / sizeof *y;
-    i += run_streams<C>(x + i, n - i, y + i);
-  }
-  for (; i + C::kBlock <= n; i += C::kBlock) C::template block<false>(x + i, y + i);
-  for (; i + C::kVector <= n; i += C::kVector) C::vector(x + i, y + i);
-  if (i == n) return;
-  if (n >= C::kVector) return C::vector(x + n - C::kVector, y + n - C::kVector);
-  typename C::In in[C::kVector] = {};
-  typename C::Out out[C::kVector];
-  __builtin_memcpy(in, x, n * sizeof *x);
-  C::vector(in, out);
-  __builtin_memcpy(y, out, n * sizeof *y);
-}
 
 }  // namespace
 

@@ -12,6 +12,15 @@ void check_shapes(std::string_view op, std::span<const In> x, std::span<Out> y) 
   check::disjoint(op, "x", std::as_bytes(x), "y", std::as_bytes(y));
 }
 
+template <const auto& op, class In, class Out>
+void convert(std::string_view entry, std::span<const In> x, std::span<Out> y) {
+  static auto* const kernel = op.dispatch();
+  check_shapes(entry, x, y);
+  kernel(x.data(), x.size(), y.data());
+}
+
+constexpr std::string_view kWiden = "convert::widen", kNarrow = "convert::narrow";
+
 }  // namespace
 
 std::span<const Variant> room() {
@@ -23,28 +32,14 @@ std::span<const Variant> room() {
   return rows;
 }
 
-void widen(std::span<const qb::f16> x, std::span<float> y) {
-  static convert_f16_f32_fn* const kernel = f16_f32.dispatch();
-  check_shapes("convert::widen", x, y);
-  kernel(x.data(), x.size(), y.data());
-}
+void widen(std::span<const qb::f16> x, std::span<float> y) { convert<f16_f32>(kWiden, x, y); }
+void widen(std::span<const qb::bf16> x, std::span<float> y) { convert<bf16_f32>(kWiden, x, y); }
+void widen(std::span<const qb::e4m3> x, std::span<float> y) { convert<e4m3_f32>(kWiden, x, y); }
+void widen(std::span<const qb::e5m2> x, std::span<float> y) { convert<e5m2_f32>(kWiden, x, y); }
 
-void widen(std::span<const qb::bf16> x, std::span<float> y) {
-  static convert_bf16_f32_fn* const kernel = bf16_f32.dispatch();
-  check_shapes("convert::widen", x, y);
-  kernel(x.data(), x.size(), y.data());
-}
-
-void narrow(std::span<const float> x, std::span<qb::f16> y) {
-  static convert_f32_f16_fn* const kernel = f32_f16.dispatch();
-  check_shapes("convert::narrow", x, y);
-  kernel(x.data(), x.size(), y.data());
-}
-
-void narrow(std::span<const float> x, std::span<qb::bf16> y) {
-  static convert_f32_bf16_fn* const kernel = f32_bf16.dispatch();
-  check_shapes("convert::narrow", x, y);
-  kernel(x.data(), x.size(), y.data());
-}
+void narrow(std::span<const float> x, std::span<qb::f16> y) { convert<f32_f16>(kNarrow, x, y); }
+void narrow(std::span<const float> x, std::span<qb::bf16> y) { convert<f32_bf16>(kNarrow, x, y); }
+void narrow(std::span<const float> x, std::span<qb::e4m3> y) { convert<f32_e4m3>(kNarrow, x, y); }
+void narrow(std::span<const float> x, std::span<qb::e5m2> y) { convert<f32_e5m2>(kNarrow, x, y); }
 
 }  // namespace qb::convert

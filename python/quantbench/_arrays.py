@@ -54,11 +54,12 @@ def as_bytes(a: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def convert(x: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
-    """x as another type, of the same shape: float32 from or to float16, ml_dtypes.bfloat16 and what
-    else the library converts (operations() has a convert_... of each).
+    """x as another type, of the same shape: float32 from or to float16, and ml_dtypes' bfloat16,
+    float8_e4m3fn and float8_e5m2 (operations() has a convert_... of each).
 
-    Widening is exact; narrowing rounds to nearest, ties to even, and overflows to infinity; NaN
-    stays NaN, quiet, its top payload kept. Raises ValueError for any other pair of types.
+    Widening is exact; narrowing rounds to nearest, ties to even, and overflows to infinity, or in
+    float8_e4m3fn, which has none, to 448 (ml_dtypes makes it NaN); NaN stays NaN, quiet, its top
+    payload kept where there is room for one. Raises ValueError for any other pair of types.
     """
     source = array("x", x, *dict.fromkeys(pair[0] for pair in _CONVERSIONS))
     target = np.dtype(dtype)

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "checks/same.h"
+#include "oracle/fp8.h"
 #include "support/flush.h"
 #include "support/guarded.h"
 #include "support/rounding.h"
@@ -23,9 +24,15 @@ inline std::uint32_t expected(f16 x, float) { return oracle::widened(x); }
 inline std::uint32_t expected(bf16 x, float) { return oracle::widened(x); }
 inline std::uint32_t expected(float x, f16) { return std::uint16_t(oracle::narrowed_f16(x)); }
 inline std::uint32_t expected(float x, bf16) { return std::uint16_t(oracle::narrowed_bf16(x)); }
+inline std::uint32_t expected(e4m3 x, float) { return oracle::widened(x); }
+inline std::uint32_t expected(e5m2 x, float) { return oracle::widened(x); }
+inline std::uint32_t expected(float x, e4m3) { return std::uint8_t(oracle::narrowed_e4m3(x)); }
+inline std::uint32_t expected(float x, e5m2) { return std::uint8_t(oracle::narrowed_e5m2(x)); }
 inline std::uint32_t bits(float x) { return std::bit_cast<std::uint32_t>(x); }
 inline std::uint32_t bits(f16 x) { return std::uint16_t(x); }
 inline std::uint32_t bits(bf16 x) { return std::uint16_t(x); }
+inline std::uint32_t bits(e4m3 x) { return std::uint8_t(x); }
+inline std::uint32_t bits(e5m2 x) { return std::uint8_t(x); }
 
 /// Compares what a kernel made of x[0, n) with the oracle, element by element up to the first
 /// difference.
@@ -83,8 +90,8 @@ template <class In, class Out>
 void check_convert_misaligned(Converter<In, Out>* kernel, std::size_t n, std::size_t x_at,
                               std::size_t y_at, const std::vector<In>& x, std::vector<Out>& y) {
   constexpr std::size_t kAround = 64;
-  const Out untouched = std::bit_cast<Out>(
-      static_cast<std::conditional_t<sizeof(Out) == 4, std::uint32_t, std::uint16_t>>(0x5a5a));
+  Out untouched;
+  std::memset(&untouched, 0x5a, sizeof untouched);
   y.assign(y_at + n + 2 * kAround, untouched);
   Out* const out = y.data() + kAround + y_at;
   kernel(x.data() + x_at, n, out);
@@ -106,10 +113,10 @@ void check_convert_every_start(Converter<In, Out>* kernel, Effort effort = Effor
         check_convert_misaligned(kernel, n, x_at, y_at, x, y);
 }
 
-/// Every pattern of a 16-bit format.
+/// Every pattern of a format of 16 or 8 bits.
 template <class Half>
-std::vector<Half> all_halves() {
-  std::vector<Half> x(65536);
+std::vector<Half> all_patterns() {
+  std::vector<Half> x(std::size_t{1} << 8 * sizeof(Half));
   for (std::size_t i = 0; i < x.size(); ++i) x[i] = Half(static_cast<std::uint16_t>(i));
   return x;
 }

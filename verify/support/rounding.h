@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Inputs and expectations of narrowing conversions that do not go value by value: the boundaries of
-// a 16-bit format, and a walk over all floats in their order.
+// a format of 16 or 8 bits, and a walk over all floats in their order.
 #pragma once
 
 #include <bit>
@@ -9,36 +9,36 @@
 #include <limits>
 #include <vector>
 
-#include "oracle/half.h"
+#include "oracle/fp8.h"
 
 namespace qb::test {
 
-/// Value of the magnitude pattern `h` of a 16-bit format; of infinity the power of two that would
-/// be there if the exponent range went on, so that the last boundary is a midpoint like all others.
+/// Value of the magnitude pattern `h`; of infinity the power of two that would be there if the
+/// exponent range went on, so that the last boundary is a midpoint like all others.
 template <class Half>
 double magnitude(std::uint32_t h) {
   const double v = oracle::value(Half(static_cast<std::uint16_t>(h)));
   return std::isinf(v) ? 2 * std::exp2(std::ilogb(oracle::value(Half(std::uint16_t(h - 1))))) : v;
 }
 
-/// Pattern of infinity.
+/// The last pattern that numbers are rounded to: of infinity, or of the largest number.
 template <class Half>
-constexpr std::uint32_t infinity_pattern();
+inline constexpr std::uint32_t kLastPattern = 0;
 template <>
-constexpr std::uint32_t infinity_pattern<f16>() {
-  return 0x7c00;
-}
+inline constexpr std::uint32_t kLastPattern<f16> = 0x7c00;
 template <>
-constexpr std::uint32_t infinity_pattern<bf16>() {
-  return 0x7f80;
-}
+inline constexpr std::uint32_t kLastPattern<bf16> = 0x7f80;
+template <>
+inline constexpr std::uint32_t kLastPattern<e4m3> = 0x7e;
+template <>
+inline constexpr std::uint32_t kLastPattern<e5m2> = 0x7c;
 
 /// Every value of the format, every midpoint between neighbours, and the floats on both sides of
 /// each; with both signs.
 template <class Half>
 std::vector<float> rounding_boundaries() {
   std::vector<float> list;
-  for (std::uint32_t h = 0; h < infinity_pattern<Half>(); ++h) {
+  for (std::uint32_t h = 0; h < kLastPattern<Half>; ++h) {
     const double low = magnitude<Half>(h), high = magnitude<Half>(h + 1);
     for (const double exact : {low, (low + high) / 2}) {
       const auto at = float(exact);
@@ -47,6 +47,10 @@ std::vector<float> rounding_boundaries() {
         list.push_back(-v);
       }
     }
+  }
+  for (const float beyond : {448.0f, 464.0f, 480.0f, 512.0f}) {  // of E4M3, which saturates
+    list.push_back(beyond);
+    list.push_back(-std::nextafter(beyond, INFINITY));
   }
   list.push_back(std::numeric_limits<float>::max());
   list.push_back(-std::numeric_limits<float>::max());
@@ -77,7 +81,7 @@ class Walk {
  private:
   /// A pattern whose value is not above x, by bisection.
   static std::uint32_t start(double x) {
-    std::uint32_t low = 0, high = infinity_pattern<Half>();
+    std::uint32_t low = 0, high = kLastPattern<Half>;
     while (high - low > 1) {
       const std::uint32_t middle = (low + high) / 2;
       (magnitude<Half>(middle) <= x ? low : high) = middle;
@@ -85,7 +89,7 @@ class Walk {
     return low;
   }
   void next() {
-    midpoint_ = h_ == infinity_pattern<Half>()
+    midpoint_ = h_ == kLastPattern<Half>
                     ? std::numeric_limits<double>::quiet_NaN()  // never passed nor met
                     : (magnitude<Half>(h_) + magnitude<Half>(h_ + 1u)) / 2;
   }
