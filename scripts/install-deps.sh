@@ -4,7 +4,7 @@
 # Does nothing, quickly, when nothing is missing.
 #
 #   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--bochs]
-#                           [--llvm] [--debootstrap]
+#                           [--llvm] [--debootstrap] [--slurm] [--fleet]
 #     --clang    clang and its OpenMP
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
@@ -15,11 +15,14 @@
 #     --bochs    what emulate-x86.sh boots from; Bochs itself, 3.0 or newer, is yours to bring
 #     --llvm     LLVM 19's llvm-mca and llvm-objdump, to model loops
 #     --debootstrap  to make another release of Debian in a folder (.ci/debian)
+#     --slurm    Slurm and munge, for bench/fleet's cluster of emulated nodes
+#     --fleet    ReFrame, into .venv (bench/fleet/requirements.txt); `make venv` first
 set -euo pipefail
 
 packages=(cmake ninja-build g++ make git pkgconf libgtest-dev libgmock-dev libbenchmark-dev
           libxsimd-dev nlohmann-json3-dev libcli11-dev)
 foreign=()
+fleet=
 for option in "$@"; do
   case "$option" in
     --clang) packages+=(clang libomp-dev) ;;
@@ -34,10 +37,12 @@ for option in "$@"; do
     --browser) packages+=(chromium chromium-driver fonts-dejavu-core) ;;
     --bochs) packages+=(bochsbios vgabios busybox-static isolinux syslinux-common xorriso cpio) ;;
     --llvm) packages+=(llvm-19) ;;
+    --slurm) packages+=(slurm-wlm munge python3) ;;
+    --fleet) packages+=(python3 python3-venv); fleet=1 ;;
     --debootstrap) packages+=(debootstrap debian-archive-keyring util-linux) ;;
     -h|--help) sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0 ;;
     *) echo "install-deps.sh: no option '$option'; there are --clang --aarch64 --qemu" \
-            "--lint --python --browser --bochs --llvm --debootstrap" >&2
+            "--lint --python --browser --bochs --llvm --debootstrap --slurm --fleet" >&2
        exit 2 ;;
   esac
 done
@@ -69,7 +74,19 @@ missing=()
 for package in "${packages[@]}" "${foreign[@]}"; do
   installed "$package" || missing+=("$package")
 done
-((${#missing[@]})) || exit 0
+# What no archive has, from PyPI into the project's own environment.
+install_fleet() {
+  [[ $fleet ]] || return 0
+  local root marker
+  root=$(cd "$(dirname "$0")/.." && pwd)
+  marker=$root/.venv/fleet-installed
+  [[ $root/bench/fleet/requirements.txt -nt $marker ]] || return 0
+  [[ -x $root/.venv/bin/pip ]] || python3 -m venv "$root/.venv"
+  "$root/.venv/bin/pip" install --quiet --disable-pip-version-check \
+    -r "$root/bench/fleet/requirements.txt"
+  touch "$marker"
+}
+((${#missing[@]})) || { install_fleet; exit 0; }
 
 sudo=()
 if ((EUID != 0)); then
@@ -89,3 +106,4 @@ if ((${#foreign[@]})) && [[ $(dpkg --print-architecture) != arm64 ]] &&
 fi
 apt update
 apt install -y --no-install-recommends "${missing[@]}"
+install_fleet

@@ -157,7 +157,7 @@ def _measured(known: Digest, results: Results, found: Sequence[Finding]) -> Dige
     groups: dict[Place, list[summary.Best]] = {}
     for best in summary.best_variants(rows) if not doubted else ():
         if best.row.threads == 1:
-            groups.setdefault(_place(best.row, results), []).append(best)
+            groups.setdefault(place_of(best.row, results), []).append(best)
     return replace(
         known,
         places={place: _cell(group) for place, group in groups.items()},
@@ -170,7 +170,7 @@ def _measured(known: Digest, results: Results, found: Sequence[Finding]) -> Dige
     )
 
 
-def _place(row: Row, results: Results) -> Place:
+def place_of(row: Row, results: Results) -> Place:
     if not summary.is_arithmetic(row):
         return row.op, row.format, summary.size_class(row, results)
     cold = "cold, " if row.cold else ""

@@ -16,7 +16,7 @@ from test_front_model import found as model_found
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-TOOL = re.compile(r"(?:\.venv/bin/)?quantbench-(report|compare|choose|validate|predict)\b")
+TOOL = re.compile(r"(?:\.venv/bin/)?quantbench-(report|compare|choose|validate|predict|export)\b")
 # What the pages call the files and programs of a reader.
 FILES = ("quantbench.json", "old.json", "new.json", "a.json", "b.json", "c.json", "d.json", "e.json",
          "f.json", "a1.json", "a2.json", "a3.json", "b1.json", "b2.json", "b3.json")  # fmt: skip
@@ -74,7 +74,7 @@ def reader(tmp_path):
         path.chmod(0o755)
     folder = tmp_path / ".venv/bin"
     folder.mkdir(parents=True)
-    for tool in ("report", "compare", "choose", "validate"):
+    for tool in ("report", "compare", "choose", "validate", "export"):
         script = folder / f"quantbench-{tool}"
         script.write_text(f'#!/bin/sh\nexec {sys.executable} -m quantbench_results.{tool} "$@"\n')
         script.chmod(0o755)
