@@ -107,7 +107,12 @@ size_t workspace_bytes(size_t m, size_t, size_t k, size_t) { return m * row_byte
 /// Keeps the compiler from holding what it read at p: there are no registers to hold it in.
 inline void forget(const Byte*& p) { asm("" : "+r"(p)); }
 
+/// Activations last: they may be broadcast by the instruction itself.
 inline __m512 dot(__m512 sum, __m512i a, __m512i b) {
+#if defined(__clang__) && (__clang_major__ == 16 || __clang_major__ == 17)
+  // Their VectorCombine recurses without end where it asks for the cost of a broadcast of bf16.
+  asm("" : "+v"(b));
+#endif
   return _mm512_dpbf16_ps(sum, __builtin_bit_cast(__m512bh, a), __builtin_bit_cast(__m512bh, b));
 }
 
