@@ -286,7 +286,17 @@ std::string add_ggml(std::vector<Peer>& peers) {
               "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
   add_mul_mat(peers, "matmul_a8_iq4_nl", GGML_TYPE_IQ4_NL,
               "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q4_1", GGML_TYPE_Q4_1,
+              "mul_mat, activations quantized by its SIMD q8_1", kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q5_0", GGML_TYPE_Q5_0,
+              "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
   add_mul_mat(peers, "matmul_a8_q4_K", GGML_TYPE_Q4_K,
+              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
+              kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q5_K", GGML_TYPE_Q5_K,
+              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
+              kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q6_K", GGML_TYPE_Q6_K,
               "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
               kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();

@@ -24,7 +24,7 @@ enum class Format : std::uint8_t {
 /// What a product sees of a weight, before its scale.
 enum class CodeKind : std::uint8_t { f32, f16, int8, nibble, table };
 /// Where the scales are.
-enum class ScaleKind : std::uint8_t { none, output, group, block, block32 };
+enum class ScaleKind : std::uint8_t { none, output, group, block, block32, block16 };
 
 /// One row of formats.inc.
 struct FormatInfo {
@@ -40,12 +40,13 @@ struct FormatInfo {
   constexpr std::size_t row_bytes(std::size_t k) const {
     return (k + weights - 1) / weights * bytes;
   }
-  /// The length that shares a scale: `group` for the group formats, the block or 32 of it, or all
-  /// of k.
+  /// The length that shares a scale: `group` for the group formats, the block or 32 or 16 of it,
+  /// or all of k.
   constexpr std::size_t group_of(std::size_t k, std::size_t group) const {
     return scales == ScaleKind::group     ? group
            : scales == ScaleKind::block   ? weights
            : scales == ScaleKind::block32 ? 32
+           : scales == ScaleKind::block16 ? 16
                                           : k;
   }
   /// Bytes of one scale in an array of its own; 0 if there is none.
@@ -64,7 +65,8 @@ struct FormatInfo {
   }
   /// Whether scales stand within blocks, among the codes.
   constexpr bool in_blocks() const {
-    return scales == ScaleKind::block || scales == ScaleKind::block32;
+    return scales == ScaleKind::block || scales == ScaleKind::block32 ||
+           scales == ScaleKind::block16;
   }
   /// Whether the weights are numbers as they are, without codes and scales.
   constexpr bool is_float() const { return codes == CodeKind::f32 || codes == CodeKind::f16; }

@@ -65,7 +65,15 @@ QUANTBENCH_API WeightView view_mxfp4(std::span<const BlockMxfp4> blocks, std::si
                                      std::size_t k);
 QUANTBENCH_API WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n,
                                       std::size_t k);
+QUANTBENCH_API WeightView view_q4_1(std::span<const BlockQ4_1> blocks, std::size_t n,
+                                    std::size_t k);
+QUANTBENCH_API WeightView view_q5_0(std::span<const BlockQ5_0> blocks, std::size_t n,
+                                    std::size_t k);
 QUANTBENCH_API WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n,
+                                    std::size_t k);
+QUANTBENCH_API WeightView view_q5_K(std::span<const BlockQ5_K> blocks, std::size_t n,
+                                    std::size_t k);
+QUANTBENCH_API WeightView view_q6_K(std::span<const BlockQ6_K> blocks, std::size_t n,
                                     std::size_t k);
 /// Of any format, as the bytes of its canonical layout (weights.h), aligned as its elements.
 /// `scales` is empty where it has none of its own; `group` is unused but for the group formats.

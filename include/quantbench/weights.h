@@ -22,7 +22,8 @@ struct Weights {
   const void* scales;
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
-  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats; k otherwise
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats, but 16 for
+                      ///< q6_K; k otherwise
 };
 
 }  // namespace qb::matmul

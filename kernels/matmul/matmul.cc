@@ -212,8 +212,24 @@ WeightView view_iq4_nl(std::span<const BlockIq4Nl> blocks, std::size_t n, std::s
   return checked_view(Format::iq4_nl, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_q4_1(std::span<const BlockQ4_1> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q4_1, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_q5_0(std::span<const BlockQ5_0> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q5_0, "blocks", blocks, kNoScales, n, k);
+}
+
 WeightView view_q4_K(std::span<const BlockQ4_K> blocks, std::size_t n, std::size_t k) {
   return checked_view(Format::q4_K, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_q5_K(std::span<const BlockQ5_K> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q5_K, "blocks", blocks, kNoScales, n, k);
+}
+
+WeightView view_q6_K(std::span<const BlockQ6_K> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::q6_K, "blocks", blocks, kNoScales, n, k);
 }
 
 struct PackedWeights::State {

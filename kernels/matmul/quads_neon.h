@@ -4,11 +4,11 @@
 // register (or, if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA
 // and BFMMLA pack; a class S says how long a word is (S::kWord codes along K) and interleaves them.
 //
-// Panels of 8 outputs. For each group 8 f16 scales (or f32 scales and minima), then its blocks of
-// 32; for one scale per output 8 f32 scales, then all blocks. A block: two quads. 4-bit codes have
-// K+0..15 in the low nibbles, K+16..31 in the high ones, integers as two's complement. Those are
-// taken 16 times too large, by a shift or a mask; the conversion to float, which has a fixed point,
-// takes the 16 away.
+// Panels of 8 outputs. For each group 8 f16 scales (or f32 scales and minima; or two f32 scales, of
+// the first 16 codes and of the others), then its blocks of 32; for one scale per output 8 f32
+// scales, then all blocks. A block: two quads. 4-bit codes have K+0..15 in the low nibbles,
+// K+16..31 in the high ones, integers as two's complement. Those are taken 16 times too large, by a
+// shift or a mask; the conversion to float, which has a fixed point, takes the 16 away.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -59,15 +59,22 @@ struct Kind {
   static constexpr int bits = Codes::bits;
   static constexpr bool per_block = kOfGroups<Scale>;
   static constexpr bool minimum = kHasMinimum<Scale>;
+  static constexpr bool halves = kUnitOf<Scale> != kBlock;  ///< of a block: each has a scale
+  /// Blocks that share scales, or the scales of both their halves.
+  static size_t group_blocks(size_t k, size_t group) {
+    return halves ? 1 : per_block ? group / kBlock : blocks_of(k);
+  }
 
   // Bytes in a panel.
   static constexpr size_t quad = kBlock * kQuad * bits / 8;
   static constexpr size_t block = 2 * quad;
   static constexpr size_t scale = bits == 16 ? 0 : minimum ? sizeof(float) : sizeof(Scale);
-  static constexpr size_t scales = kPanel * scale * (minimum ? 2 : 1);
+  static constexpr size_t scales = kPanel * scale * (minimum || halves ? 2 : 1);
+  static size_t groups(size_t k, size_t group) {
+    return per_block ? blocks_of(k) / group_blocks(k, group) : 1;
+  }
   static size_t panel(size_t k, size_t group) {
-    return per_block ? k / group * (scales + group / kBlock * block)
-                     : scales + blocks_of(k) * block;
+    return groups(k, group) * scales + blocks_of(k) * block;
   }
 };
 
@@ -114,16 +121,26 @@ size_t packed_bytes(size_t n, size_t k, size_t group) {
   return (n + kPanel - 1) / kPanel * KindOf<F>::panel(k, group);
 }
 
+/// Scales of group g of `panel` outputs, with minima behind them; or of both halves of block g.
+template <class F>
+inline void put_group(const Weights& w, size_t n, size_t g, size_t panel, Byte* to) {
+  if constexpr (kUnitOf<typename F::Scale> == kBlock) {
+    put_scales<F>(w, n, g, panel, to);
+  } else {
+    put_scales<F>(w, n, 2 * g, panel, to);
+    put_scales<F>(w, n, 2 * g + 1, panel, to + panel * sizeof(float));
+  }
+}
+
 template <class S, class F>
 void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
   using K = KindOf<F>;
   const size_t bytes = K::panel(w.k, w.group);
-  const size_t groups = F::per_group ? w.k / w.group : 1;
-  const size_t group_blocks = F::per_group ? w.group / kBlock : blocks_of(w.k);
+  const size_t groups = K::groups(w.k, w.group), group_blocks = K::group_blocks(w.k, w.group);
   for (size_t n = n0; n < n1; n += kPanel) {
     Byte* out = static_cast<Byte*>(packed) + n / kPanel * bytes;
     for (size_t g = 0; g < groups; ++g) {
-      put_scales<F>(w, n, g, kPanel, out);
+      put_group<F>(w, n, g, kPanel, out);
       out += K::scales;
       for (size_t b = g * group_blocks; b < (g + 1) * group_blocks; ++b)
         for (size_t quad = 0; quad < kPanel; quad += kQuad, out += K::quad) {
@@ -145,7 +162,7 @@ void unpack(const void* packed, size_t, size_t k, size_t group, size_t n0, size_
     const Byte* panel = static_cast<const Byte*>(packed) + n / kPanel * bytes;
     for (size_t i = 0; i < k; ++i) {
       const size_t b = i / kBlock, within = i % kBlock;
-      const Byte* at = panel + (F::per_group ? i / group + 1 : 1) * K::scales + b * K::block +
+      const Byte* at = panel + (b / K::group_blocks(k, group) + 1) * K::scales + b * K::block +
                        n % kPanel / kQuad * K::quad;
       std::int8_t code;
       if constexpr (F::Codes::bits == 8) {
@@ -197,15 +214,15 @@ template <class K>
 inline float32x4_t load_scales(const Byte* p) {
   if constexpr (__is_same(typename K::Scale, bf16))
     return vreinterpretq_f32_u32(vshll_n_u16(vreinterpret_u16_u8(vld1_u8(p)), 16));
-  else if constexpr (K::per_block && !K::minimum)
+  else if constexpr (sizeof(typename K::Scale) == sizeof(f16))
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
   else
     return vreinterpretq_f32_u8(vld1q_u8(p));
 }
 
-/// Four outputs' minima, from where their scales are.
+/// Four outputs' minima, or scales of second halves, from where their scales are.
 template <class K>
-inline float32x4_t load_minima(const Byte* p) {
+inline float32x4_t load_second(const Byte* p) {
   return vreinterpretq_f32_u8(vld1q_u8(p + kPanel * sizeof(float)));
 }
 

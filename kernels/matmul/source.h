@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Canonical weights as kernels read them, for the files of every instruction set in this room.
 //
-// A product knows kinds only: of codes (Float32 to Table) and of scales (the type of one, and
-// whether an output has one or each group). With scale s and minimum m (of formats that have one) a
-// weight is s*code - m. A class in namespace `source` says for one format which kinds it has and
-// where codes and scales lie, in blocks of 32 weights:
+// A product knows kinds only (kinds.h): of codes (Float32 to Table) and of scales (the type of one,
+// and whether an output has one or each group). With scale s and minimum m (of formats that have
+// one) a weight is s*code - m. A class in namespace `source` says for one format which kinds it has
+// and where codes and scales lie, in blocks of 32 weights:
 //
 //   Codes                 the kind of codes
-//   Scale                 the type of a scale; None; ScaleAndMinimum
+//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16
 //   per_group, group(w)   whether each group along K has a scale, or else each output; its length
 //   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
 //                         block; the earlier one in the low nibble
@@ -15,6 +15,9 @@
 //   block, codes          bytes of 32 weights, and of them what lies before the codes
 //   row(k)                bytes of an output
 //   scale(w, n, g)        of group g of output n; g is 0 where an output has one scale
+//   kBits                 of a code of 8 bits, if fewer tell it
+//   levels, halves        as scale, where panels can keep less: the two factors of a product; scale
+//                         and minimum as f16
 //   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
 //                         together: those of block b of output n, as q4_0's nibbles or as bytes
 //
@@ -28,90 +31,13 @@
 
 #include "core/scalar_half.h"
 #include "matmul/kernels.h"
+#include "matmul/kinds.h"
 #include "quantbench/blocks.h"
 
 namespace qb::matmul {
 namespace {
 
-// --- Kinds of codes ----------------------------------------------------------------------------
-
-struct Float32 {
-  static constexpr int bits = 32;
-};
-struct Float16 {
-  static constexpr int bits = 16;
-};
-/// Signed bytes.
-struct Bytes {
-  static constexpr int bits = 8;
-};
-/// Bytes for 0 to 255.
-struct UnsignedBytes {
-  static constexpr int bits = 8;
-};
-/// 4 bits, 0 to 15, for the integers from -8 to 7.
-struct Nibbles {
-  static constexpr int bits = 4;
-  static constexpr int value(int nibble) { return nibble - 8; }
-  static constexpr float kFloats[16] = {-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7};
-};
-/// 4 bits, the index of one of 16 int8 values.
-template <const std::int8_t (&values)[16]>
-struct Table {
-#define QB_EACH_VALUE(f)                                                                      \
-  {                                                                                           \
-    f(values[0]), f(values[1]), f(values[2]), f(values[3]), f(values[4]), f(values[5]),       \
-        f(values[6]), f(values[7]), f(values[8]), f(values[9]), f(values[10]), f(values[11]), \
-        f(values[12]), f(values[13]), f(values[14]), f(values[15])                            \
-  }
-  static constexpr int bits = 4;
-  // Copies, since an array of blocks.h that is read by address would be shared weakly.
-  alignas(16) static constexpr std::int8_t kValues[16] = QB_EACH_VALUE(std::int8_t);
-  alignas(64) static constexpr float kFloats[16] = QB_EACH_VALUE(float);
-  /// The values + 128.
-#define QB_RAISED(v) static_cast<std::uint8_t>((v) + 128)
-  alignas(16) static constexpr std::uint8_t kRaised[16] = QB_EACH_VALUE(QB_RAISED);
-#undef QB_RAISED
-#undef QB_EACH_VALUE
-  static constexpr int value(int index) { return kValues[index]; }
-};
-template <class Codes>
-constexpr bool kIsTable = false;
-template <const std::int8_t (&values)[16]>
-constexpr bool kIsTable<Table<values>> = true;
-
-inline constexpr std::int8_t kCount[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-/// 4 bits, 0 to 15, for just these. Who has no shorter way looks them up.
-using UnsignedNibbles = Table<kCount>;
-template <class Codes>
-constexpr bool kIsUnsigned = __is_same(Codes, UnsignedNibbles) || __is_same(Codes, UnsignedBytes);
-
-// --- Kinds of scales ---------------------------------------------------------------------------
-
-struct None {};
-
-/// Both exact in f32, and so is a code times the scale: one FMA gives the weight.
-struct ScaleAndMinimum {
-  float scale, minimum;
-};
-/// The same as products of two, d * scale and dmin * minimum, of which groups of a block of 256
-/// share the first.
-struct ScaleAndMinimumOf256 {
-  qb::f16 d, dmin;
-  std::uint8_t scale, minimum;
-};
-template <class Scale>
-constexpr bool kHasMinimum = false;
-template <>
-inline constexpr bool kHasMinimum<ScaleAndMinimum> = true;
-/// Whether scales of that type belong to groups, and not to outputs.
-template <class Scale>
-constexpr bool kOfGroups = !__is_same(Scale, float) && !__is_same(Scale, None);
-
-[[maybe_unused]] inline float to_f32(float scale) { return scale; }
-[[maybe_unused]] inline float to_f32(qb::f16 scale) { return f16_to_f32(scale); }
-[[maybe_unused]] inline float to_f32(qb::bf16 scale) { return bf16_to_f32(scale); }
-[[maybe_unused]] inline float to_f32(ScaleAndMinimum pair) { return pair.scale; }
+// --- Formats -----------------------------------------------------------------------------------
 
 /// Scales in an array of their own.
 struct NoScales {
@@ -133,8 +59,6 @@ struct GroupScales {
     return static_cast<const Scale*>(w.scales)[n * (w.k / w.group) + g];
   }
 };
-
-// --- Formats -----------------------------------------------------------------------------------
 
 /// Codes alone, one behind the other.
 template <class Codes_, class Scales>
@@ -173,6 +97,43 @@ struct Blocks {
   }
 };
 
+/// Blocks of 32 nibbles with a minimum, stored with its sign turned.
+struct BlocksQ4_1 : Blocks<UnsignedNibbles, BlockQ4_1> {
+  using Scale = ScaleAndMinimum;
+  static HalfScaleAndMinimum halves(const Weights& w, std::size_t n, std::size_t g) {
+    const BlockQ4_1& block = static_cast<const BlockQ4_1*>(w.values)[n * (w.k / kBlock) + g];
+    return {block.d,
+            qb::f16(static_cast<std::uint16_t>(static_cast<std::uint16_t>(block.m) ^ 0x8000))};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const HalfScaleAndMinimum both = halves(w, n, g);
+    return {f16_to_f32(both.scale), f16_to_f32(both.minimum)};
+  }
+};
+
+/// Eight codes of five bits less 16, as bytes: low nibbles, and the fifth bits as those of a byte.
+inline std::uint64_t less_16(std::uint64_t nibbles, std::uint8_t fifth_bits) {
+  // Byte i of `clear` is not 0 if bit i is 0, then 16 if it is; the sign is 15 times that.
+  const auto bits = static_cast<std::uint8_t>(~fifth_bits);
+  std::uint64_t clear = bits * 0x0101010101010101 & 0x8040201008040201;
+  clear = (clear + 0x7f7f7f7f7f7f7f7f) >> 3 & 0x1010101010101010;
+  return nibbles | clear * 15;
+}
+
+/// Blocks of 32 codes of five bits, which products take as bytes.
+struct BlocksQ5_0 : Blocks<Bytes, BlockQ5_0> {
+  static constexpr int kBits = 5;
+  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
+    const BlockQ5_0& block = static_cast<const BlockQ5_0*>(w.values)[n * (w.k / kBlock) + b];
+    constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
+    std::uint64_t pairs[2], codes[4];
+    __builtin_memcpy(pairs, block.qs, sizeof pairs);
+    for (std::size_t i = 0; i < 4; ++i)
+      codes[i] = less_16(pairs[i % 2] >> i / 2 * 4 & nibbles, block.qh[i]);
+    __builtin_memcpy(to, codes, sizeof to);
+  }
+};
+
 struct SixBits {
   int scale, minimum;
 };
@@ -182,20 +143,21 @@ inline SixBits scale_and_minimum(const std::uint8_t (&p)[12], std::size_t g) {
   return {(p[g + 4] & 15) | (p[g - 4] >> 6) << 4, (p[g + 4] >> 4) | (p[g] >> 6) << 4};
 }
 
-/// Blocks of 256 nibbles in groups of 32 that have a scale and a minimum.
-struct SuperBlocksQ4_K {
-  using Codes = UnsignedNibbles;
+/// Blocks of 256 codes in groups of 32 that have a scale and a minimum.
+template <class Codes_, class Block>
+struct SuperBlocks32 {
+  using Codes = Codes_;
   using Scale = ScaleAndMinimum;
   static constexpr bool per_group = true;
   static constexpr std::size_t group(const Weights&) { return kBlock; }
   static constexpr bool neighbours = false;
   static constexpr int flip = 0;
-  static const BlockQ4_K& at(const Weights& w, std::size_t n, std::size_t g) {
+  static const Block& at(const Weights& w, std::size_t n, std::size_t g) {
     constexpr std::size_t groups = kSuperBlock / kBlock;
-    return static_cast<const BlockQ4_K*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
+    return static_cast<const Block*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
   }
   static ScaleAndMinimumOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockQ4_K& block = at(w, n, g);
+    const Block& block = at(w, n, g);
     const SixBits bits = scale_and_minimum(block.packed_scales, g % (kSuperBlock / kBlock));
     return {block.d, block.dmin, static_cast<std::uint8_t>(bits.scale),
             static_cast<std::uint8_t>(bits.minimum)};
@@ -204,6 +166,9 @@ struct SuperBlocksQ4_K {
     const ScaleAndMinimumOf256 both = levels(w, n, g);
     return {f16_to_f32(both.d) * float(both.scale), f16_to_f32(both.dmin) * float(both.minimum)};
   }
+};
+
+struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
     const std::size_t g = b % (kSuperBlock / kBlock);
@@ -213,6 +178,60 @@ struct SuperBlocksQ4_K {
     for (std::uint64_t& word : pairs) word = word >> g % 2 * 4 & nibbles;
     for (std::size_t i = 0; i < 2; ++i) pairs[i] |= pairs[i + 2] << 4;
     __builtin_memcpy(to, pairs, sizeof to);
+  }
+};
+
+/// Codes of five bits, which products take as bytes.
+struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
+  static constexpr int kBits = 5;
+  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
+    const BlockQ5_K& block = at(w, n, b);
+    const std::size_t g = b % (kSuperBlock / kBlock);
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    std::uint64_t pairs[4], fifth[4];
+    __builtin_memcpy(pairs, block.qs + g / 2 * kBlock, sizeof pairs);
+    __builtin_memcpy(fifth, block.qh, sizeof fifth);
+    for (std::size_t i = 0; i < 4; ++i)
+      pairs[i] = (pairs[i] >> g % 2 * 4 & ones * 15) | (fifth[i] >> g & ones) << 4;
+    __builtin_memcpy(to, pairs, sizeof to);
+  }
+};
+
+/// Blocks of 256 codes of six bits in groups of 16, which products take as bytes.
+struct SuperBlocksQ6_K {
+  using Codes = Bytes;
+  static constexpr int kBits = 6;
+  using Scale = ScaleOf16;
+  static constexpr bool per_group = true;
+  static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
+  static constexpr bool neighbours = false;
+  static constexpr int flip = 0;
+  static const BlockQ6_K& at(const Weights& w, std::size_t n, std::size_t k) {
+    return static_cast<const BlockQ6_K*>(w.values)[n * (w.k / kSuperBlock) + k / kSuperBlock];
+  }
+  static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
+    const BlockQ6_K& block = at(w, n, g * kUnitOf<Scale>);
+    return {block.d, block.scales[g % (kSuperBlock / kUnitOf<Scale>)]};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const ScaleOf256 both = levels(w, n, g);
+    return {f16_to_f32(both.d) * float(both.scale)};
+  }
+  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
+    const BlockQ6_K& block = at(w, n, b * kBlock);
+    // Of a half of 128: two blocks of nibbles, four of pairs.
+    const std::size_t half = b / 4 % 2, i = b % 4;
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    std::uint64_t low[4], high[4];
+    __builtin_memcpy(low, block.ql + half * 64 + i % 2 * kBlock, sizeof low);
+    __builtin_memcpy(high, block.qh + half * kBlock, sizeof high);
+    for (std::size_t j = 0; j < 4; ++j) {
+      const std::uint64_t upper = (high[j] >> 2 * i & ones * 3) << 4;
+      const std::uint64_t code = (low[j] >> i / 2 * 4 & ones * 15) | upper;
+      // Less 32: above five bits stands the sign, where the sixth is clear.
+      low[j] = (code & ones * 31) | (~code & ones * 32) * 7;
+    }
+    __builtin_memcpy(to, low, sizeof low);
   }
 };
 
@@ -228,12 +247,21 @@ using q8_0 = Blocks<Bytes, BlockQ8_0>;
 using q4_0 = Blocks<Nibbles, BlockQ4_0>;
 using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
 using iq4_nl = Blocks<Table<kIq4Values>, BlockIq4Nl>;
+using q4_1 = BlocksQ4_1;
+using q5_0 = BlocksQ5_0;
 using q4_K = SuperBlocksQ4_K;
+using q5_K = SuperBlocksQ5_K;
+using q6_K = SuperBlocksQ6_K;
 }  // namespace source
 
 template <class F>
 constexpr bool kGathered = requires {
   F::gather;
+};
+/// Whether scales are products of two.
+template <class F>
+constexpr bool kLevels = requires {
+  F::levels;
 };
 
 /// product(source) of every format.

@@ -120,6 +120,7 @@ void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byt
   case Format::name:       \
     return quantize_blocks(quantize_f32_##name, x, values);
 #define QB_ROW_block32(name) QB_ROW_block(name)
+#define QB_ROW_block16(name) QB_ROW_block(name)
 #define QB_FORMAT(name, codes, scales, ...) QB_ROW_##scales(name)
 #include "quantbench/formats.inc"
 #undef QB_FORMAT

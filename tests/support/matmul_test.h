@@ -81,6 +81,7 @@ std::string refusal(const auto& call) {
 #define QB_GROUPS_OF_group 32, 64, 128
 #define QB_GROUPS_OF_block 32
 #define QB_GROUPS_OF_block32 256
+#define QB_GROUPS_OF_block16 256
 
 /// The same and what only quantized weights can be held to.
 #define QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A, format, ...)                              \

@@ -90,12 +90,33 @@ class TestWeights {
         put(values_, 9 * b, codes_ == Codes::zero ? f16(0) : scale());  // no value is 0
         indices(18 * b + 2, 15, 0);
         break;
+      case Format::q4_1:
+        put(values_, 10 * b, scale());
+        put(values_, 10 * b + 1, codes_ == Codes::zero ? f16(0) : scale());
+        for (std::size_t i = 0; i < 16; ++i)
+          values_[20 * b + 4 + i] = std::byte(code(i, 15, 0) | code(i + 16, 15, 0) << 4);
+        break;
+      case Format::q5_0:
+        put(values_, 11 * b, scale());
+        five_bits(22 * b + 6, 22 * b + 2);
+        break;
       case Format::q4_K:
         put(values_, 72 * b, scale());
         put(values_, 72 * b + 1, codes_ == Codes::zero ? f16(0) : scale());
         for (std::size_t i = 4; i < 16; ++i) values_[144 * b + i] = std::byte(words_());
         for (std::size_t i = 16; i < 144; ++i)
           values_[144 * b + i] = std::byte(code(i, 15, 0) | code(i + 1, 15, 0) << 4);
+        break;
+      case Format::q5_K:
+        put(values_, 88 * b, scale());
+        put(values_, 88 * b + 1, codes_ == Codes::zero ? f16(0) : scale());
+        for (std::size_t i = 4; i < 16; ++i) values_[176 * b + i] = std::byte(words_());
+        five_bits_of_256(values_.data() + 176 * b + 16);
+        break;
+      case Format::q6_K:
+        six_bits_of_256(values_.data() + 210 * b);
+        for (std::size_t i = 192; i < 208; ++i) values_[210 * b + i] = std::byte(words_());
+        put(values_, 105 * b + 104, scale());
         break;
       case Format::f32:
       case Format::f16:
@@ -104,6 +125,38 @@ class TestWeights {
       case Format::s8g:
       case Format::s4g:
         break;  // no blocks
+    }
+  }
+
+  /// 32 codes of q5_0: nibbles at `low`, fifth bits at `high`.
+  void five_bits(std::size_t low, std::size_t high) {
+    for (std::size_t i = 0; i < 4; ++i) values_[high + i] = std::byte(0);
+    for (std::size_t i = 0; i < 32; ++i) {
+      const int five = code(i, 15, -16) + 16;
+      std::byte& pair = values_[low + i % 16];
+      pair = i < 16 ? std::byte(five % 16) : pair | std::byte(five % 16 << 4);
+      values_[high + i / 8] |= std::byte(five / 16 << i % 8);
+    }
+  }
+
+  /// 256 codes of q5_K: 32 bytes of fifth bits, then the nibbles.
+  void five_bits_of_256(std::byte* to) {
+    std::memset(to, 0, 160);
+    for (std::size_t i = 0; i < 256; ++i) {
+      const int five = code(i, 31, 0);
+      to[32 + i / 64 * 32 + i % 32] |= std::byte(five % 16 << i / 32 % 2 * 4);
+      to[i % 32] |= std::byte(five / 16 << i / 32);
+    }
+  }
+
+  /// 256 codes of q6_K: 128 bytes of nibbles, then 64 of pairs.
+  void six_bits_of_256(std::byte* to) {
+    std::memset(to, 0, 192);
+    for (std::size_t i = 0; i < 256; ++i) {
+      const int six = code(i, 31, -32) + 32;
+      const std::size_t half = i / 128, j = i % 128;
+      to[64 * half + j % 64] |= std::byte(six % 16 << j / 64 * 4);
+      to[128 + 32 * half + j % 32] |= std::byte(six / 16 << j / 32 * 2);
     }
   }
 

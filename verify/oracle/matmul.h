@@ -85,6 +85,18 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const std::size_t j = at % 32;
       return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
     }
+    case matmul::Format::q4_1: {
+      const BlockQ4_1& block = static_cast<const BlockQ4_1*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      return {double(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16), value(block.d),
+              -value(block.m)};
+    }
+    case matmul::Format::q5_0: {
+      const BlockQ5_0& block = static_cast<const BlockQ5_0*>(w.values)[at / 32];
+      const std::size_t j = at % 32;
+      const int low = j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16;
+      return {double(low + (block.qh[j / 8] >> j % 8) % 2 * 16 - 16), value(block.d)};
+    }
     case matmul::Format::q4_K: {
       const BlockQ4_K& block = static_cast<const BlockQ4_K*>(w.values)[at / 256];
       const std::size_t j = at % 256;
@@ -92,6 +104,21 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const int byte = block.qs[j / 64 * 32 + j % 32];
       return {double(j % 64 < 32 ? byte % 16 : byte / 16), value(block.d) * scale,
               value(block.dmin) * minimum};
+    }
+    case matmul::Format::q5_K: {
+      const BlockQ5_K& block = static_cast<const BlockQ5_K*>(w.values)[at / 256];
+      const std::size_t j = at % 256;
+      const auto [scale, minimum] = six_bits(block.packed_scales, j / 32);
+      const int byte = block.qs[j / 64 * 32 + j % 32], fifth = (block.qh[j % 32] >> j / 32) % 2;
+      return {double((j % 64 < 32 ? byte % 16 : byte / 16) + fifth * 16), value(block.d) * scale,
+              value(block.dmin) * minimum};
+    }
+    case matmul::Format::q6_K: {
+      const BlockQ6_K& block = static_cast<const BlockQ6_K*>(w.values)[at / 256];
+      const std::size_t j = at % 128, half = at % 256 / 128;
+      const int low = block.ql[64 * half + j % 64], high = block.qh[32 * half + j % 32];
+      const int code = (j < 64 ? low % 16 : low / 16) + (high >> j / 32 * 2) % 4 * 16;
+      return {double(code - 32), value(block.d) * block.scales[at % 256 / 16]};
     }
   }
   return {};

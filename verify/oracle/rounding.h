@@ -14,10 +14,11 @@
 namespace qb::oracle {
 
 /// f32 additions behind an output of k products, one after the other at the most. a8 adds integers
-/// exactly: one scaled sum a row, or one for each block of 32.
+/// exactly: one scaled sum a row, or one for each block of 32, or for each group of 16.
 inline std::size_t additions(matmul::Arithmetic arithmetic, matmul::Format format, std::size_t k) {
   if (arithmetic != matmul::Arithmetic::a8) return k;
-  return info(format).scales == ScaleKind::output ? 1 : k / kBlock;
+  const ScaleKind scales = info(format).scales;
+  return scales == ScaleKind::output ? 1 : scales == ScaleKind::block16 ? k / 16 : k / kBlock;
 }
 
 /// Error and signal of some outputs.

@@ -22,10 +22,8 @@ constexpr int kFactors = C::kMinimum ? 4 : 2;
 template <class S, class C>
 inline __attribute__((always_inline)) typename S::V load_scale(const Byte* p, size_t half) {
   using Scale = typename C::Scale;
-  if constexpr (C::kMinimum)
+  if constexpr (C::kMinimum || sizeof(Scale) == sizeof(float))
     return S::load_bytes(p + half * S::kLanes * sizeof(float));
-  else if constexpr (C::kPerOutput)
-    return S::load_bytes(p + half * S::kLanes * sizeof(Scale));
   else if constexpr (__is_same(Scale, bf16))
     return S::load_bf16(p + half * S::kLanes * sizeof(Scale));
   else

@@ -76,11 +76,7 @@ struct Kind : Decoder<S, Codes> {
   static constexpr bool kTwoLevels = two_levels;
 };
 template <class S, class F, bool rounds>
-using KindOf = Kind < S,
-      typename F::Codes, typename F::Scale, F::per_group, requires {
-  F::levels;
-}
-, rounds > ;
+using KindOf = Kind<S, typename F::Codes, typename F::Scale, F::per_group, kLevels<F>, rounds>;
 
 /// Packed weights of format F: the kind, and where packing reads them.
 template <class S, class F, bool rounds = false>
@@ -171,13 +167,14 @@ struct Layout {
   /// Bytes behind the last panel that are read but do not count.
   static constexpr size_t kSlack = slack<C>();
 
+  static constexpr size_t kLevels = C::kMinimum ? 2 : 1;  ///< of each of two levels
   /// Bytes before a group's codes, or before all of a panel's; bytes before a block of kSuperBlock
   /// k's.
-  static constexpr size_t kHeader = C::kTwoLevels ? 2 * kPanel
+  static constexpr size_t kHeader = C::kTwoLevels ? kLevels * kPanel
                                     : C::kPerGroup || C::kPerOutput
                                         ? kPanel * sizeof(typename C::Scale)
                                         : 0;
-  static constexpr size_t kBlockHeader = C::kTwoLevels ? 2 * kPanel * sizeof(f16) : 0;
+  static constexpr size_t kBlockHeader = C::kTwoLevels ? kLevels * kPanel * sizeof(f16) : 0;
 
   static size_t depth(size_t k) { return kPads ? padded(k) : k; }
   static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }
@@ -246,12 +243,12 @@ struct Layout {
     }
   }
 
-  /// The same of codes that stand alone, k by k: a cache line of some outputs at a time, whose
-  /// squares of 64 bits are transposed.
+  /// The same of codes that stand alone, k by k: a cache line (or a block that was gathered) of
+  /// some outputs at a time, whose squares of 64 bits are transposed.
   static void put_rows(const Weights& w, size_t n, size_t k0, size_t k1, Byte* p) {
     using Code = typename C::Code;
-    constexpr size_t side = 8 / sizeof(Code), run = 64 / sizeof(Code);
-    constexpr size_t row = kPanel * sizeof(Code);
+    constexpr size_t side = 8 / sizeof(Code), row = kPanel * sizeof(Code);
+    constexpr size_t run = kGathered<typename C::Source> ? kBlock : 64 / sizeof(Code);
     const size_t outputs = least(kPanel, w.n - n);
     for (size_t k = k0; k < k1; k += run, p += run * row) {
       const size_t count = least(run, k1 - k);
@@ -292,26 +289,28 @@ struct Layout {
   /// begins with g. Returns where the group's codes go.
   static Byte* put_header(const Weights& w, size_t n, size_t g, Byte* p) {
     if constexpr (C::kTwoLevels) {
-      constexpr size_t groups = kSuperBlock / kBlock;
+      const bool begins = g % (kSuperBlock / kUnitOf<typename C::Scale>) == 0;
       Byte* const block = p;
-      if (g % groups == 0) p += kBlockHeader;
-      for (size_t c = 0; c < kPanel; ++c) put_levels(w, n + c, g, block + c * sizeof(f16), p + c);
+      if (begins) p += kBlockHeader;
+      for (size_t c = 0; c < kPanel; ++c)
+        put_levels(w, n + c, g, begins ? block + c * sizeof(f16) : nullptr, p + c);
     } else {
       put_scales<typename C::Source>(w, n, g, kPanel, p);
     }
     return p + kHeader;
   }
-  /// The levels of group g of output n, where there is one; those of the block only if g is its
-  /// first.
+  /// The levels of group g of output n, where there is one; those of the block if it is not null.
   static void put_levels(const Weights& w, size_t n, size_t g, Byte* block, Byte* group) {
-    ScaleAndMinimumOf256 of = {};
+    decltype(C::Source::levels(w, n, g)) of = {};
     if (n < w.n) of = C::Source::levels(w, n, g);
-    group[0] = of.scale;
-    group[kPanel] = of.minimum;
-    if (g % (kSuperBlock / kBlock)) return;
-    const auto negated = static_cast<std::uint16_t>(static_cast<std::uint16_t>(of.dmin) ^ 0x8000);
+    group[0] = static_cast<Byte>(of.scale);
+    if constexpr (C::kMinimum) group[kPanel] = of.minimum;
+    if (!block) return;
     __builtin_memcpy(block, &of.d, sizeof of.d);
-    __builtin_memcpy(block + kPanel * sizeof(f16), &negated, sizeof negated);
+    if constexpr (C::kMinimum) {
+      const auto negated = static_cast<std::uint16_t>(static_cast<std::uint16_t>(of.dmin) ^ 0x8000);
+      __builtin_memcpy(block + kPanel * sizeof(f16), &negated, sizeof negated);
+    }
   }
 
   static void pack(const Weights& weights, size_t n0, size_t n1, void* packed) {

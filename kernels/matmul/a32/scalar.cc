@@ -47,26 +47,30 @@ inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, f
   }
 }
 
-/// The same of gathered codes, a block at a time, and of minima.
+/// The same of codes that are gathered or have minima, a block at a time.
 template <class F>
 inline void decode_blocks(const Weights& w, std::size_t n, std::size_t k, std::size_t len,
                           float* out) {
   for (std::size_t i = 0; i < len; i += kBlock) {
     BlockCodes<F> room;
-    const std::size_t b = (k + i) / kBlock;
-    const auto scale = F::scale(w, n, b);
-    decode_run<F>(block_codes<F>(w, n, b, room), to_f32(scale), kBlock, out + i);
-    if constexpr (kHasMinimum<typename F::Scale>)
-      for (std::size_t j = 0; j < kBlock; ++j) out[i + j] -= scale.minimum;
+    const std::uint8_t* const codes = block_codes<F>(w, n, (k + i) / kBlock, room);
+    constexpr std::size_t unit = kUnitOf<typename F::Scale>;
+    for (std::size_t j = 0; j < kBlock; j += unit) {
+      const auto scale = F::scale(w, n, (k + i + j) / unit);
+      decode_run<F>(codes + j, to_f32(scale), unit, out + i + j);
+      if constexpr (kHasMinimum<typename F::Scale>)
+        for (std::size_t at = i; at < i + unit; ++at) out[at] -= scale.minimum;
+    }
   }
 }
 
 /// Weights [k, k+len) of output n, k a multiple of kRun, as f32.
 template <class F>
 inline void decode(const Weights& w, std::size_t n, std::size_t k, std::size_t len, float* out) {
+  constexpr bool by_blocks = kGathered<F> || kHasMinimum<typename F::Scale>;
   const std::uint8_t* from = nullptr;
-  if constexpr (!kGathered<F>) from = codes_at<F>(w, n, k / kBlock);
-  if constexpr (kGathered<F>) {
+  if constexpr (!by_blocks) from = codes_at<F>(w, n, k / kBlock);
+  if constexpr (by_blocks) {
     decode_blocks<F>(w, n, k, len, out);
   } else if constexpr (__is_same(F, source::f32)) {
     const auto* values = reinterpret_cast<const float*>(from);

@@ -160,7 +160,7 @@ svfloat32_t scale(const Byte* p, int half) {
   const auto* const at = reinterpret_cast<const std::uint16_t*>(p);
   if constexpr (__is_same(typename C::Scale, bf16))
     return svreinterpret_f32_u32(svlsl_n_u32_x(all(), svld1uh_vnum_u32(all(), at, half), 16));
-  if constexpr (C::kPerGroup && !C::kMinimum) return halves(p, half);
+  if constexpr (sizeof(typename C::Scale) == sizeof(f16)) return halves(p, half);
   return svld1_vnum_f32(all(), reinterpret_cast<const float*>(p), half);
 }
 
@@ -186,7 +186,7 @@ void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
               copy_nibbles<typename C::Source>(w, n + c, k, w.k - k, words);
               __builtin_memcpy(code, words, sizeof words);
             } else {
-              read<C>(w, n + c, k, least(run, w.k - k), code);
+              read<C>(w, n + c, k, least(stored * each, w.k - k), code);
             }
           }
           for (size_t i = 0; i < stored; ++i)

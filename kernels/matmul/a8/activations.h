@@ -17,7 +17,8 @@ namespace {
 }
 
 /// One row of quantized activations: codes, padded with zeros to whole blocks, then what belongs to
-/// them. Either one scale and one sum for the row, or one of each per block.
+/// them. Either one scale and one sum for the row, or one of each per block (or for each `unit` of
+/// a block, which then repeat its scale).
 struct RowLayout {
   std::size_t scales;  ///< byte offset of the f32 scales
   std::size_t sums;    ///< byte offset of the int32 sums
@@ -26,9 +27,10 @@ struct RowLayout {
 
 /// per_block: as q8_0, one scale per 32; otherwise one for the row.
 [[maybe_unused]] constexpr RowLayout row_layout(std::size_t k, bool per_block,
-                                                std::size_t code_bytes = 1) {
+                                                std::size_t code_bytes = 1,
+                                                std::size_t unit = kBlock) {
   const std::size_t codes = blocks_of(k) * kBlock * code_bytes;
-  const std::size_t scales = (per_block ? blocks_of(k) : 1) * sizeof(float);
+  const std::size_t scales = (per_block ? blocks_of(k) * (kBlock / unit) : 1) * sizeof(float);
   return {codes, codes + scales, (codes + 2 * scales + 63) / 64 * 64};
 }
 

@@ -5,6 +5,7 @@
 //   kCodeBytes, put(to, codes)  bytes of a code in the workspace; stores a block, returns its sums
 //   of_row, of_block            what is kept of the sum of a row's or a block's codes
 //   kMinimum                    of a block instead: the sum times the block's scale, as a float
+//   kUnit                       how many codes have a scale and a sum: a block or half of it
 //   kInPairs                    whether a block's scale and what is kept of its sum stand together
 //   kPairedBlocks               whether rows are padded to pairs of blocks
 //
@@ -26,10 +27,12 @@ inline float reduce_max(__m256 v) {
   return _mm_cvtss_f32(_mm_max_ss(m, _mm_movehdup_ps(m)));
 }
 
-inline std::int32_t reduce_add(__m256i v) {
-  __m128i s = _mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+inline std::int32_t reduce_add(__m128i s) {
   s = _mm_add_epi32(s, _mm_shuffle_epi32(s, 0x4e));
   return _mm_cvtsi128_si32(_mm_add_epi32(s, _mm_shuffle_epi32(s, 0xb1)));
+}
+inline std::int32_t reduce_add(__m256i v) {
+  return reduce_add(_mm_add_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1)));
 }
 
 /// Nearest integers; half_away: a tie goes away from zero, otherwise to even. Adding the float
@@ -53,7 +56,7 @@ inline __m256i quantize_block(const __m256 (&v)[4], float inverse) {
   return _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
 
-/// Sums of the codes, in eight parts.
+/// Sums of the codes, in eight parts, each of four neighbours.
 inline __m256i sums(__m256i codes) {
   return _mm256_madd_epi16(_mm256_maddubs_epi16(_mm256_set1_epi8(1), codes), _mm256_set1_epi16(1));
 }
@@ -71,7 +74,7 @@ inline void load_block(const float* x, std::size_t count, __m256 (&v)[4]) {
 /// How codes are kept: as bytes, in order. put() stores a block and returns its sums.
 struct ByteCodes {
   static constexpr bool kMinimum = false;
-  static constexpr std::size_t kCodeBytes = 1;
+  static constexpr std::size_t kCodeBytes = 1, kUnit = kBlock;
   static __m256i put(std::uint8_t* to, __m256i codes) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), codes);
     return sums(codes);
@@ -112,7 +115,7 @@ template <class Start>
 void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, std::size_t m0,
                        std::size_t m1, void* workspace) {
   const std::size_t whole = padded<Start>(k);
-  const RowLayout layout = row_layout(whole, true, Start::kCodeBytes);
+  const RowLayout layout = row_layout(whole, true, Start::kCodeBytes, Start::kUnit);
   for (std::size_t m = m0; m < m1; ++m) {
     const float* row = static_cast<const float*>(x) + m * k;
     auto* const out = static_cast<std::uint8_t*>(workspace) + m * layout.stride;
@@ -127,15 +130,24 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
       const Scaling scaling =
           block_scaling(reduce_max(_mm256_max_ps(_mm256_max_ps(magnitude(v[0]), magnitude(v[1])),
                                                  _mm256_max_ps(magnitude(v[2]), magnitude(v[3])))));
-      scales[b * step] = _mm_cvtss_f32(
+      const float scale = _mm_cvtss_f32(
           _mm_cvtph_ps(_mm_cvtps_ph(_mm_set_ss(scaling.scale), _MM_FROUND_TO_NEAREST_INT)));
-      const std::int32_t sum = reduce_add(Start::put(out + b * kBlock * Start::kCodeBytes,
-                                                     quantize_block<true>(v, scaling.inverse)));
-      if constexpr (Start::kMinimum) {
-        const float weighted = float(sum) * scales[b * step];
+      const __m256i sums = Start::put(out + b * kBlock * Start::kCodeBytes,
+                                      quantize_block<true>(v, scaling.inverse));
+      if constexpr (Start::kUnit != kBlock) {
+        const std::int32_t halves[] = {reduce_add(_mm256_castsi256_si128(sums)),
+                                       reduce_add(_mm256_extracti128_si256(sums, 1))};
+        for (std::size_t half = 0; half < 2; ++half) {
+          scales[(2 * b + half) * step] = scale;
+          starts[(2 * b + half) * step] = Start::of_block(halves[half]);
+        }
+      } else if constexpr (Start::kMinimum) {
+        scales[b * step] = scale;
+        const float weighted = float(reduce_add(sums)) * scale;
         __builtin_memcpy(&starts[b * step], &weighted, sizeof weighted);
       } else {
-        starts[b * step] = Start::of_block(sum);
+        scales[b * step] = scale;
+        starts[b * step] = Start::of_block(reduce_add(sums));
       }
     }
   }
@@ -144,7 +156,7 @@ void prepare_per_block(const void* x, std::size_t, std::size_t k, std::size_t, s
 /// Of rows whose codes are kept as Start says.
 template <class Start, bool per_block>
 std::size_t workspace_bytes(std::size_t m, std::size_t, std::size_t k, std::size_t) {
-  return m * row_layout(padded<Start>(k), per_block, Start::kCodeBytes).stride;
+  return m * row_layout(padded<Start>(k), per_block, Start::kCodeBytes, Start::kUnit).stride;
 }
 
 }  // namespace

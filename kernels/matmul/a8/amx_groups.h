@@ -11,7 +11,8 @@ namespace {
 
 // Strip of 16 outputs: for each block of 32 its tile (8 rows of four codes of each output; 4-bit:
 // K+0..15 in the low nibbles, K+16..31 in the high ones); then for each group 16 f16 scales, or 16
-// f32 scales and as many minima.
+// f32 scales and as many minima. Groups of 16, half a block's, have f32 scales and tiles of their
+// own, the first four and the other four rows of the block's.
 
 constexpr size_t kBlocks = AmxBudget::kStripBlocks;  // of a strip that are multiplied at a time
 constexpr size_t kBlockTile = kTile / 2;             // bytes
@@ -144,6 +145,10 @@ template <class F>
 struct NextBlocks {
   static constexpr int bits = F::Codes::bits;
   static constexpr bool minimum = kHasMinimum<typename F::Scale>;
+  /// Groups in a block, if not the other way round.
+  static constexpr size_t units = kBlock / kUnitOf<typename F::Scale>;
+  /// Whether a block has two floats for each output.
+  static constexpr bool pairs = minimum || units > 1;
   const Byte* codes;     ///< of the strip
   const Byte* scales;    ///< likewise
   unsigned group_shift;  ///< blocks to groups
@@ -166,8 +171,8 @@ struct NextBlocks {
         decode_nibbles(from + line, to + line, to + kBlockTile / 2 + line);
     }
     else _mm_prefetch(reinterpret_cast<const char*>(from + line), _MM_HINT_T1);
-    const Byte* const group = scales + (block >> group_shift) * Grouped<F>::scales;
-    if constexpr (minimum) {
+    const Byte* const group = scales + (block >> group_shift) * units * Grouped<F>::scales;
+    if constexpr (pairs) {
       _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group));
       scales_to += kStrip;
       _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group + kLine));
@@ -237,7 +242,8 @@ template <int R, class Tiles, class Next>
 [[gnu::noinline]] void strip_blocks(const Byte* a, const Byte* b, const float* d, size_t blocks,
                                     float* waiting, bool fresh, const StripOutput* output,
                                     Next& shared) {
-  constexpr size_t row_block = kRowBlock<Next::minimum>;
+  constexpr size_t row_block = kRowBlock<Next::minimum>, units = Next::units;
+  blocks *= units;  // tiles from here on
   alignas(64) std::int32_t sums[2][kSquare];
   Next next = shared;
   __m512 total[R];
@@ -246,8 +252,8 @@ template <int R, class Tiles, class Next>
   const auto stage = [&](auto odd, size_t i) __attribute__((always_inline)) {
     constexpr bool is_odd = decltype(odd)::value;
     if (i < blocks) {
-      Tiles::load_rows(a + i * row_block);
-      _tile_loadd(6, b + i * kBlockTile, kLine);
+      Tiles::load_rows(a + i / units * row_block + i % units * (kBlock / units));
+      _tile_loadd(6, b + i * (kBlockTile / units), kLine);
       Tiles::template multiply<is_odd>();
     }
     if (i - 1 < blocks) Tiles::template put<!is_odd>(sums[!is_odd]);
@@ -255,7 +261,7 @@ template <int R, class Tiles, class Next>
       const float* const scales = d + (i - 2) * (Next::minimum ? 2 : 1) * kStrip;
       const __m512 weights = _mm512_loadu_ps(scales);
       const float* const rows =
-          reinterpret_cast<const float*>(a + (i - 2) * row_block + kBlockTile);
+          reinterpret_cast<const float*>(a + (i - 2) / units * row_block + kBlockTile);
       QB_UNROLL for (int r = 0; r < R; ++r) total[r] =
           _mm512_fmadd_ps(_mm512_cvtepi32_ps(load(sums[is_odd] + size_t(r) * kStrip)),
                           _mm512_mul_ps(weights, _mm512_set1_ps(rows[r])), total[r]);
@@ -286,7 +292,8 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
   constexpr size_t row_block = kRowBlock<minimum>;
   if (m == 0 || n0 >= n1) return;
   alignas(64) Byte decoded[2][F::Codes::bits == 4 ? kBlocks * kBlockTile : kLine];
-  alignas(64) float scales[2][(minimum ? 2 : 1) * kBlocks * kStrip];
+  constexpr size_t units = NextBlocks<F>::units;
+  alignas(64) float scales[2][(NextBlocks<F>::pairs ? 2 : 1) * kBlocks * kStrip];
   alignas(64) float waiting[kBlockRows / kRows][kSquare];
   const size_t blocks = w.k / kBlock, bytes = G::strip(w.k, w.group);
   const size_t parts = blocks ? quotient_up(blocks, kBlocks) : 1;
@@ -296,7 +303,7 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
     const size_t rows = least(chunk, m - m0), tiles = quotient_up(rows, kRows);
     const size_t left = rows - (tiles - 1) * kRows,
                  part_rows = left == 1 ? 1 : quotient_up(left, 4) * 4;
-    configure(kRows, part_rows, kBlock);
+    configure(kRows, part_rows, kBlock / units);
     const Byte* const a0 = static_cast<const Byte*>(workspace) + m0 / kRows * blocks * row_block;
     NextBlocks<F> next = {};
     next.group_shift = w.group >= 4 * kBlock ? 2u : w.group >= 2 * kBlock ? 1u : 0u;
@@ -324,7 +331,7 @@ void run_grouped(const Weights& w, const void* packed, const void*, const void* 
         const float* const d = scales[buffer];
         stored(codes);
         buffer ^= 1;
-        const size_t steps = tiles * (count + 2);
+        const size_t steps = tiles * (count * units + 2);
         if (!last)
           prepare(n, b0 + kBlocks, steps);
         else if (n + kStrip < n1)

@@ -26,11 +26,11 @@
 // a cycle, of 4-bit codes 16 for their masks; from the third cache nearly as many, in two streams,
 // the scales of groups read in order with the codes.
 //
-// Panel: for each group the codes of its blocks of 32, then 16 f16 scales (of blocks of 256 with
-// minima 16 scales and 16 minima as bytes, and before eight groups 16 f16 d and 16 f16 dmin that
-// these are multiplied with); for one scale per output
-// the codes of all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit:
-// K+0..15 in the low nibbles, K+16..31 in the high ones), then the other 8.
+// Panel: for each group the codes of its blocks of 32, then 16 f16 scales, and 16 f16 minima if it
+// has any (of blocks of 256 with minima 16 scales and 16 minima as bytes, and before eight groups
+// 16 f16 d and 16 f16 dmin that these are multiplied with); for one scale per output the codes of
+// all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit: K+0..15 in
+// the low nibbles, K+16..31 in the high ones), then the other 8.
 //
 // Tiles walk a piece of K that stays in the first cache. The first tile also writes the unpacked
 // nibbles to scratch there; the later tiles read those.
@@ -73,22 +73,31 @@ inline __m256 broadcast_float(const std::uint8_t* p) {
   return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
 }
 
-/// Eight scales or minima: bytes times the factors of eight groups.
+/// Eight scales or minima: bytes, which are signed where there are no minima, times their factors.
+template <bool is_signed>
 inline __m256 load_levels(const std::uint8_t* bytes, const std::uint8_t* factors) {
-  const __m256i wide =
-      _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes)));
+  const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(bytes));
+  const __m256i wide = is_signed ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight);
   return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), load_scales<f16>(factors));
 }
-/// Of the c'th eight outputs of a panel: scales, and minima behind them.
-inline __m256 scales_of(const std::uint8_t* bytes, const std::uint8_t* factors, int c) {
-  return load_levels(bytes + c * kVector, factors + c * (kVector * sizeof(f16)));
+/// Of the c'th eight outputs of a panel: scales, and minima behind them. With levels the bytes of a
+/// group times their factors; otherwise f16.
+template <class L>
+inline __m256 scales_of(const std::uint8_t* p, const std::uint8_t* factors, int c) {
+  if constexpr (L::kTwoLevels)
+    return load_levels<!L::kMinimum>(p + c * kVector, factors + c * (kVector * sizeof(f16)));
+  else
+    return load_scales<f16>(p + c * (kVector * sizeof(f16)));
 }
-inline __m256 minima_of(const std::uint8_t* bytes, const std::uint8_t* factors, int c) {
-  return scales_of(bytes + kPanel, factors + kPanel * sizeof(f16), c);
+template <class L>
+inline __m256 minima_of(const std::uint8_t* p, const std::uint8_t* factors, int c) {
+  return scales_of<L>(p + L::kScales / 2, factors + kPanel * sizeof(f16), c);
 }
 
-template <int R, int C>
-inline void start_at_zero(__m256i (&sum)[R][C]) {
+/// A block's sums: where there are minima from 0.
+template <class L, int R, int C>
+inline void begin(const std::uint8_t* start, std::size_t stride, __m256i (&sum)[R][C]) {
+  if constexpr (!L::kMinimum) return start_at<R, C>(start, stride, sum);
   QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
       _mm256_setzero_si256();
 }
@@ -111,8 +120,8 @@ template <class L, int panels>
 [[gnu::noinline]] void one_row(const Call& call, const std::uint8_t* const* panel,
                                const std::uint8_t* x, const std::size_t* n) {
   constexpr int C = 2 * panels;
-  constexpr std::size_t block_bytes = kBlock * Activations<typename L::Codes>::kCodeBytes;
-  using P = Panel<L::bits>;
+  constexpr std::size_t block_bytes = L::kUnit * Activations<typename L::Codes>::kCodeBytes;
+  using P = typename L::P;
   using D = Dot<typename L::Codes, 1, C>;
   const std::uint8_t* w[panels];
   QB_UNROLL for (int p = 0; p < panels; ++p) w[p] = panel[p];
@@ -126,25 +135,27 @@ template <class L, int panels>
   const std::uint8_t *scale = x + call.x.scales, *start = x + call.x.sums;
   __m256 result[C];
   __m256i sum[1][C];
-  if constexpr (L::kMinimum) {
+  if constexpr (L::kScalesEach) {
     const std::uint8_t* factors[panels];
     QB_UNROLL for (int p = 0; p < panels; ++p) factors[p] = w[p];
     QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
     for (std::size_t b = 0; b < call.blocks; ++b, x += block_bytes, scale += 4, start += 4) {
-      if (b % 8 == 0) QB_UNROLL for (int p = 0; p < panels; ++p) {
+      if (L::kTwoLevels && b % L::kOfSuper == 0) QB_UNROLL for (int p = 0; p < panels; ++p) {
           factors[p] = w[p];
           w[p] += L::kFactors;
         }
-      start_at_zero<1, C>(sum);
+      begin<L, 1, C>(start, 0, sum);
       D::template add<false>(w, x, 0, sum);
       next_block();
-      const __m256 s = broadcast_float(scale), less = broadcast_float(start);
+      const __m256 s = broadcast_float(scale);
       QB_UNROLL for (int c = 0; c < C; ++c) {
-        const __m256 d = _mm256_mul_ps(scales_of(w[c / 2], factors[c / 2], c % 2), s);
+        const __m256 d = _mm256_mul_ps(scales_of<L>(w[c / 2], factors[c / 2], c % 2), s);
         result[c] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(D::widened(sum[0][c])), d, result[c]);
-        result[c] = _mm256_fnmadd_ps(minima_of(w[c / 2], factors[c / 2], c % 2), less, result[c]);
+        if constexpr (L::kMinimum)
+          result[c] = _mm256_fnmadd_ps(minima_of<L>(w[c / 2], factors[c / 2], c % 2),
+                                       broadcast_float(start), result[c]);
       }
-      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * kPanel;
+      QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += L::kScales;
     }
   } else if constexpr (L::per_block) {
     QB_UNROLL for (int c = 0; c < C; ++c) result[c] = _mm256_setzero_ps();
@@ -215,8 +226,8 @@ template <class L, From from, int R>
 [[gnu::noinline]] void tile(const Call& call, const Piece& piece, const std::uint8_t* x,
                             std::uint8_t* sums, std::size_t m, std::size_t n) {
   constexpr int C = 2;
-  constexpr std::size_t block_bytes = kBlock * Activations<typename L::Codes>::kCodeBytes;
-  using P = Panel<L::bits>;
+  constexpr std::size_t block_bytes = L::kUnit * Activations<typename L::Codes>::kCodeBytes;
+  using P = typename L::P;
   using D = Dot<typename L::Codes, R, C>;
   const std::size_t stride = call.x.stride;
   const std::uint8_t *w = piece.codes, *scales = piece.scales;
@@ -245,29 +256,29 @@ template <class L, From from, int R>
       start_at<R, C>(start, stride, sum);
     put();
   }
-  if constexpr (L::kMinimum) {
+  if constexpr (L::kScalesEach) {
     scale += piece.b0 * 4;
     start += piece.b0 * 4;
     const std::uint8_t* factors = w;
     for (std::size_t b = 0; b < piece.blocks; ++b, scale += 4, start += 4) {
-      if (from != From::bytes && b % 8 == 0) {
+      if (L::kTwoLevels && from != From::bytes && b % L::kOfSuper == 0) {
         factors = w;
         w += L::kFactors;
       }
-      start_at_zero<R, C>(sum);
+      begin<L, R, C>(start, stride, sum);
       D::template add<false, from>(&w, x, stride, sum, bytes);
       float* const floats = reinterpret_cast<float*>(bytes + kPanel * kBlock);
       next_block();
-      if constexpr (from != From::bytes) w += 2 * kPanel;
+      if constexpr (from != From::bytes) w += L::kScales;
       forget(sums);
       QB_UNROLL for (int c = 0; c < C; ++c) {
-        __m256 d, minima;
+        __m256 d, minima = _mm256_setzero_ps();
         if constexpr (from == From::bytes) {
           d = _mm256_load_ps(floats + c * kVector);
           minima = _mm256_load_ps(floats + kPanel + c * kVector);
         } else {
-          d = scales_of(w - 2 * kPanel, factors, c);
-          minima = minima_of(w - 2 * kPanel, factors, c);
+          d = scales_of<L>(w - L::kScales, factors, c);
+          if constexpr (L::kMinimum) minima = minima_of<L>(w - L::kScales, factors, c);
         }
         if constexpr (from == From::panel_for_others) {
           _mm256_store_ps(floats + c * kVector, d);
@@ -275,10 +286,11 @@ template <class L, From from, int R>
         }
         QB_UNROLL for (int r = 0; r < R; ++r) {
           const __m256 s = broadcast_float(scale + r * stride);
-          const __m256 less = broadcast_float(start + r * stride);
           __m256 v = _mm256_load_ps(float_at(r, c));
           v = _mm256_fmadd_ps(_mm256_cvtepi32_ps(D::widened(sum[r][c])), _mm256_mul_ps(d, s), v);
-          _mm256_store_ps(float_at(r, c), _mm256_fnmadd_ps(minima, less, v));
+          if constexpr (L::kMinimum)
+            v = _mm256_fnmadd_ps(minima, broadcast_float(start + r * stride), v);
+          _mm256_store_ps(float_at(r, c), v);
         }
       }
     }
@@ -303,7 +315,7 @@ template <class L, From from, int R>
         }
       }
       w += kPanel * sizeof(f16);
-      scales += P::group(call.group_blocks);
+      scales += L::group(call.group_blocks);
     }
   } else if constexpr (L::bits == 8) {
     QB_UNROLL for (int r = 0; r < R; ++r) QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] =
@@ -353,9 +365,9 @@ template <class L>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, std::size_t m,
          std::size_t n0, std::size_t n1, void* y) {
   Call call;
-  call.blocks = blocks_of(w.k);
-  call.group_blocks = L::per_block ? w.group / kBlock : call.blocks;
-  call.x = row_layout(w.k, L::per_block, Activations<typename L::Codes>::kCodeBytes);
+  call.blocks = blocks_of(w.k) * (kBlock / L::kUnit);
+  call.group_blocks = L::per_block ? w.group / L::kUnit : call.blocks;
+  call.x = row_layout(w.k, L::per_block, Activations<typename L::Codes>::kCodeBytes, L::kUnit);
   call.n = w.n;
   call.n1 = n1;
   call.y = static_cast<float*>(y);
@@ -424,14 +436,14 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
 
 template <class F>
 constexpr Kernel kernel_of() {
+  using X = Activations<typename LayoutOf<F>::Codes>;
   return {.n_step = kPanel,
           .packed_bytes = packed_bytes<LayoutOf<F>>,
           .pack = pack<F, LayoutOf<F>>,
           .unpack = unpack<F, LayoutOf<F>>,
-          .workspace_bytes = workspace_bytes<Activations<typename F::Codes>, F::per_group>,
+          .workspace_bytes = workspace_bytes<X, F::per_group>,
           .m_step = 1,
-          .prepare = F::per_group ? prepare_per_block<Activations<typename F::Codes>>
-                                  : prepare_per_row<Activations<typename F::Codes>>,
+          .prepare = F::per_group ? prepare_per_block<X> : prepare_per_row<X>,
           .run = run<LayoutOf<F>>};
 }
 

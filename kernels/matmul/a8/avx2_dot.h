@@ -29,58 +29,94 @@ inline void forget(std::uint8_t*& p) { asm("" : "+r"(p)); }
 
 // --- Formats -----------------------------------------------------------------------------------
 
-/// Where a panel keeps what. Bytes.
-template <int bits>
-struct Panel {
-  static constexpr std::size_t half = std::size_t{bits} * kBlock * kVector / 8;  ///< 8 outputs
-  static constexpr std::size_t block = 2 * half;
-
-  /// Blocks that share scales, all of them included, and where the scales lie in them.
-  static constexpr std::size_t scales(std::size_t group_blocks) { return group_blocks * block; }
-  static constexpr std::size_t group(std::size_t group_blocks) {
-    return scales(group_blocks) + kPanel * sizeof(f16);
-  }
+/// Bytes for 0 to `most`, `unit` of which are a block here.
+template <int most, std::size_t unit>
+struct BytesTo {
+  static constexpr int bits = 8;
 };
 
-template <class Codes_, class Scale_>
+/// Where a panel keeps what. Bytes.
+template <int bits, std::size_t unit = kBlock>
+struct Panel {
+  static constexpr std::size_t half = std::size_t{bits} * unit * kVector / 8;  ///< 8 outputs
+  static constexpr std::size_t block = 2 * half;
+
+  /// Where the scales lie among the blocks that share them.
+  static constexpr std::size_t scales(std::size_t group_blocks) { return group_blocks * block; }
+};
+
+/// two_levels: scales and minima are products of two.
+template <class Codes_, class Scale_, bool two_levels>
 struct Layout {
   using Codes = Codes_;
   using Scale = Scale_;
   static constexpr int bits = Codes::bits;
   static constexpr bool per_block = kOfGroups<Scale>;  ///< or else one per output
   static constexpr bool kMinimum = kHasMinimum<Scale>;
-  /// Before eight blocks with minima: d and dmin as f16. Scales and minima of a block are bytes
-  /// then.
-  static constexpr std::size_t kFactors = kMinimum ? 2 * kPanel * sizeof(f16) : 0;
-  using P = Panel<bits>;
-  static constexpr unsigned kFlip = bits == 8 ? 0x0080 : 0;
+  static constexpr bool kTwoLevels = two_levels;
+  static constexpr bool kScalesEach = kTwoLevels || kMinimum;       ///< block, which is a group
+  static constexpr std::size_t kUnit = qb::matmul::kUnitOf<Scale>;  ///< codes of a block here
+  static constexpr std::size_t kOfSuper = kSuperBlock / kUnit;
+  /// Before kSuperBlock weights with scales of two levels: d and dmin as f16. Scales and minima of
+  /// a block are bytes then.
+  static constexpr std::size_t kFactors =
+      kTwoLevels ? (kMinimum ? 2 : 1) * kPanel * sizeof(f16) : 0;
+  /// Behind the codes of a group: its scales, and minima.
+  static constexpr std::size_t kScales =
+      kPanel * (kMinimum ? 2 : 1) * (kTwoLevels ? 1 : sizeof(f16));
+  using P = Panel<bits, kUnit>;
+  static constexpr unsigned kOffset = bits == 4 || kMinimum ? 0 : kUnit == kBlock ? 0x0080 : 0x2020;
   static constexpr std::size_t kDword = kVector * 4, kHalf = P::half;
+  static constexpr std::size_t kSecondHalf = kUnit == kBlock ? 4 * kDword : P::block + kScales;
   static constexpr bool kPairedBlocks = false;
   static constexpr std::size_t bytes(std::size_t k, std::size_t group_len) {
-    return per_block ? k / group_len * P::group(group_len / kBlock) + factors(k / kBlock)
+    return per_block ? k / group_len * group(group_len / kUnit) + factors(k / kUnit)
                      : P::scales(blocks_of(k)) + kPanel * sizeof(float);
   }
+  /// Blocks that share scales, and these.
+  static constexpr std::size_t group(std::size_t group_blocks) {
+    return P::scales(group_blocks) + kScales;
+  }
   /// Of b blocks.
-  static constexpr std::size_t factors(std::size_t b) { return (b + 7) / 8 * kFactors; }
-  /// Where the piece of K that begins with block b, a multiple of 8, begins.
+  static constexpr std::size_t factors(std::size_t b) {
+    return (b + kOfSuper - 1) / kOfSuper * kFactors;
+  }
+  /// Where the piece of K that begins with block b, a multiple of kOfSuper, begins.
   static constexpr std::size_t piece(std::size_t b, std::size_t group_blocks) {
     return b ? block(b, group_blocks) - kFactors : 0;
   }
   template <class F>
   static void put_group(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* panel) {
     std::uint8_t* const scales = panel + block(g, 1) + P::scales(1);
-    put_levels<F>(w, n, g, panel + piece(g / 8 * 8, 1), scales, scales + kPanel);
+    if constexpr (kTwoLevels)
+      put_levels<F>(w, n, g, panel + piece(g / kOfSuper * kOfSuper, 1), scales, scales + kPanel);
+    else
+      put_halves<F>(w, n, g, scales);
   }
   static constexpr std::size_t block(std::size_t b, std::size_t group_blocks) {
-    return b * P::block + factors(b + 1) +
-           (per_block ? b / group_blocks * (kPanel * sizeof(f16)) : 0);
+    return b * P::block + factors(b + 1) + (per_block ? b / group_blocks * kScales : 0);
   }
   static constexpr std::size_t scales(std::size_t g, std::size_t group_blocks) {
-    return g * P::group(group_blocks) + P::scales(group_blocks);
+    return g * group(group_blocks) + P::scales(group_blocks);
   }
 };
+/// What codes are here: of groups of 16, which have six bits, and of those with a minimum, which
+/// have five, products are less often widened.
+template <class Codes, class Scale>
+struct CodesHere {
+  using Type = Codes;
+};
+template <>
+struct CodesHere<Bytes, ScaleOf16> {
+  using Type = BytesTo<63, kUnitOf<ScaleOf16>>;
+};
+template <>
+struct CodesHere<Bytes, ScaleAndMinimum> {
+  using Type = BytesTo<31, kBlock>;
+};
 template <class F>
-using LayoutOf = Layout<typename F::Codes, typename F::Scale>;
+using LayoutOf = Layout<typename CodesHere<typename F::Codes, typename F::Scale>::Type,
+                        typename F::Scale, kLevels<F>>;
 
 /// Activations as products of codes of that kind take them, and what sums start at.
 template <class Codes>
@@ -109,7 +145,7 @@ struct Activations<UnsignedNibbles> : ByteCodes {
 /// words' high bytes. The +128 of the low bytes is taken off the sum.
 template <>
 struct Activations<Bytes> {
-  static constexpr std::size_t kCodeBytes = 2;
+  static constexpr std::size_t kCodeBytes = 2, kUnit = kBlock;
   static constexpr bool kMinimum = false;
   static __m256i put(std::uint8_t* to, __m256i codes) {
     const __m256i even_high = _mm256_slli_epi16(codes, 8);
@@ -126,6 +162,18 @@ struct Activations<Bytes> {
 
 template <const std::int8_t (&values)[16]>
 struct Activations<Table<values>> : Activations<Bytes> {};
+
+/// Bytes, with a sum for each unit. The 32 of weights is taken off it.
+template <std::size_t unit>
+struct Activations<BytesTo<63, unit>> : ByteCodes {
+  static constexpr std::size_t kUnit = unit;
+  static constexpr bool kInPairs = false, kPairedBlocks = false;
+  static std::int32_t of_row(std::int32_t sum) { return -32 * sum; }
+  static std::int32_t of_block(std::int32_t sum) { return -32 * sum; }
+};
+
+template <std::size_t unit>
+struct Activations<BytesTo<31, unit>> : Activations<UnsignedNibbles> {};
 
 // --- Products ----------------------------------------------------------------------------------
 
@@ -194,6 +242,39 @@ struct Dot<Bytes, R, C> {
             sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(v[c], x0));
             pin(sum[r][c]);
           }
+        }
+      }
+    }
+  }
+  static __m256i widened(__m256i sum) { return sum; }
+};
+
+/// As many sums of two products as fit int16 are added before they are widened.
+template <int most, std::size_t unit, int R, int C>
+struct Dot<BytesTo<most, unit>, R, C> {
+  static constexpr int kNarrow = 32767 / (2 * 127 * most);
+  /// Adds to int32 sums.
+  template <bool, From = From::panel>
+  static void add(const std::uint8_t* const* w, const std::uint8_t* x, std::size_t stride,
+                  __m256i (&sum)[R][C], std::uint8_t* = nullptr) {
+    constexpr int dwords = int(unit) / 4;
+    const __m256i ones = _mm256_set1_epi16(1);
+    QB_UNROLL for (int j = 0; j < dwords; j += kNarrow) {
+      __m256i v[kNarrow][C];
+      QB_UNROLL for (int i = 0; i < kNarrow; ++i) QB_UNROLL for (int c = 0; c < C; ++c) v[i][c] =
+          load(w[c / 2] + c % 2 * int(Panel<8, unit>::half) + 32 * (j + i));
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        __m256i narrow[C];
+        QB_UNROLL for (int i = 0; i < kNarrow; ++i) {
+          const __m256i x0 = broadcast(x + r * stride + 4 * (j + i));
+          QB_UNROLL for (int c = 0; c < C; ++c) {
+            const __m256i product = _mm256_maddubs_epi16(v[i][c], x0);
+            narrow[c] = i == 0 ? product : _mm256_add_epi16(narrow[c], product);
+          }
+        }
+        QB_UNROLL for (int c = 0; c < C; ++c) {
+          sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(narrow[c], ones));
+          pin(sum[r][c]);
         }
       }
     }

@@ -48,7 +48,9 @@ struct Zmm {
     return rows == 1 || (rows == 2 && !pairs) ? 4 : 2;
   }
   template <class K>
-  static constexpr auto prepare = K::per_block ? quantize_blocks<K> : quantize_rows<K>;
+  static constexpr auto prepare = !K::per_block        ? quantize_rows<K>
+                                  : K::kUnit == kBlock ? quantize_blocks<K>
+                                                       : prepare_per_block<K>;
 
   static Int zero() { return _mm512_setzero_si512(); }
   static Int load(const void* p) { return _mm512_loadu_si512(p); }
@@ -96,6 +98,10 @@ struct Zmm {
   static Float from_bytes(const void* p) {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
+  }
+  static Float from_signed_bytes(const void* p) {
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
   }
   static Float to_float(Int v) { return _mm512_cvtepi32_ps(v); }
   static Float mul(Float a, Float b) { return _mm512_mul_ps(a, b); }

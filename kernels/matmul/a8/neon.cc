@@ -97,6 +97,11 @@ inline int32x4_t dot(int32x4_t sum, const int8x16x2_t& w, const int8x16x2_t& x) 
   }
 }
 
+/// The products of half a block, whose codes have seven bits at the most, spread over four lanes.
+[[maybe_unused]] inline int32x4_t dot_half(int8x16_t w, int8x16_t x) {
+  return vpaddlq_s16(vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(x)), w, x));
+}
+
 /// y[m..m+R, n..n+C).
 template <class F, int R, int C>
 inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& layout,
@@ -125,7 +130,15 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
     for (int r = 0; r < R; ++r) v[r] = load_bytes(x[r] + b * kBlock);
     for (int c = 0; c < C; ++c) {
       const int8x16x2_t codes = weights(c);
-      if constexpr (F::per_group) {
+      if constexpr (kUnitOf<typename F::Scale> != kBlock) {
+        for (std::size_t half = 0; half < 2; ++half) {
+          const float d = to_f32(F::scale(w, n + std::size_t(c), 2 * b + half));
+          for (int r = 0; r < R; ++r)
+            result[r][c] =
+                vfmaq_n_f32(result[r][c], vcvtq_f32_s32(dot_half(codes.val[half], v[r].val[half])),
+                            d * scales[r][b]);
+        }
+      } else if constexpr (F::per_group) {
         const auto scale = F::scale(w, n + std::size_t(c), b * kBlock / F::group(w));
         const float d = widened(scale);
         if constexpr (kHasMinimum<typename F::Scale>)

@@ -22,8 +22,10 @@ struct Sdot : WordsOf4 {
 
   static void turn(float32x4_t (&)[4]) {}
 
+  /// Of vectors [from, to) of codes.
+  template <int from = 0, int to = 8>
   static void add(int32x4_t (&sum)[4], const int8x16_t (&w)[8], const Byte* x) {
-    QB_UNROLL for (int i = 0; i < 8; ++i) {
+    QB_UNROLL for (int i = from; i < to; ++i) {
       const int8x16_t rows = bytes(x + 16 * i);
       sum[0] = vdotq_laneq_s32(sum[0], w[i], rows, 0);
       sum[1] = vdotq_laneq_s32(sum[1], w[i], rows, 1);
@@ -32,11 +34,11 @@ struct Sdot : WordsOf4 {
     }
   }
 
-  template <class Codes>
+  template <class Codes, int from, int to>
   static void add(float32x4_t (&result)[4], const int8x16_t (&w)[8], const Byte* x, float32x4_t d,
                   const Byte* scales) {
     int32x4_t sum[4] = {vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0)};
-    add(sum, w, x);
+    add<from, to>(sum, w, x);
     const float32x4_t s = vreinterpretq_f32_u8(vld1q_u8(scales));
     result[0] = vfmaq_laneq_f32(result[0], vmulq_f32(as_float<Codes>(sum[0]), d), s, 0);
     result[1] = vfmaq_laneq_f32(result[1], vmulq_f32(as_float<Codes>(sum[1]), d), s, 1);
@@ -57,16 +59,22 @@ struct Sdot : WordsOf4 {
 
   static constexpr int kRowSums = 1;
 
+  template <int from = 0, int to = 8>
   static void add_row(int32x4_t (&sum)[1], const int8x16_t (&w)[8], const Byte* x) {
-    const int8x16_t low = bytes(x), high = bytes(x + 16);
-    sum[0] = vdotq_laneq_s32(sum[0], w[0], low, 0);
-    sum[0] = vdotq_laneq_s32(sum[0], w[1], low, 1);
-    sum[0] = vdotq_laneq_s32(sum[0], w[2], low, 2);
-    sum[0] = vdotq_laneq_s32(sum[0], w[3], low, 3);
-    sum[0] = vdotq_laneq_s32(sum[0], w[4], high, 0);
-    sum[0] = vdotq_laneq_s32(sum[0], w[5], high, 1);
-    sum[0] = vdotq_laneq_s32(sum[0], w[6], high, 2);
-    sum[0] = vdotq_laneq_s32(sum[0], w[7], high, 3);
+    if constexpr (from == 0) {
+      const int8x16_t low = bytes(x);
+      sum[0] = vdotq_laneq_s32(sum[0], w[0], low, 0);
+      sum[0] = vdotq_laneq_s32(sum[0], w[1], low, 1);
+      sum[0] = vdotq_laneq_s32(sum[0], w[2], low, 2);
+      sum[0] = vdotq_laneq_s32(sum[0], w[3], low, 3);
+    }
+    if constexpr (to == 8) {
+      const int8x16_t high = bytes(x + 16);
+      sum[0] = vdotq_laneq_s32(sum[0], w[4], high, 0);
+      sum[0] = vdotq_laneq_s32(sum[0], w[5], high, 1);
+      sum[0] = vdotq_laneq_s32(sum[0], w[6], high, 2);
+      sum[0] = vdotq_laneq_s32(sum[0], w[7], high, 3);
+    }
   }
   static int32x4_t total(const int32x4_t (&sum)[1]) { return sum[0]; }
 };

@@ -32,9 +32,10 @@ struct Smmla {
 
   static void turn(float32x4_t (&v)[4]) { turn_2x2(v); }
 
-  /// Two rows: the first or the second two of the four at x.
+  /// Two rows, the first or the second two of the four at x, and vectors [from, to) of codes.
+  template <int from = 0, int to = 8>
   static void add_pair(int32x4_t& left, int32x4_t& right, const int8x16_t (&w)[8], const Byte* x) {
-    QB_UNROLL for (int i = 0; i < 4; ++i) {
+    QB_UNROLL for (int i = from / 2; i < to / 2; ++i) {
       const int8x16_t rows = bytes(x + 32 * i);
       left = vmmlaq_s32(left, rows, w[2 * i]);
       right = vmmlaq_s32(right, rows, w[2 * i + 1]);
@@ -45,13 +46,13 @@ struct Smmla {
     add_pair(sum[2], sum[3], w, x + 16);
   }
 
-  template <class Codes>
+  template <class Codes, int from, int to>
   static void add(float32x4_t (&result)[4], const int8x16_t (&w)[8], const Byte* x, float32x4_t d,
                   const Byte* scales) {
     const float32x4_t d0 = low(d, d), d1 = high(d, d);
     QB_UNROLL for (int i = 0; i < 2; ++i) {  // a pair at a time: registers are scarce
       int32x4_t left = vdupq_n_s32(0), right = vdupq_n_s32(0);
-      add_pair(left, right, w, x + 16 * i);
+      add_pair<from, to>(left, right, w, x + 16 * i);
       const float32x4_t s = floats(scales + 16 * i);
       result[2 * i] = vfmaq_f32(result[2 * i], vmulq_f32(as_float<Codes>(left), d0), s);
       result[2 * i + 1] = vfmaq_f32(result[2 * i + 1], vmulq_f32(as_float<Codes>(right), d1), s);
@@ -71,8 +72,9 @@ struct Smmla {
 
   static constexpr int kRowSums = 2;
 
+  template <int from = 0, int to = 8>
   static void add_row(int32x4_t (&sum)[2], const int8x16_t (&w)[8], const Byte* x) {
-    QB_UNROLL for (int i = 0; i < 4; ++i) {
+    QB_UNROLL for (int i = from / 2; i < to / 2; ++i) {
       const int8x16_t twice =
           vreinterpretq_s8_u64(vld1q_dup_u64(reinterpret_cast<const std::uint64_t*>(x + 8 * i)));
       sum[0] = vdotq_s32(sum[0], w[2 * i], twice);

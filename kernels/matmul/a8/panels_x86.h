@@ -4,9 +4,11 @@
 //
 // A class L says how a panel is laid out:
 //
-//   kFlip                  what neighbouring 8-bit codes are xor'ed with, the even one's byte low
+//   kOffset                what is added to neighbouring 8-bit codes, the even one's byte low
 //   kDword                 bytes from dword to dword of K, for the same outputs
+//   kSecondHalf            8 bits: the same from the first of a block's dwords to the fifth
 //   kHalf                  bytes from outputs 0..7 of a block to outputs 8..15
+//   kUnit                  codes of a block: 32, or 16 for groups of 16
 //   block(b, group_blocks) where block b's codes are
 //   scales(g, group_blocks) where group g's scales are, or with one scale per output all scales
 //   put_group<F>(w, n, g, panel) instead of scales: stores group g's scales and minima of a panel
@@ -48,9 +50,10 @@ constexpr std::size_t padded(std::size_t k) {
 
 // --- Packing -----------------------------------------------------------------------------------
 
-/// Eight outputs' 32 bytes: dword j of every output becomes vector j.
+/// Eight outputs' 32 bytes: dword j of every output becomes vector j, those from the fifth on
+/// `second_half` bytes behind the first.
 template <class L>
-inline void put_dwords(__m256i (&a)[8], std::uint8_t* to) {
+inline void put_dwords(__m256i (&a)[8], std::uint8_t* to, std::size_t second_half) {
   __m256i b[8];
   for (int i = 0; i < 8; i += 2) {
     b[i] = _mm256_unpacklo_epi32(a[i], a[i + 1]);
@@ -64,22 +67,37 @@ inline void put_dwords(__m256i (&a)[8], std::uint8_t* to) {
   for (std::size_t j = 0; j < 4; ++j) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + j * L::kDword),
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x20));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + (j + 4) * L::kDword),
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + second_half + j * L::kDword),
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
   }
 }
 
-/// Both halves of a block of 256's scales, or minima, are products of two: the panel's common
-/// factors as f16, and bytes of each group.
+/// Scales, and minima, of a block of 256 are products of two: the panel's common factors as f16,
+/// and bytes of each group.
 template <class F>
 inline void put_levels(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* factors,
-                       std::uint8_t* scales, std::uint8_t* minima) {
+                       std::uint8_t* scales, [[maybe_unused]] std::uint8_t* minima) {
   for (std::size_t c = 0; c < kPanel; ++c) {
-    const ScaleAndMinimumOf256 both = n + c < w.n ? F::levels(w, n + c, g) : ScaleAndMinimumOf256{};
+    decltype(F::levels(w, n, g)) both = {};
+    if (n + c < w.n) both = F::levels(w, n + c, g);
     __builtin_memcpy(factors + 2 * c, &both.d, sizeof both.d);
-    __builtin_memcpy(factors + 2 * (kPanel + c), &both.dmin, sizeof both.dmin);
-    scales[c] = both.scale;
-    minima[c] = both.minimum;
+    scales[c] = static_cast<std::uint8_t>(both.scale);
+    if constexpr (kHasMinimum<typename F::Scale>) {
+      __builtin_memcpy(factors + 2 * (kPanel + c), &both.dmin, sizeof both.dmin);
+      minima[c] = both.minimum;
+    }
+  }
+}
+
+/// The f16 scales of group g of a panel's outputs, and their minima behind them; 0 of what is not
+/// there.
+template <class F>
+inline void put_halves(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* to) {
+  for (std::size_t c = 0; c < kPanel; ++c) {
+    HalfScaleAndMinimum both = {};
+    if (n + c < w.n && g < w.k / kBlock) both = F::halves(w, n + c, g);
+    __builtin_memcpy(to + 2 * c, &both.scale, sizeof both.scale);
+    __builtin_memcpy(to + 2 * (kPanel + c), &both.minimum, sizeof both.minimum);
   }
 }
 
@@ -88,8 +106,8 @@ template <class L>
 inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
   __m256i a[8];
   for (int i = 0; i < 8; ++i)
-    a[i] = _mm256_xor_si256(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kFlip)));
-  put_dwords<L>(a, to);
+    a[i] = _mm256_add_epi8(load(from[i]), _mm256_set1_epi16(static_cast<short>(L::kOffset)));
+  put_dwords<L>(a, to, L::kSecondHalf);
 }
 
 /// Eight outputs' pairs of 32 codes of a nibble each.
@@ -112,7 +130,7 @@ inline void pack_pairs(const std::uint8_t* const (&first)[kEight],
     else
       a[i] = _mm256_set_m128i(high, low);
   }
-  put_dwords<L>(a, to);
+  put_dwords<L>(a, to, 4 * L::kDword);
 }
 
 /// Eight outputs' 32 codes of a nibble each, likewise; neighbours: reordered to low and high halves
@@ -178,7 +196,7 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
   __builtin_memset(missing, F::Codes::bits == 4 ? 0x11 * (8 ^ F::flip) : 0, sizeof missing);
   const std::size_t bytes = L::bytes(w.k, w.group);
   const std::size_t blocks = blocks_of(padded<L>(w.k));
-  const std::size_t group_blocks = F::per_group ? w.group / kBlock : blocks;
+  const std::size_t group_blocks = F::per_group ? w.group / L::kUnit : blocks;
   for (std::size_t n = n0; n < n1; n += kPanel) {
     auto* const panel = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
     const std::size_t outputs = least(n1 - n, kPanel);
@@ -189,7 +207,8 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
           find_codes<F>(w, n + half * kEight,
                         least(outputs - least(half * kEight, outputs), kEight), b + i, missing[i],
                         source[i]);
-        std::uint8_t* const to = panel + L::block(b, group_blocks) + half * L::kHalf;
+        std::uint8_t* const to =
+            panel + L::block(b * (kBlock / L::kUnit), group_blocks) + half * L::kHalf;
         if constexpr (L::kPairedBlocks)
           pack_pairs<F, L>(source[0], source[1], to);
         else if constexpr (F::Codes::bits == 8)
@@ -198,8 +217,9 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
           pack_half<F, L>(source[0], to, static_cast<__m128i*>(nullptr));
       }
     }
-    for (std::size_t g = 0; g < (F::per_group ? blocks / group_blocks : 1); ++g) {
-      if constexpr (kHasMinimum<typename F::Scale>) {
+    const std::size_t groups = F::per_group ? blocks * (kBlock / L::kUnit) / group_blocks : 1;
+    for (std::size_t g = 0; g < groups; ++g) {
+      if constexpr (kHasMinimum<typename F::Scale> || L::kUnit != kBlock) {
         L::template put_group<F>(w, n, g, panel);
       } else {
         typename F::Scale scales[kPanel] = {};
@@ -215,17 +235,17 @@ template <class F, class L>
 void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, std::size_t n0,
             std::size_t n1, void* codes) {
   const std::size_t bytes = L::bytes(k, group);
-  const std::size_t group_blocks = F::per_group ? group / kBlock : blocks_of(padded<L>(k));
+  const std::size_t group_blocks = F::per_group ? group / L::kUnit : blocks_of(padded<L>(k));
   for (std::size_t n = n0; n < n1; ++n) {
     const auto* panel = static_cast<const std::uint8_t*>(packed) + n / kPanel * bytes;
     const std::size_t column = n % kPanel;
     for (std::size_t i = 0; i < k; ++i) {
-      const std::size_t within = i % kBlock;
-      const std::uint8_t* at = panel + L::block(i / kBlock, group_blocks) +
+      const std::size_t within = i % L::kUnit;
+      const std::uint8_t* at = panel + L::block(i / L::kUnit, group_blocks) +
                                column / kEight * L::kHalf + column % kEight * 4 + within % 4;
       std::int8_t code;
       if constexpr (F::Codes::bits == 8) {
-        code = static_cast<std::int8_t>(at[within / 4 * L::kDword] ^ (L::kFlip >> i % 2 * 8));
+        code = static_cast<std::int8_t>(at[within / 4 * L::kDword] - (L::kOffset >> i % 2 * 8));
       } else {
         const int byte = at[within % (L::kPairedBlocks ? kBlock : 16) / 4 * L::kDword];
         const bool high = L::kPairedBlocks ? i / kBlock % 2 : within >= 16;

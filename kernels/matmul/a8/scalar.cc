@@ -121,23 +121,32 @@ inline std::int32_t sum_of(const std::int8_t* x) {
   return sum;
 }
 
-/// Gathered codes, groups of 32 with a minimum, times one row of activations.
+/// Codes that are gathered, or whose groups of 32 have a minimum, times one row of activations.
+/// Those with scales for groups of 16 are bytes.
 template <class F>
-inline float product_of_gathered(const Weights& w, std::size_t n, const std::int8_t* x,
-                                 const float* scales) {
+inline float product_by_blocks(const Weights& w, std::size_t n, const std::int8_t* x,
+                               const float* scales) {
   float sum = 0;
   for (std::size_t b = 0; b < w.k / kBlock; ++b, x += kBlock) {
     BlockCodes<F> room;
     const std::uint8_t* const codes = block_codes<F>(w, n, b, room);
-    const auto scale = F::scale(w, n, b);
-    sum += float(dot_block<F>(codes, x)) * (to_f32(scale) * scales[b]);
-    if constexpr (kHasMinimum<typename F::Scale>)
-      sum -= scale.minimum * (float(sum_of(x)) * scales[b]);
+    if constexpr (kUnitOf<typename F::Scale> == kBlock) {
+      const auto scale = F::scale(w, n, b);
+      sum += float(dot_block<F>(codes, x)) * (to_f32(scale) * scales[b]);
+      if constexpr (kHasMinimum<typename F::Scale>)
+        sum -= scale.minimum * (float(sum_of(x)) * scales[b]);
+    } else {
+      for (std::size_t half = 0; half < 2; ++half) {
+        const auto* const from = reinterpret_cast<const std::int8_t*>(codes) + half * kBlock / 2;
+        sum += float(dot_bytes(from, x + half * kBlock / 2, kBlock / 2)) *
+               (to_f32(F::scale(w, n, 2 * b + half)) * scales[b]);
+      }
+    }
   }
   return sum;
 }
 
-/// Codes where they are.
+/// Codes where they are, without minima.
 template <class F>
 inline float product_in_place(const Weights& w, std::size_t n, const std::int8_t* x,
                               const float* scales) {
@@ -159,8 +168,8 @@ inline float product_in_place(const Weights& w, std::size_t n, const std::int8_t
 /// One output's weights times one row of activations.
 template <class F>
 inline float product(const Weights& w, std::size_t n, const std::int8_t* x, const float* scales) {
-  if constexpr (kGathered<F>)
-    return product_of_gathered<F>(w, n, x, scales);
+  if constexpr (kGathered<F> || kHasMinimum<typename F::Scale>)
+    return product_by_blocks<F>(w, n, x, scales);
   else
     return product_in_place<F>(w, n, x, scales);
 }

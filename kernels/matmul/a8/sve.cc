@@ -32,12 +32,15 @@ struct Vectors {
   static constexpr int bits = Codes::bits;
   static constexpr bool per_block = kOfGroups<Scale>;
   static constexpr bool minimum = kHasMinimum<Scale>;
+  static constexpr bool halves = kUnitOf<Scale> != kBlock;
+  static size_t group_blocks(size_t k, size_t group) {
+    return Kind<Codes, Scale>::group_blocks(k, group);
+  }
   static size_t vector() { return svcntb(); }
   static size_t block() { return size_t{bits} * vector(); }
-  static size_t scales() { return svcntw() * sizeof(Scale); }
+  static size_t scales() { return svcntw() * sizeof(Scale) * (halves ? 2 : 1); }
   static size_t panel(size_t k, size_t group) {
-    return per_block ? k / group * (scales() + group / kBlock * block())
-                     : scales() + blocks_of(k) * block();
+    return Kind<Codes, Scale>::groups(k, group) * scales() + blocks_of(k) * block();
   }
 };
 
@@ -59,12 +62,12 @@ template <class F>
 void pack_sve(const Weights& w, size_t n0, size_t n1, void* packed) {
   using K = VectorsOf<F>;
   const size_t v = svcntw(), bytes = K::panel(w.k, w.group), words = kBlock * F::Codes::bits / 32;
-  const size_t groups = F::per_group ? w.k / w.group : 1;
-  const size_t group_blocks = F::per_group ? w.group / kBlock : blocks_of(w.k);
+  const size_t groups = KindOf<F>::groups(w.k, w.group);
+  const size_t group_blocks = K::group_blocks(w.k, w.group);
   for (size_t n = n0; n < n1; n += v) {
     Byte* out = static_cast<Byte*>(packed) + n / v * bytes;
     for (size_t g = 0; g < groups; ++g) {
-      put_scales<F>(w, n, g, v, out);
+      put_group<F>(w, n, g, v, out);
       out += K::scales();
       for (size_t b = g * group_blocks; b < (g + 1) * group_blocks; ++b, out += K::block())
         for (size_t c = 0; c < v; ++c) {
@@ -88,7 +91,7 @@ void unpack_sve(const void* packed, size_t, size_t k, size_t group, size_t n0, s
     const Byte* panel = static_cast<const Byte*>(packed) + n / v * K::panel(k, group);
     for (size_t i = 0; i < k; ++i) {
       const size_t within = i % kBlock, at = F::Codes::bits == 8 ? within : within % 16;
-      const int byte = panel[(F::per_group ? i / group + 1 : 1) * K::scales() +
+      const int byte = panel[(i / kBlock / K::group_blocks(k, group) + 1) * K::scales() +
                              i / kBlock * K::block() + at / 4 * K::vector() + n % v * 4 + at % 4];
       int code = static_cast<std::int8_t>(byte);
       if constexpr (F::Codes::bits == 4)
@@ -160,7 +163,7 @@ inline svint8_t codes_of_block(const Byte* p, size_t i) {
 template <class K>
 inline svfloat32_t scales_at(const Byte* p) {
   const svbool_t all = svptrue_b32();
-  if constexpr (!K::per_block || K::minimum)
+  if constexpr (sizeof(typename K::Scale) != sizeof(f16))
     return svld1_f32(all, reinterpret_cast<const float*>(p));
   const svuint32_t halves = svld1uh_u32(all, reinterpret_cast<const std::uint16_t*>(p));
   if constexpr (__is_same(typename K::Scale, bf16))
@@ -169,10 +172,10 @@ inline svfloat32_t scales_at(const Byte* p) {
   return __is_same(typename K::Codes, Nibbles) ? svmul_n_f32_x(all, d, 0.0625f) : d;
 }
 
-/// What is taken off for a panel's minima.
+/// What is taken off for a panel's minima, or the scales of second halves.
 template <class K>
-inline svfloat32_t minima_at(const Byte* p) {
-  if constexpr (!K::minimum) return svdup_n_f32(0);
+inline svfloat32_t second_at(const Byte* p) {
+  if constexpr (!K::minimum && !K::halves) return svdup_n_f32(0);
   return svld1_vnum_f32(svptrue_b32(), reinterpret_cast<const float*>(p), 1);
 }
 /// Four rows less minima times their sums.
@@ -198,11 +201,11 @@ inline svfloat32_t finished(svfloat32_t sum, svfloat32_t, const float*) {
   return sum;
 }
 
-/// Four rows of a block at x times the panel's block at w.
-template <class K>
+/// Four rows of a block at x times vectors [from, to) of the panel's block at w.
+template <class K, size_t from, size_t to>
 inline void add_four(svint32_t& r0, svint32_t& r1, svint32_t& r2, svint32_t& r3, const Byte* w,
                      const Byte* x, svfloat32_t, const Byte*) {
-  QB_UNROLL for (size_t i = 0; i < 8; ++i) {
+  QB_UNROLL for (size_t i = from; i < to; ++i) {
     const svint8_t codes = codes_of_block<typename K::Codes>(w, i), rows = repeated(x + 16 * i);
     r0 = svdot_lane_s32(r0, codes, rows, 0);
     r1 = svdot_lane_s32(r1, codes, rows, 1);
@@ -210,12 +213,12 @@ inline void add_four(svint32_t& r0, svint32_t& r1, svint32_t& r2, svint32_t& r3,
     r3 = svdot_lane_s32(r3, codes, rows, 3);
   }
 }
-template <class K>
+template <class K, size_t from, size_t to>
 inline void add_four(svfloat32_t& r0, svfloat32_t& r1, svfloat32_t& r2, svfloat32_t& r3,
                      const Byte* w, const Byte* x, svfloat32_t d, const Byte* scales) {
   const svbool_t all = svptrue_b32();
   svint32_t s0 = svdup_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
-  add_four<K>(s0, s1, s2, s3, w, x, d, scales);
+  add_four<K, from, to>(s0, s1, s2, s3, w, x, d, scales);
   const svfloat32_t s = svld1rq_f32(all, reinterpret_cast<const float*>(scales));
   r0 = svmla_lane_f32(r0, svmul_f32_x(all, svcvt_f32_s32_x(all, s0), d), s, 0);
   r1 = svmla_lane_f32(r1, svmul_f32_x(all, svcvt_f32_s32_x(all, s1), d), s, 1);
@@ -237,15 +240,22 @@ template <class K, int R>
   else
     a0 = a1 = a2 = a3 = a4 = a5 = a6 = a7 = svdup_n_s32(0);
   for (size_t b = 0; b < call.blocks;) {
-    const svfloat32_t d = scales_at<K>(codes), minima = minima_at<K>(codes);
+    const svfloat32_t d = scales_at<K>(codes), second = second_at<K>(codes);
     codes += K::scales();
     for (const size_t end = b + call.group_blocks; b < end; ++b, codes += block) {
-      add_four<K>(a0, a1, a2, a3, codes, x, d, xs);
-      if constexpr (R == 8) add_four<K>(a4, a5, a6, a7, codes, x + four_rows, d, xs + four_rows);
+      constexpr size_t first = K::halves ? 4 : 8;
+      add_four<K, 0, first>(a0, a1, a2, a3, codes, x, d, xs);
+      if constexpr (R == 8)
+        add_four<K, 0, first>(a4, a5, a6, a7, codes, x + four_rows, d, xs + four_rows);
+      if constexpr (K::halves) {
+        add_four<K, 4, 8>(a0, a1, a2, a3, codes, x, second, xs);
+        if constexpr (R == 8)
+          add_four<K, 4, 8>(a4, a5, a6, a7, codes, x + four_rows, second, xs + four_rows);
+      }
       if constexpr (K::minimum) {
         const Byte* const sums = xs + kQuad * (call.x_sums - call.x_scales);
-        subtract(a0, a1, a2, a3, minima, sums);
-        if constexpr (R == 8) subtract(a4, a5, a6, a7, minima, sums + four_rows);
+        subtract(a0, a1, a2, a3, second, sums);
+        if constexpr (R == 8) subtract(a4, a5, a6, a7, second, sums + four_rows);
       }
       x += kQuad * kBlock;
       xs += kQuad * sizeof(float);
@@ -282,7 +292,7 @@ template <class K>
   svfloat32_t result = svdup_n_f32(0);
   svint32_t s0 = svdup_n_s32(0), s1 = s0, s2 = s0, s3 = s0;
   for (size_t b = 0; b < call.blocks;) {
-    const svfloat32_t d = scales_at<K>(codes), minima = minima_at<K>(codes);
+    const svfloat32_t d = scales_at<K>(codes), second = second_at<K>(codes);
     codes += K::scales();
     for (const size_t end = b + call.group_blocks; b < end; ++b, codes += block, x += kBlock) {
       const svint8_t low = repeated(x), high = repeated(x + 16);
@@ -291,14 +301,20 @@ template <class K>
       s1 = svdot_lane_s32(s1, codes_of_block<typename K::Codes>(codes, 1), low, 1);
       s2 = svdot_lane_s32(s2, codes_of_block<typename K::Codes>(codes, 2), low, 2);
       s3 = svdot_lane_s32(s3, codes_of_block<typename K::Codes>(codes, 3), low, 3);
+      if constexpr (K::halves) {
+        const svint32_t sum = svadd_s32_x(all, svadd_s32_x(all, s0, s1), svadd_s32_x(all, s2, s3));
+        result = svmla_f32_x(all, result, svcvt_f32_s32_x(all, sum), svmul_n_f32_x(all, d, s[b]));
+        s0 = s1 = s2 = s3 = svdup_n_s32(0);
+      }
       s0 = svdot_lane_s32(s0, codes_of_block<typename K::Codes>(codes, 4), high, 0);
       s1 = svdot_lane_s32(s1, codes_of_block<typename K::Codes>(codes, 5), high, 1);
       s2 = svdot_lane_s32(s2, codes_of_block<typename K::Codes>(codes, 6), high, 2);
       s3 = svdot_lane_s32(s3, codes_of_block<typename K::Codes>(codes, 7), high, 3);
       if constexpr (K::per_block) {
         const svint32_t sum = svadd_s32_x(all, svadd_s32_x(all, s0, s1), svadd_s32_x(all, s2, s3));
-        result = svmla_f32_x(all, result, svcvt_f32_s32_x(all, sum), svmul_n_f32_x(all, d, s[b]));
-        if constexpr (K::minimum) result = svmls_n_f32_x(all, result, minima, sums[b]);
+        result = svmla_f32_x(all, result, svcvt_f32_s32_x(all, sum),
+                             svmul_n_f32_x(all, K::halves ? second : d, s[b]));
+        if constexpr (K::minimum) result = svmls_n_f32_x(all, result, second, sums[b]);
       }
     }
   }
@@ -314,7 +330,7 @@ void run_sve(const Weights& w, const void* packed, const void*, const void* work
   const RowLayout layout = layout_of<K::per_block, K::minimum>(w.k);
   const size_t stride = layout.stride, v = svcntw();
   const Call call = {.blocks = blocks_of(w.k),
-                     .group_blocks = K::per_block ? w.group / kBlock : blocks_of(w.k),
+                     .group_blocks = K::group_blocks(w.k, w.group),
                      .panel = K::panel(w.k, w.group),
                      .x_stride = stride,
                      .x_scales = layout.scales,

@@ -123,6 +123,19 @@ struct SumOf<false> {
   using Type = int32x4_t;
 };
 
+/// Vectors of a block's codes that the first scales are for.
+template <class K>
+constexpr int first_of = K::halves ? 4 : 8;
+
+/// Of vectors [from, to) of a block's codes with a plain row.
+template <class S, int from, int to>
+inline int32x4_t sum_of_row(const int8x16_t (&w)[8], const Byte* x) {
+  int32x4_t sum[S::kRowSums];
+  QB_UNROLL for (int i = 0; i < S::kRowSums; ++i) sum[i] = vdupq_n_s32(0);
+  S::template add_row<from, to>(sum, w, x);
+  return S::total(sum);
+}
+
 /// Rows [0,4*Fours) of x and y, outputs [n,n+4*Quads), blocks [b0,b1) of K: whole groups. The
 /// first output's quad is the `first`th from `panel` on.
 template <class S, class K, int Fours, int Quads>
@@ -153,10 +166,16 @@ template <class S, class K, int Fours, int Quads>
           const float32x4_t d = load_scales<K>(at[q].scales + group);
           forget(xc);
           forget(xs);
-          QB_UNROLL for (int f = 0; f < Fours; ++f) S::template add<typename K::Codes>(
-              sum[f][q], w, xc + size_t(f) * four_rows, d, xs + size_t(f) * four_rows);
+          QB_UNROLL for (int f = 0; f < Fours; ++f)
+              S::template add<typename K::Codes, 0, first_of<K>>(
+                  sum[f][q], w, xc + size_t(f) * four_rows, d, xs + size_t(f) * four_rows);
+          if constexpr (K::halves) {
+            const float32x4_t second = load_second<K>(at[q].scales + group);
+            QB_UNROLL for (int f = 0; f < Fours; ++f) S::template add<typename K::Codes, 4, 8>(
+                sum[f][q], w, xc + size_t(f) * four_rows, second, xs + size_t(f) * four_rows);
+          }
           if constexpr (K::minimum) {
-            const float32x4_t minima = load_minima<K>(at[q].scales + group);
+            const float32x4_t minima = load_second<K>(at[q].scales + group);
             QB_UNROLL for (int f = 0; f < Fours; ++f)
                 S::subtract(sum[f][q], minima, xs + to_sums + size_t(f) * four_rows);
           }
@@ -213,25 +232,26 @@ template <class S, class K, int R, int Quads>
     size_t offset = 0;
     for (size_t b = 0; b < call.blocks; offset += K::scales) {
       float32x4_t d[Quads];
-      [[maybe_unused]] float32x4_t minima[Quads];
+      [[maybe_unused]] float32x4_t second[Quads];  // minima, or scales of second halves
       QB_UNROLL for (int q = 0; q < Quads; ++q) {
         d[q] = load_scales<K>(at[q].scales + offset);
-        if constexpr (K::minimum) minima[q] = load_minima<K>(at[q].scales + offset);
+        if constexpr (K::minimum || K::halves) second[q] = load_second<K>(at[q].scales + offset);
       }
       for (const size_t end = b + call.group_blocks; b < end; ++b, offset += K::block, x += kBlock)
         QB_UNROLL for (int q = 0; q < Quads; ++q) {
           if (q % 2 == 0) prefetch(at[q].codes + offset);
           load_codes<typename K::Codes>(at[q].codes + offset, w);
           QB_UNROLL for (int r = 0; r < R; ++r) {
-            int32x4_t sum[S::kRowSums];
-            QB_UNROLL for (int i = 0; i < S::kRowSums; ++i) sum[i] = vdupq_n_s32(0);
-            S::add_row(sum, w, x + size_t(r) * stride);
             const float s = reinterpret_cast<const float*>(scales + size_t(r) * stride)[b];
-            result[r][q] = vfmaq_f32(result[r][q], as_float<typename K::Codes>(S::total(sum)),
-                                     vmulq_n_f32(d[q], s));
+            const auto add = [&](auto sum, float32x4_t by) {
+              result[r][q] =
+                  vfmaq_f32(result[r][q], as_float<typename K::Codes>(sum), vmulq_n_f32(by, s));
+            };
+            add(sum_of_row<S, 0, first_of<K>>(w, x + size_t(r) * stride), d[q]);
+            if constexpr (K::halves) add(sum_of_row<S, 4, 8>(w, x + size_t(r) * stride), second[q]);
             if constexpr (K::minimum)
               result[r][q] = vfmsq_n_f32(
-                  result[r][q], minima[q],
+                  result[r][q], second[q],
                   reinterpret_cast<const float*>(x0 + call.x_sums + size_t(r) * stride)[b]);
           }
         }
@@ -276,7 +296,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   using K = KindOf<F>;
   Call call;
   call.blocks = blocks_of(w.k);
-  call.group_blocks = F::per_group ? w.group / kBlock : call.blocks;
+  call.group_blocks = K::group_blocks(w.k, w.group);
   call.panel = K::panel(w.k, w.group);
   const RowLayout layout = layout_of<F::per_group, K::minimum>(w.k);
   call.x_stride = layout.stride;

@@ -11,22 +11,10 @@
 namespace qb::matmul {
 namespace {
 
-template <class V, class F>
-void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
-         size_t n0, size_t n1, void* out) {
-  using K = KindOf<F>;
-  Call call;
-  const size_t k = padded<K>(w.k);
-  call.blocks = blocks_of(k);
-  call.group_blocks = F::per_group ? w.group / kBlock : call.blocks;
-  call.x = row_layout(k, F::per_group);
-  call.n = w.n;
-  call.n1 = n1;
-  const size_t bytes = K::bytes(w.k, w.group);
-  const Byte* const panels = static_cast<const Byte*>(packed) + n0 / kPanel * bytes;
-  const Byte* const x = static_cast<const Byte*>(workspace);
-  float* const y = static_cast<float*>(out);
-  if (m <= V::kFew) return any_few_rows<V, K, V::kFew>(m, call, panels, bytes, n0, x, y);
+/// More rows than few, in chunks that stay in the second cache.
+template <class V, class K>
+inline void run_tiles(const Weights& w, const Call& call, const Byte* panels, size_t bytes,
+                      size_t n0, size_t m, const Byte* x, float* y) {
   size_t most = least(kRowBytes / (call.x.stride + 1), kMostRows);  // no stride where k is 0
   if (most < 2 * V::kTileRows) most = 2 * V::kTileRows;
   const size_t chunks = (m + most - 1) / most;
@@ -48,6 +36,36 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     } else {
       rows(How<Scaled::block>{});
     }
+  }
+}
+
+template <class V, class F>
+void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
+         size_t n0, size_t n1, void* out) {
+  using K = KindOf<F>;
+  Call call;
+  const size_t k = padded<K>(w.k);
+  call.blocks = blocks_of(k) * (kBlock / K::kUnit);
+  call.group_blocks = F::per_group ? w.group / K::kUnit : call.blocks;
+  call.x = row_layout(k, F::per_group, 1, K::kUnit);
+  call.n = w.n;
+  call.n1 = n1;
+  const size_t bytes = K::bytes(w.k, w.group);
+  const Byte* const panels = static_cast<const Byte*>(packed) + n0 / kPanel * bytes;
+  const Byte* const x = static_cast<const Byte*>(workspace);
+  float* const y = static_cast<float*>(out);
+  if (m <= V::kFew) return any_few_rows<V, K, V::kFew>(m, call, panels, bytes, n0, x, y);
+  if constexpr (K::kHeaders && K::bits == 8) {
+    // There are no tiles of these: a few rows at a time.
+    const size_t parts = (m + V::kFew - 1) / V::kFew;
+    for (size_t i = 0; i < parts; ++i) {
+      const size_t m0 = m * i / parts, rows = m * (i + 1) / parts - m0;
+      any_few_rows<V, K, V::kFew>(rows, call, panels, bytes, n0, x + m0 * call.x.stride,
+                                  y + m0 * w.n);
+    }
+    return;
+  } else {
+    run_tiles<V, K>(w, call, panels, bytes, n0, m, x, y);
   }
 }
 

@@ -23,6 +23,7 @@
 // minimum times the sum of the activations is taken off as a float. Blocks of 256 whose scales and
 // minima are products of two keep both factors: a line of 16 f16 d and 16 f16 dmin before eight
 // blocks, and before each pair of blocks a line with 16 scales and 16 minima of either, as bytes.
+// Blocks of 32 have both as f16, two lines before each pair.
 //
 // Few rows take the weights as they stream by, several panels at once, each a stream of its own
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
@@ -67,18 +68,19 @@ constexpr size_t part(int c, size_t size) {
 
 // A Header says where the scales and minima of a panel stand, and loads a vector of them:
 //
-//   kSuper, kPair, kEach   bytes before eight blocks, before a pair of blocks, before each block
+//   kSuper, kPair, kEach   bytes before kSuperBlock weights, before a pair of blocks (or kOfPair of
+//                          them), before each block
 //   put<F>(w, n, g, ...)   stores those of group g
-//   scales, minima<V>(...) the c'th vector; second: of the pair's second block
+//   scales, minima<V>(...) the c'th vector; i: of the pair's i'th block
 
 /// Scales without minima: Kind says where they stand.
 struct ScalesAlone {
-  static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0;
+  static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0, kOfPair = 2;
 };
 /// Products of two: d and dmin as f16 before eight blocks; scales and minima, as bytes, of both
 /// blocks of a pair.
 struct LevelsOf256 {
-  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0;
+  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 2;
   template <class F>
   static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair, Byte*) {
     Byte* const scales = pair + g % 2 * (2 * kPanel);
@@ -96,9 +98,40 @@ struct LevelsOf256 {
     return scales<V>(super + kPanel * sizeof(f16), pair + kPanel, each, second, c);
   }
 };
+/// As f16 before each pair of blocks: scales and minima of the first, then of the second.
+struct HalvesOfPairs {
+  static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair, Byte*) {
+    put_halves<F>(w, n, g, pair + g % 2 * kLine);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte*, const Byte* pair, const Byte*, int second, int c) {
+    return V::from_half(pair + second * int(kLine) + part<V>(c, sizeof(f16)));
+  }
+  template <class V>
+  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
+                                  int c) {
+    return scales<V>(super, pair + kPanel * sizeof(f16), each, second, c);
+  }
+};
+/// Products of two without minima, of groups of 16: d before 256 weights, and the scales of four
+/// groups before them.
+struct ScalesOf256 {
+  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 4;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair, Byte*) {
+    put_levels<F>(w, n, g, super, pair + g % kOfPair * kPanel, nullptr);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte* super, const Byte* pair, const Byte*, int i, int c) {
+    return V::mul(V::from_signed_bytes(pair + i * int(kPanel) + part<V>(c, 1)),
+                  V::from_half(super + part<V>(c, sizeof(f16))));
+  }
+};
 /// Floats before each block.
 struct FloatsOfBlocks {
-  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine;
+  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 2;
   template <class F>
   static void put(const Weights& w, size_t n, size_t g, Byte*, Byte*, Byte* each) {
     put_scales<F>(w, n, g, kPanel, each);
@@ -133,30 +166,36 @@ struct Kind : ByteCodes {
   static constexpr bool per_block = kOfGroups<Scale>;  ///< or else one per output
   static constexpr bool kMinimum = kHasMinimum<Scale>;
   static constexpr bool kNibbles = __is_same(Codes, Nibbles) || __is_same(Codes, UnsignedNibbles);
+  static constexpr size_t kUnit = qb::matmul::kUnitOf<Scale>;  ///< codes of what a block is here
+  static constexpr int kDwords = int(kUnit) / 4;               ///< of K in it
+  static constexpr size_t kOfSuper = kSuperBlock / kUnit;
+  /// Whether a Header has the scales.
+  static constexpr bool kHeaders = kMinimum || kUnit != kBlock;
   static constexpr int kRaise = kNibbles ? 3 : 7;  ///< codes are multiplied 2^kRaise larger
-  static constexpr size_t kBytes = kPanel * kBlock * bits / 8;  ///< of a panel's block
-  static constexpr size_t kTogether = bits == 4 ? 2 : 1;        ///< blocks that share bytes
+  static constexpr size_t kBytes = kPanel * kUnit * bits / 8;  ///< of a panel's block
+  static constexpr size_t kTogether = bits == 4 ? 2 : 1;       ///< blocks that share bytes
   static constexpr size_t kAhead = VnniBudget::ahead(bits, per_block);
   /// What the first tile leaves behind for the others.
   using Unpacked = typename UnpackedOf<Scale>::Type;
 
   // As panels_x86.h asks.
-  static constexpr unsigned kFlip = bits == 8 && !kMinimum ? 0x8080 : 0;
-  static constexpr size_t kDword = kLine, kHalf = kLine / 2;
+  static constexpr unsigned kOffset = bits == 8 && !kMinimum ? 0x8080 : 0;
+  static constexpr size_t kDword = kLine, kHalf = kLine / 2, kSecondHalf = 4 * kLine;
   static constexpr bool kPairedBlocks = bits == 4;
   /// Bytes of the headers before b blocks.
   static constexpr size_t headers(size_t b) {
-    return (b + 7) / 8 * Header::kSuper + (b + 1) / 2 * Header::kPair + b * Header::kEach;
+    return (b + kOfSuper - 1) / kOfSuper * Header::kSuper +
+           (b + Header::kOfPair - 1) / Header::kOfPair * Header::kPair + b * Header::kEach;
   }
   static constexpr size_t block(size_t b, size_t group_blocks) {
     const size_t codes = b / kTogether * kTogether * kBytes;
-    if (kMinimum) return codes + headers((b / kTogether + 1) * kTogether);
+    if (kHeaders) return codes + headers((b / kTogether + 1) * kTogether);
     return codes + (per_block ? (b / group_blocks / 2 + 1) * kLine : 0);
   }
-  /// Where the piece of K that begins with block b, a multiple of 8, begins.
+  /// Where the piece of K that begins with block b, a multiple of kOfSuper, begins.
   static constexpr size_t piece(size_t b, size_t group_blocks) {
     if (b == 0) return 0;
-    return kMinimum ? b * kBytes + headers(b) : block(b, group_blocks) - (per_block ? kLine : 0);
+    return kHeaders ? b * kBytes + headers(b) : block(b, group_blocks) - (per_block ? kLine : 0);
   }
   static constexpr size_t scales(size_t g, size_t group_blocks) {
     return per_block ? g / 2 * (2 * group_blocks * kBytes + kLine) + g % 2 * (kLine / 2)
@@ -164,15 +203,16 @@ struct Kind : ByteCodes {
   }
   template <class F>
   static void put_group(const Weights& w, size_t n, size_t g, Byte* panel) {
-    Byte* const super = panel + piece(g / 8 * 8, 1);
+    const size_t first = g / Header::kOfPair * Header::kOfPair;
+    Byte* const super = panel + piece(g / kOfSuper * kOfSuper, 1);
     Byte* const pair =
-        panel + g / 2 * 2 * kBytes + headers(g / 2 * 2) + (g % 8 < 2 ? Header::kSuper : 0);
+        panel + first * kBytes + headers(first) + (first % kOfSuper ? 0 : Header::kSuper);
     Byte* const each = panel + block(g, 1) - (kTogether - g % kTogether) * Header::kEach;
     Header::template put<F>(w, n, g, super, pair, each);
   }
   static constexpr size_t bytes(size_t k, size_t group) {
-    const size_t blocks = blocks_of(padded<Kind>(k));
-    if (kMinimum) return blocks * kBytes + headers(blocks);
+    const size_t blocks = blocks_of(padded<Kind>(k)) * (kBlock / kUnit);
+    if (kHeaders) return blocks * kBytes + headers(blocks);
     return blocks * kBytes + (per_block ? (k / group + 1) / 2 * kLine : kLine);
   }
 
@@ -186,10 +226,12 @@ struct Kind : ByteCodes {
 
 template <class F>
 constexpr auto kind_of() {
-  if constexpr (requires { F::levels; })
+  if constexpr (kUnitOf<typename F::Scale> != kBlock)
+    return Kind<typename F::Codes, typename F::Scale, ScalesOf256>{};
+  else if constexpr (requires { F::levels; })
     return Kind<typename F::Codes, typename F::Scale, LevelsOf256>{};
   else if constexpr (kHasMinimum<typename F::Scale>)
-    return Kind<typename F::Codes, typename F::Scale, FloatsOfBlocks>{};
+    return Kind<typename F::Codes, typename F::Scale, HalvesOfPairs>{};
   else
     return Kind<typename F::Codes, typename F::Scale>{};
 }

@@ -8,7 +8,8 @@
 // canonical row, 4 codes or 8, so that packing moves words and nothing in them. Shifts take the
 // codes of all lanes out in pairs; activations lie in the order of these pairs, and a pair of
 // them, broadcast, meets every output. Behind the codes of each group, or of all blocks, the
-// panel's scales as f32, and the minima of formats that have them.
+// panel's scales as f32, and the minima of formats that have them, or the scales of the second 16
+// codes of a block.
 #include "core/xsimd.h"
 #include "core/scalar_half.h"
 #include "core/unroll.h"
@@ -26,12 +27,13 @@ constexpr std::size_t kPanel = I32::size;  // outputs
 // --- Packing -----------------------------------------------------------------------------------
 
 /// Where things stand in a panel. Bytes.
-template <int bits_, bool per_block_, bool minimum_>
+template <int bits_, bool per_block_, bool minimum_, bool halves_>
 struct Panel {
   static constexpr int bits = bits_;
   static constexpr bool per_block = per_block_;
-  static constexpr bool minimum = minimum_;  ///< and codes from 0 to 15
-  static constexpr std::size_t scales = (minimum ? 2 : 1) * kPanel * sizeof(float);
+  static constexpr bool minimum = minimum_;  ///< and codes that are not negative
+  static constexpr bool halves = halves_;    ///< whether scales are of half a block each
+  static constexpr std::size_t scales = (minimum || halves ? 2 : 1) * kPanel * sizeof(float);
   static constexpr std::size_t words = bits;       ///< of a block of 32 codes
   static constexpr std::size_t codes = 32 / bits;  ///< of a word
   static constexpr std::size_t row = 4 * kPanel;   ///< a word of every output
@@ -39,18 +41,20 @@ struct Panel {
 
   /// Blocks that share scales.
   static std::size_t group_blocks(std::size_t k, std::size_t group) {
-    return per_block ? group / kBlock : blocks_of(k);
+    return halves ? 1 : per_block ? group / kBlock : blocks_of(k);
+  }
+  static std::size_t groups(std::size_t k, std::size_t group) {
+    return per_block ? blocks_of(k) / group_blocks(k, group) : 1;
   }
   static std::size_t bytes(std::size_t k, std::size_t group) {
-    return per_block ? k / group * (group / kBlock * block + scales)
-                     : blocks_of(k) * block + scales;
+    return blocks_of(k) * block + groups(k, group) * scales;
   }
 };
 template <class F>
 constexpr bool kLooksUp = kIsTable<typename F::Codes> && !kIsUnsigned<typename F::Codes>;
 template <class F>
-using PanelOf =
-    Panel<kLooksUp<F> ? 8 : F::Codes::bits, F::per_group, kHasMinimum<typename F::Scale>>;
+using PanelOf = Panel<kLooksUp<F> ? 8 : F::Codes::bits, F::per_group,
+                      kHasMinimum<typename F::Scale>, kUnitOf<typename F::Scale> != kBlock>;
 
 /// Which code of a block is the i'th, from the lowest bits, of its word j.
 template <class F>
@@ -79,7 +83,7 @@ inline void words_of(const Weights& w, std::size_t n, std::size_t b,
       __builtin_memcpy(word, from, sizeof word);
     else
       __builtin_memcpy(word, from, left);
-    if constexpr (F::Codes::bits == 4)
+    if constexpr (F::Codes::bits == 4 && !kIsUnsigned<typename F::Codes>)
       for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
   }
 }
@@ -95,7 +99,7 @@ void pack(const Weights& weights, std::size_t n0, std::size_t n1, void* packed) 
   const Weights w = weights;  // a copy: bytes that are stored may not be it
   const std::size_t bytes = P::bytes(w.k, w.group);
   const std::size_t group_blocks = P::group_blocks(w.k, w.group);
-  const std::size_t groups = F::per_group ? w.k / w.group : 1;
+  const std::size_t groups = P::groups(w.k, w.group);
   for (std::size_t n = n0; n < n1; n += kPanel) {
     auto* out = static_cast<std::uint8_t*>(packed) + n / kPanel * bytes;
     for (std::size_t g = 0; g < groups; ++g) {
@@ -107,11 +111,16 @@ void pack(const Weights& weights, std::size_t n0, std::size_t n1, void* packed) 
             __builtin_memcpy(out + j * P::row + 4 * c, &word[j], sizeof word[j]);
         }
       for (std::size_t c = 0; c < kPanel; ++c, out += sizeof(float)) {
-        const auto scale = n + c < n1 ? F::scale(w, n + c, g) : typename F::Scale{};
+        const std::size_t first = P::halves ? 2 * g : g;
+        const auto scale = n + c < n1 ? F::scale(w, n + c, first) : typename F::Scale{};
         const float factor = to_f32(scale);
         __builtin_memcpy(out, &factor, sizeof factor);
         if constexpr (P::minimum)
           __builtin_memcpy(out + P::scales / 2, &scale.minimum, sizeof scale.minimum);
+        if constexpr (P::halves) {
+          const float second = n + c < n1 ? to_f32(F::scale(w, n + c, first + 1)) : 0.0f;
+          __builtin_memcpy(out + P::scales / 2, &second, sizeof second);
+        }
       }
       out += P::scales - kPanel * sizeof(float);
     }
@@ -139,7 +148,7 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
           constexpr int unused = 8 - P::bits;
           if (at < k)
             to[at] =
-                P::minimum
+                P::minimum && P::bits == 4
                     ? static_cast<std::int8_t>(word & 15)
                     : static_cast<std::int8_t>(static_cast<std::int8_t>(word << unused) >> unused);
         }
@@ -252,12 +261,13 @@ inline I32 add_pairs(const I32& sum, const I16& pairs) {
   return sum + (v >> 16) + ((v << 16) >> 16);
 }
 
-/// sum + a block of 32 of K: codes at w, R rows of activations `stride` int16 apart.
-template <class P, int R>
+/// sum + a block of 32 of K, or `count` codes of 8 bits: codes at w, R rows of activations `stride`
+/// int16 apart.
+template <class P, std::size_t count = kBlock, int R>
 inline void add_block(const std::uint8_t* w, const std::int16_t* x, std::size_t stride,
                       I32 (&sum)[R]) {
   if constexpr (P::bits == 8) {
-    for (std::size_t j = 0; j < kBlock; j += 4, w += 4 * kPanel) {
+    for (std::size_t j = 0; j < count; j += 4, w += 4 * kPanel) {
       const I16 v = bitwise<std::int16_t>(load(w));
       const I16 even = (v << 8) >> 8, odd = v >> 8;
       for (int r = 0; r < R; ++r) {
@@ -305,8 +315,20 @@ inline void tile(const Weights& w, const std::uint8_t* panel, const std::byte* w
   if constexpr (P::per_block) {
     for (std::size_t b = 0; b < w.k / kBlock; panel += group_blocks * P::block + P::scales) {
       const F32 d = weight_scales();
-      const float* const minima =
+      const float* const behind =  // minima, or scales of second halves
           reinterpret_cast<const float*>(panel + group_blocks * P::block) + kPanel;
+      if constexpr (P::halves) {
+        for (std::size_t half = 0; half < 2; ++half, x += kBlock / 2) {
+          for (int r = 0; r < R; ++r) sum[r] = I32(0);
+          add_block<P, kBlock / 2>(panel + half * P::block / 2, x, stride, sum);
+          const F32 by = half ? F32::load_unaligned(behind) : d;
+          for (int r = 0; r < R; ++r)
+            result[r] = xsimd::fma(xsimd::to_float(sum[r]),
+                                   by * F32(scales[std::size_t(r) * scale_stride + b]), result[r]);
+        }
+        ++b;
+        continue;
+      }
       for (std::size_t i = 0; i < group_blocks; ++i, ++b, x += kBlock) {
         for (int r = 0; r < R; ++r) sum[r] = I32(0);
         add_block<P>(panel + i * P::block, x, stride, sum);
@@ -315,7 +337,7 @@ inline void tile(const Weights& w, const std::uint8_t* panel, const std::byte* w
                                  d * F32(scales[std::size_t(r) * scale_stride + b]), result[r]);
         if constexpr (P::minimum)
           for (int r = 0; r < R; ++r)
-            result[r] = xsimd::fnma(F32::load_unaligned(minima),
+            result[r] = xsimd::fnma(F32::load_unaligned(behind),
                                     F32(sums[std::size_t(r) * scale_stride + b]), result[r]);
       }
     }

@@ -75,7 +75,8 @@ struct Floats {
 
 // --- Quantized weights -------------------------------------------------------------------------
 
-// Panel: for each group 32 f16 scales (or 32 f32 scales and as many minima), then its steps; for
+// Panel: for each group 32 f16 scales (or 32 f32 scales and as many minima, or for groups of 16 the
+// f32 scales of the first and of the second 16 of a step), then its steps; for
 // one scale per output 32 f32 scales, then all steps. A step: outputs 0-15, then 16-31. 8-bit: each
 // output's 32 codes. 4-bit, as 0 to 15: of each four outputs 32 words, whose j'th nibbles are the
 // j'th output's.
@@ -88,11 +89,13 @@ struct Codes {
   static constexpr int bits = F::Codes::bits;
   static constexpr bool per_block = F::per_group;
   static constexpr size_t unit = kStrip * kDeep * bits / 8;
-  static constexpr bool kMinimum = kHasMinimum<Scale>;
+  static constexpr bool kMinimum = kHasMinimum<Scale>, kHalves = kUnitOf<Scale> != kDeep;
   static constexpr size_t scale = kMinimum ? sizeof(float) : sizeof(Scale);
-  static constexpr size_t scales = kPanel * sizeof(Scale);
+  static constexpr size_t scales = kPanel * sizeof(Scale) * (kHalves ? 2 : 1);
+  /// Of K, that share scales, or those of its halves.
+  static size_t run(size_t group) { return kHalves ? kDeep : group; }
   static size_t panel(size_t k, size_t group) {
-    return (per_block ? k / group : 1) * scales + steps_of(k) * 2 * unit;
+    return (per_block ? k / run(group) : 1) * scales + steps_of(k) * 2 * unit;
   }
 
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
@@ -103,13 +106,14 @@ struct Codes {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
       const auto put = [&](size_t g) {
-        put_scales<F>(w, n, g, kPanel, out);
+        put_scales<F>(w, n, g * (kHalves ? 2 : 1), kPanel, out);
+        if constexpr (kHalves) put_scales<F>(w, n, 2 * g + 1, kPanel, out + scales / 2);
         out += scales;
       };
       if constexpr (!per_block) put(0);
       for (size_t k = 0; k < w.k; k += kDeep) {
         if constexpr (per_block)
-          if (k % w.group == 0) put(k / w.group);
+          if (k % run(w.group) == 0) put(k / run(w.group));
         for (size_t c = 0; c < kPanel; c += 4, out += 4 * kDeep * bits / 8)
           pack_four(w, n + c, k, out);
       }
@@ -133,7 +137,8 @@ struct Codes {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
         const Byte* const step = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                                 (per_block ? i / group + 1 : 1) * scales + i / kDeep * 2 * unit;
+                                 (per_block ? i / run(group) + 1 : 1) * scales +
+                                 i / kDeep * 2 * unit;
         const size_t output = n % kPanel, at = i % kDeep;
         int code;
         if constexpr (bits == 8) {
@@ -249,14 +254,21 @@ struct Walk<Codes<F>> {
         _mm_prefetch(reinterpret_cast<const char*>(from + 2 * kDepth * kUnit + line), _MM_HINT_T0);
       if constexpr (C::bits == 8) {
         alignas(64) float d[kStrip];
+        [[maybe_unused]] alignas(64) float second[kStrip];
         scales_of(header, d);
+        if constexpr (C::kHalves || C::kMinimum) scales_of(header + C::scales / 2, second);
         QB_UNROLL for (size_t c = 0; c < kStrip; ++c) {
-          const auto dequantized = [&](size_t at) {
-            const __m128i codes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
-            return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(codes)),
-                                 _mm512_set1_ps(d[c]));
+          const auto dequantized = [&](size_t at, float by) {
+            const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from + at));
+            const __m512 codes = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+            if constexpr (C::kMinimum)
+              return _mm512_fmsub_ps(codes, _mm512_set1_ps(by), _mm512_set1_ps(second[c]));
+            else
+              return _mm512_mul_ps(codes, _mm512_set1_ps(by));
           };
-          store(to + c * kLine, rounded(dequantized(kDeep * c), dequantized(kDeep * c + 16)));
+          store(to + c * kLine,
+                rounded(dequantized(kDeep * c, d[c]),
+                        dequantized(kDeep * c + 16, C::kHalves ? second[c] : d[c])));
         }
       } else {
         Byte* const table = tables + strip * kStrip * kTableBytes;
@@ -275,7 +287,7 @@ struct Walk<Codes<F>> {
       }
     }
 
-    static constexpr bool kNarrow = C::per_block && !C::kMinimum;
+    static constexpr bool kNarrow = sizeof(typename C::Scale) == sizeof(f16);
 
     /// Through memory, from where they are broadcast for nothing.
     static void scales_of(const Byte* header, float* d) {

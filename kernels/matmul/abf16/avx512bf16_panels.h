@@ -5,7 +5,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include "matmul/abf16/avx512bf16_rows.h"
+#include "matmul/abf16/avx512bf16_widened.h"
 
 namespace qb::matmul {
 namespace {
@@ -17,6 +17,7 @@ namespace {
 struct Floats {
   using Layout = Eights;
   static constexpr bool decodes = false;
+  static size_t group_blocks(size_t group) { return group / kBlock; }
 
   static size_t panel(size_t k, size_t) { return blocks_of(k) * kUnit; }
 
@@ -53,100 +54,49 @@ struct Floats {
 
 // --- Quantized weights ---------------------------------------------------------------------------
 
-/// What is in v is done before what needs it begins.
-template <class V, size_t count>
-[[gnu::always_inline]] inline void stage(V (&v)[count]) {
-  if constexpr (count == 4) asm("" : "+v"(v[0]), "+v"(v[1]), "+v"(v[2]), "+v"(v[3]));
-}
-
-/// Four of K of all outputs, a quarter of them in a vector of floats: byte q of dword 4l+j of a
-/// step's register is j of the output in lane l of vector q, stored +128. As the second byte of
-/// 32768 it is a float with 32768 to spare.
-struct Widened {
-  using Layout = Fours;
-  static constexpr size_t unit = kBlock * kPanel;
-  static constexpr size_t slack = 2;  ///< bytes behind the last panel that are read
-  static constexpr size_t kFactors = 8;
-  static constexpr float kSpare = 32768 + 128;
-  /// Scales of the quarters, and what is to spare.
-  [[gnu::always_inline]] static void factors(__m512 scales, __m512i (&f)[kFactors]) {
-    const __m512 quarter[] = {_mm512_permute_ps(scales, 0), _mm512_permute_ps(scales, 0x55),
-                              _mm512_permute_ps(scales, 0xaa), _mm512_permute_ps(scales, 0xff)};
-    QB_UNROLL for (size_t q = 0; q < 4; ++q) {
-      f[q] = _mm512_castps_si512(quarter[q]);
-      f[4 + q] = _mm512_castps_si512(_mm512_mul_ps(quarter[q], _mm512_set1_ps(-kSpare)));
-    }
-  }
-  /// Vectors of step i from the `from`th on.
-  template <size_t count>
-  [[gnu::always_inline]] static void get(const Byte* p, size_t i, size_t from, const __m512i* f,
-                                         __m512i (&to)[count]) {
-    __m512 v[2 * count];
-    QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      // Loads that start up to two bytes before or after bring a byte to the second's place, where
-      // any pipe blends; shifts and shuffles share theirs with products and conversions.
-      const __m512i codes = load(p + i * 64 + 2 * from + j - 1);
-      v[j] = _mm512_castsi512_ps(
-          _mm512_mask_blend_epi8(0x2222222222222222, _mm512_set1_epi32(0x47000000), codes));
-    }
-    stage(v);
-    QB_UNROLL for (size_t j = 0; j < 2 * count; ++j) {
-      const __m512 scale = _mm512_castsi512_ps(f[2 * from + j]);
-      // Of an f16 scale all products are exact, and so is their difference.
-      v[j] = _mm512_fmadd_ps(v[j], scale, _mm512_castsi512_ps(f[4 + 2 * from + j]));
-    }
-    stage(v);
-    QB_UNROLL for (size_t j = 0; j < count; ++j) to[j] = rounded(v[2 * j], v[2 * j + 1]);
-  }
-  /// K 0-31 of all outputs, a byte each, to their places.
-  static void put(const __m256i (&codes)[kPanel], Byte* to) {
-    for (size_t l = 0; l < 4; ++l) {
-      const auto at = [&](size_t q) {
-        return _mm256_xor_si256(codes[Layout::output(q, l)], _mm256_set1_epi8(-128));
-      };
-      const __m256i a = at(0), b = at(1), c = at(2), d = at(3);
-      const __m256i low[] = {_mm256_unpacklo_epi8(a, b), _mm256_unpacklo_epi8(c, d)};
-      const __m256i high[] = {_mm256_unpackhi_epi8(a, b), _mm256_unpackhi_epi8(c, d)};
-      const __m256i steps[] = {
-          _mm256_unpacklo_epi16(low[0], low[1]), _mm256_unpackhi_epi16(low[0], low[1]),
-          _mm256_unpacklo_epi16(high[0], high[1]), _mm256_unpackhi_epi16(high[0], high[1])};
-      for (size_t i = 0; i < 4; ++i) {
-        auto* const lane = reinterpret_cast<__m128i*>(to + i * 64 + l * 16);
-        _mm_storeu_si128(lane, _mm256_castsi256_si128(steps[i]));
-        _mm_storeu_si128(lane + 16, _mm256_extracti128_si256(steps[i], 1));
-      }
-    }
-  }
-  static int code(const Byte* block, size_t c, size_t k) {
-    const size_t q = c / 8 + c / 2 % 2 * 2, l = c / 4 % 2 * 2 + c % 2;
-    return block[k / 4 * 64 + l * 16 + k % 4 * 4 + q] - 128;
-  }
-};
-
-/// Panel: for each group 16 f16 scales, then its blocks. Scales stand lane by lane, four quarters
-/// in each.
+/// Panel: for each group 16 f16 scales (or of each block twice 16 floats, for groups of 16 and with
+/// minima), then its blocks. Scales stand lane by lane, four quarters in each.
 template <class F>
 struct Codes : Widened {
+  using Decoder = typename Decoded<typename F::Scale>::Type;
+  using Scale = typename F::Scale;
   static constexpr bool decodes = true;
-  static constexpr size_t header = kPanel * sizeof(f16);
+  static constexpr size_t units = kBlock / kUnitOf<Scale>;
+  static constexpr size_t header = units * kPanel * sizeof(Scale);
+  /// Blocks that share a header.
+  static size_t group_blocks(size_t group) { return units > 1 ? 1 : group / kBlock; }
 
-  static size_t panel(size_t k, size_t group) { return k / group * header + blocks_of(k) * unit; }
+  static size_t panel(size_t k, size_t group) {
+    const size_t blocks = blocks_of(k);
+    return blocks ? blocks / group_blocks(group) * header + blocks * unit : 0;
+  }
 
   static size_t packed_bytes(size_t n, size_t k, size_t group) {
     const size_t panels = quotient_up(n, kPanel) * panel(k, group);
     return panels ? panels + slack : 0;
   }
 
+  /// The scales of group g.
+  static void put_group(const Weights& w, size_t n, size_t g, Byte* to) {
+    for (size_t i = 0; i < kPanel; ++i) {
+      const size_t c = Layout::output(i % 4, i / 4);
+      const Scale d = n + c < w.n ? F::scale(w, n + c, g) : Scale{};
+      if constexpr (kHasMinimum<Scale>) {
+        __builtin_memcpy(to + i * sizeof(float), &d.scale, sizeof(float));
+        __builtin_memcpy(to + (kPanel + i) * sizeof(float), &d.minimum, sizeof(float));
+      } else {
+        __builtin_memcpy(to + i * sizeof d, &d, sizeof d);
+      }
+    }
+  }
+
   static void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
     for (size_t n = n0; n < n1; n += kPanel) {
       Byte* out = static_cast<Byte*>(packed) + n / kPanel * panel(w.k, w.group);
       for (size_t k = 0; k < w.k; k += kBlock, out += unit) {
-        if (k % w.group == 0)
-          for (size_t i = 0; i < kPanel; ++i, out += sizeof(f16)) {
-            const size_t c = Layout::output(i % 4, i / 4);
-            const f16 d = n + c < w.n ? F::scale(w, n + c, k / w.group) : f16{};
-            __builtin_memcpy(out, &d, sizeof d);
-          }
+        if (units > 1 || k % w.group == 0)
+          for (size_t i = 0; i < units; ++i, out += header / units)
+            put_group(w, n, k / w.group + i, out);
         __m256i codes[kPanel];
         for (size_t c = 0; c < kPanel; ++c)
           codes[c] = _mm512_castsi512_si256(codes_of<F>(w, n + c, k, kBlock));
@@ -163,7 +113,7 @@ struct Codes : Widened {
     for (size_t n = n0; n < n1; ++n)
       for (size_t i = 0; i < k; ++i) {
         const Byte* const at = static_cast<const Byte*>(packed) + n / kPanel * panel(k, group) +
-                               (i / group + 1) * header + i / kBlock * unit;
+                               (i / kBlock / group_blocks(group) + 1) * header + i / kBlock * unit;
         static_cast<std::int8_t*>(codes)[n * k + i] =
             static_cast<std::int8_t>(code(at, n % kPanel, i % kBlock));
       }
@@ -220,7 +170,7 @@ template <class C, int R, bool kKeeps>
   p += b0 / call.group_blocks * C::header + b0 * C::unit;
   for (size_t b = b0; b < b1;) {
     __m512i factors[C::kFactors];
-    C::factors(_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), factors);
+    C::Decoder::factors(p, factors);
     p += C::header;
     for (const size_t end = b + call.group_blocks; b < end;
          ++b, p += C::unit, row.advance(kBlock * 2)) {
@@ -229,7 +179,7 @@ template <class C, int R, bool kKeeps>
       QB_UNROLL for (size_t i = 0; i < kSteps<L>; ++i) {
         __m512i w[vectors];
         if constexpr (R <= L::rows / 3) {
-          C::template get<vectors>(p, i, 0, factors, w);
+          C::Decoder::template get<vectors>(p, i, 0, factors, w);
         } else {
           // The sums need the registers: factors are read where they are used.
           const __m512i* in_memory = factors;
@@ -237,7 +187,7 @@ template <class C, int R, bool kKeeps>
           QB_UNROLL for (size_t v = 0; v < vectors; ++v) {
             forget(p);
             __m512i one[1];
-            C::template get<1>(p, i, v, in_memory, one);
+            C::Decoder::template get<1>(p, i, v, in_memory, one);
             w[v] = one[0];
           }
         }
@@ -291,7 +241,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   using L = typename C::Layout;
   constexpr size_t rows_of_tile = L::rows;
   const Call call = {
-      w.k, w.group, blocks_of(w.k), w.group / kBlock, C::panel(w.k, w.group), row_bytes(w.k)};
+      w.k,           w.group, blocks_of(w.k), C::group_blocks(w.group), C::panel(w.k, w.group),
+      row_bytes(w.k)};
   const auto* const x = static_cast<const Byte*>(workspace);
   auto* const y = static_cast<float*>(out);
   const auto panel_of = [&](size_t n) {

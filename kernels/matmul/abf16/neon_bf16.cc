@@ -94,22 +94,22 @@ void unpack_f32(const void* packed, size_t, size_t k, size_t, size_t n0, size_t 
     }
 }
 
-/// Scales of a quad, and minima.
+/// Scales of a quad, and minima or scales of second halves.
 template <class K>
 struct Scales {
-  float32x4_t d, minima;
+  float32x4_t d, second;
   Scales() = default;
   explicit Scales(const Byte* p) {
     if constexpr (K::bits != 16) d = load_scales<K>(p);
-    if constexpr (K::minimum) minima = load_minima<K>(p);
+    if constexpr (K::minimum || K::halves) second = load_second<K>(p);
   }
-  /// Codes of the quad's output c, dequantized.
+  /// Codes of the quad's output c, of a block's first half or second one, dequantized.
   template <int c>
-  float32x4_t weights(float32x4_t codes) const {
+  float32x4_t weights(float32x4_t codes, bool second_half) const {
     if constexpr (K::minimum)
-      return vfmaq_laneq_f32(vnegq_f32(vdupq_laneq_f32(minima, c)), codes, d, c);
+      return vfmaq_laneq_f32(vnegq_f32(vdupq_laneq_f32(second, c)), codes, d, c);
     else
-      return vmulq_laneq_f32(codes, d, c);
+      return vmulq_laneq_f32(codes, K::halves && second_half ? second : d, c);
   }
 };
 
@@ -128,8 +128,9 @@ inline __attribute__((always_inline)) void each_word(const Byte* p, const Scales
       const float32x4_t w1 = as_float<typename K::Codes>(vmovl_high_s16(a));
       const float32x4_t w2 = as_float<typename K::Codes>(vmovl_s16(vget_low_s16(b)));
       const float32x4_t w3 = as_float<typename K::Codes>(vmovl_high_s16(b));
-      use(i, rounded(scales.template weights<0>(w0), scales.template weights<1>(w1)),
-          rounded(scales.template weights<2>(w2), scales.template weights<3>(w3)));
+      const bool half = i >= 4;
+      use(i, rounded(scales.template weights<0>(w0, half), scales.template weights<1>(w1, half)),
+          rounded(scales.template weights<2>(w2, half), scales.template weights<3>(w3, half)));
     }
   }
 }
@@ -267,7 +268,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
          size_t n0, size_t n1, void* out) {
   Call call;
   call.blocks = blocks_of(w.k);
-  call.group_blocks = K::per_block ? w.group / kBlock : call.blocks;
+  call.group_blocks = K::group_blocks(w.k, w.group);
   call.panel = K::panel(w.k, w.group);
   call.x_stride = row_bytes(w.k);
   call.x_scales = 0;
