@@ -66,7 +66,7 @@ struct VnniBudget {
   static constexpr std::size_t kDepth = 64;  ///< blocks of K in L2 at a time; pairs of groups
   /// Bytes that few rows prefetch ahead in each stream.
   static constexpr std::size_t ahead(int bits, bool per_block) {
-    return bits == 4 && per_block ? 320 : 128;
+    return bits < 8 && per_block ? 320 : 128;
   }
 };
 

@@ -123,7 +123,7 @@ inline __m512i starts_of(__m512i sums, __m512 scale) {
     return _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(sums), in_order));
   } else {
     // log2 of what codes are raised by, of integers of 4 bits in a pair's second block sixteenfold.
-    constexpr int even = K::kRaise, odd = 7;
+    constexpr int even = K::kRaise, odd = K::kNibbles ? 7 : even;
     const __m512i raised = _mm512_setr_epi32(even, even, even, even, odd, odd, odd, odd, even, even,
                                              even, even, odd, odd, odd, odd);
     return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_sllv_epi32(sums, raised));

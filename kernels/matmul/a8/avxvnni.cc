@@ -43,6 +43,15 @@ struct Ymm {
   static Int high_sixteenfold(Int v) {
     return _mm256_and_si256(v, _mm256_set1_epi8(static_cast<char>(0xf0)));
   }
+  /// Dwords shifted to the left, or to the right by -left.
+  static Int shifted(Int v, int left) {
+    using Words = std::uint32_t __attribute__((vector_size(32)));
+    return left < 0 ? Int(Words(v) >> -left) : Int(Words(v) << left);
+  }
+  /// v and those bits of w that `mask` has in each byte.
+  static Int or_masked(Int v, Int w, int mask) {
+    return _mm256_or_si256(v, _mm256_and_si256(w, _mm256_set1_epi8(static_cast<char>(mask))));
+  }
   /// table[index] of every byte.
   static Int look_up(const Byte (&table)[16], Int index) {
     const __m128i values = _mm_load_si128(reinterpret_cast<const __m128i*>(table));

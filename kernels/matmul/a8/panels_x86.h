@@ -13,7 +13,9 @@
 //   scales(g, group_blocks) where group g's scales are, or with one scale per output all scales
 //   put_group<F>(w, n, g, panel) instead of scales: stores group g's scales and minima of a panel
 //   bytes(k, group)        of a panel
-//   kPairedBlocks          4-bit codes: whether two blocks lie together, at the first one's place
+//   kPairedBlocks          whether two blocks lie together, at the first one's place: 4-bit codes, or
+//                          codes of fewer than 8 bits that are gathered as bytes (pack_split)
+//   bits                   of a code, where they are paired
 //
 // 4-bit codes are stored as 0 to 15. In pairs the first block is the low nibbles and the second the
 // high ones; a row's last block without a second one has zeros for it. Otherwise K+0..15 of a block
@@ -71,6 +73,11 @@ inline void put_dwords(__m256i (&a)[8], std::uint8_t* to, std::size_t second_hal
                         _mm256_permute2x128_si256(a[j], a[j + 4], 0x31));
   }
 }
+
+/// For put_dwords(): dwords of eight outputs, one behind the other.
+struct Together {
+  static constexpr std::size_t kDword = 32;
+};
 
 /// Scales, and minima, of a block of 256 are products of two: the panel's common factors as f16,
 /// and bytes of each group.
@@ -131,6 +138,38 @@ inline void pack_pairs(const std::uint8_t* const (&first)[kEight],
       a[i] = _mm256_set_m128i(high, low);
   }
   put_dwords<L>(a, to, 4 * L::kDword);
+}
+
+/// Eight outputs' pairs of 32 codes of five or six bits: nibbles as of pack_pairs(), and behind
+/// them the bits above (vnni_panels.h).
+template <class L>
+inline void pack_split(const std::uint8_t* const (&first)[kEight],
+                       const std::uint8_t* const (&second)[kEight], std::uint8_t* to) {
+  constexpr int width = L::bits - 4;
+  const __m256i nibble = _mm256_set1_epi8(15), offset = _mm256_set1_epi16(L::kOffset);
+  __m256i pairs[8];
+  alignas(32) std::uint8_t bytes[2][8][32];
+  for (int i = 0; i < 8; ++i) pairs[i] = _mm256_setzero_si256();
+  for (int block = 0; block < 2; ++block) {
+    __m256i a[8];
+    for (int i = 0; i < 8; ++i) {
+      a[i] = _mm256_add_epi8(load(block ? second[i] : first[i]), offset);
+      const __m256i low = _mm256_and_si256(a[i], nibble);
+      pairs[i] = _mm256_or_si256(pairs[i], block ? _mm256_slli_epi16(low, 4) : low);
+    }
+    put_dwords<Together>(a, bytes[block][0], sizeof bytes[block] / 2);
+  }
+  put_dwords<L>(pairs, to, L::kSecondHalf);
+  for (int line = 0; line < 2 * width; ++line) {
+    __m256i above = _mm256_setzero_si256();
+    for (int bit = 0; bit < 8; bit += width) {
+      const int dword = (8 * line + bit) / width;
+      const __m256i v = _mm256_srli_epi16(load(bytes[dword / 8][dword % 8]), 4);
+      const __m256i bits = _mm256_and_si256(v, _mm256_set1_epi8((1 << width) - 1));
+      above = _mm256_or_si256(above, _mm256_slli_epi16(bits, bit));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + size_t(8 + line) * L::kDword), above);
+  }
 }
 
 /// Eight outputs' 32 codes of a nibble each, likewise; neighbours: reordered to low and high halves
@@ -209,7 +248,9 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
                         source[i]);
         std::uint8_t* const to =
             panel + L::block(b * (kBlock / L::kUnit), group_blocks) + half * L::kHalf;
-        if constexpr (L::kPairedBlocks)
+        if constexpr (L::kPairedBlocks && F::Codes::bits == 8)
+          pack_split<L>(source[0], source[1], to);
+        else if constexpr (L::kPairedBlocks)
           pack_pairs<F, L>(source[0], source[1], to);
         else if constexpr (F::Codes::bits == 8)
           pack_half<L>(source[0], to, static_cast<__m256i*>(nullptr));
@@ -231,6 +272,17 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
   }
 }
 
+/// The k'th code of a pair of blocks that pack_split() stored, of the output whose bytes are at
+/// `pair`.
+template <class L>
+inline std::int8_t split_code(const std::uint8_t* pair, std::size_t k) {
+  constexpr std::size_t width = L::bits - 4;
+  const std::size_t bit = k / 4 * width;
+  const int nibble = pair[k % kBlock / 4 * L::kDword] >> k / kBlock * 4 & 15;
+  const int above = pair[(8 + bit / 8) * L::kDword] >> bit % 8 & ((1 << width) - 1);
+  return static_cast<std::int8_t>((above << 4 | nibble) - (L::kOffset & 0xff));
+}
+
 template <class F, class L>
 void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, std::size_t n0,
             std::size_t n1, void* codes) {
@@ -244,7 +296,9 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
       const std::uint8_t* at = panel + L::block(i / L::kUnit, group_blocks) +
                                column / kEight * L::kHalf + column % kEight * 4 + within % 4;
       std::int8_t code;
-      if constexpr (F::Codes::bits == 8) {
+      if constexpr (F::Codes::bits == 8 && L::kPairedBlocks) {
+        code = split_code<L>(at, i % (2 * kBlock));
+      } else if constexpr (F::Codes::bits == 8) {
         code = static_cast<std::int8_t>(at[within / 4 * L::kDword] - (L::kOffset >> i % 2 * 8));
       } else {
         const int byte = at[within % (L::kPairedBlocks ? kBlock : 16) / 4 * L::kDword];

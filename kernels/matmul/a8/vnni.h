@@ -26,8 +26,8 @@ inline void run_tiles(const Weights& w, const Call& call, const Byte* panels, si
     };
     if constexpr (!K::per_block) {
       rows(How<Scaled::once>{});
-    } else if constexpr (K::kMinimum) {
-      rows(How<Scaled::less_minimum>{});
+    } else if constexpr (K::kHeaders) {
+      rows(How<Scaled::headers>{});
     } else if constexpr (V::kGroups) {
       if (call.group_blocks > 1)
         rows(How<Scaled::group>{});
@@ -55,18 +55,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   const Byte* const x = static_cast<const Byte*>(workspace);
   float* const y = static_cast<float*>(out);
   if (m <= V::kFew) return any_few_rows<V, K, V::kFew>(m, call, panels, bytes, n0, x, y);
-  if constexpr (K::kHeaders && K::bits == 8) {
-    // There are no tiles of these: a few rows at a time.
-    const size_t parts = (m + V::kFew - 1) / V::kFew;
-    for (size_t i = 0; i < parts; ++i) {
-      const size_t m0 = m * i / parts, rows = m * (i + 1) / parts - m0;
-      any_few_rows<V, K, V::kFew>(rows, call, panels, bytes, n0, x + m0 * call.x.stride,
-                                  y + m0 * w.n);
-    }
-    return;
-  } else {
-    run_tiles<V, K>(w, call, panels, bytes, n0, m, x, y);
-  }
+  run_tiles<V, K>(w, call, panels, bytes, n0, m, x, y);
 }
 
 template <class V, class F>

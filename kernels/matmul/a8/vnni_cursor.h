@@ -45,12 +45,13 @@ struct Cursor {
   Byte* wide[panels];
   size_t stride, next_line;
 
-  /// At block b0 of rows x, and at the begin of the piece of weights.
-  Cursor(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0, bool per_block)
+  /// At block b0, of `unit` codes, of rows x, and at the begin of the piece of weights.
+  Cursor(const Call& call, const Piece<V>& piece, const Byte* x, size_t b0, bool per_block,
+         size_t unit = kBlock)
       : stride(call.x.stride), next_line(piece.next_line) {
     QB_UNROLL for (int i = 0; i < fours; ++i) {
       const Byte* const row = x + 4 * size_t(i) * stride;
-      codes_of_x[i] = row + b0 * kBlock;
+      codes_of_x[i] = row + b0 * unit;
       scales_of_x[i] = row + call.x.scales + (per_block ? b0 * 8 : 0);
     }
     QB_UNROLL for (int p = 0; p < panels; ++p) {

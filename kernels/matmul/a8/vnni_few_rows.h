@@ -5,7 +5,7 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
-#include "matmul/a8/vnni_few_bytes.h"
+#include "matmul/a8/vnni_add.h"
 
 namespace qb::matmul {
 namespace {
@@ -55,9 +55,11 @@ template <class V, bool grouped, int R, int C>
   }
 }
 
-/// Both blocks of a pair, with one set of sums or with two: begin(second) starts the sums of a
-/// block, end(second) takes them, and between_blocks() comes before the second one begins.
-template <class V, class K, int R, int C, int sets, class Begin, class End, class Between>
+/// Both blocks of a pair, or a half of either, with one set of sums or with two: begin(second)
+/// starts the sums of a block, end(second) takes them, and between_blocks() comes before the second
+/// one begins.
+template <class V, class K, int R, int C, int sets, int half = 0, class Begin, class End,
+          class Between>
 [[gnu::always_inline]] inline void add_pair(const Byte* (&w)[panels_of<V>(C)], const Byte* x,
                                             size_t stride, typename V::Int (&sum)[sets][R][C],
                                             Begin begin, End end, Between between_blocks) {
@@ -65,19 +67,20 @@ template <class V, class K, int R, int C, int sets, class Begin, class End, clas
   begin(0);
   if constexpr (sets == 2) {
     begin(1);
-    add<V, K, Take::all, R, C, sets>(w, x, stride, sum);
+    add<V, K, Take::all, R, C, sets, half>(w, x, stride, sum);
     end(0);
   } else {
-    add<V, K, Take::first, R, C, sets>(w, x, stride, sum);
+    add<V, K, Take::first, R, C, sets, half>(w, x, stride, sum);
     end(0);
     between_blocks();
     begin(1);
     // Loaded once more: there are no registers to hold them in.
     QB_UNROLL for (int p = 0; p < panels; ++p) asm("" : "+r"(w[p]));
-    add<V, K, Take::second, R, C, sets>(w, x + kBlock, stride, sum);
+    add<V, K, Take::second, R, C, sets, half>(w, x + kBlock, stride, sum);
   }
   end(1);
-  QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += 2 * K::kBytes;
+  if constexpr (half == K::kHalves - 1)
+    QB_UNROLL for (int p = 0; p < panels; ++p) w[p] += K::kTogether * K::kBytes;
 }
 
 /// Goes past the line of scales before a pair of groups.
@@ -138,14 +141,14 @@ template <class V, class K, int R, int C, bool single>
   store_results<V>(call, n, y, result);
 }
 
-/// The same for groups of a block with minima.
+/// The same for scales, and minima, of blocks or halves of them that stand in headers.
 template <class V, class K, int R, int C>
-[[gnu::noinline]] void few_with_minima(const Call& call, const Byte* const* panel, const size_t* n,
-                                       const Byte* x, float* y) {
+[[gnu::noinline]] void few_with_headers(const Call& call, const Byte* const* panel, const size_t* n,
+                                        const Byte* x, float* y) {
   using Float = typename V::Float;
   using Header = typename K::Header;
   constexpr int panels = panels_of<V>(C);
-  constexpr int sets = K::bits == 4 && 2 * R * C <= V::kPairSums ? 2 : 1;
+  constexpr int sets = 2 * R * C <= V::kPairSums ? 2 : 1;
   const size_t stride = call.x.stride;
   const Byte* s = x + call.x.scales;
   const Byte* w[panels];
@@ -161,26 +164,37 @@ template <class V, class K, int R, int C>
       w[p] += bytes;
     }
   };
-  const auto begin = [&](int second) {
-    each_sum<R, C>([&](int r, int c) { sum[second % sets][r][c] = V::zero(); });
-  };
-  const auto end = [&](int second) {
-    QB_UNROLL for (int c = 0; c < C; ++c) {
-      const Float d = headers.scales(c, second, size_t(second) * Header::kEach);
-      const Float m = headers.minima(c, second, size_t(second) * Header::kEach);
-      QB_UNROLL for (int r = 0; r < R; ++r) {
-        const Byte* const xs = s + size_t(r) * stride + 8 * size_t(second);
-        const Float by = V::mul(d, V::broadcast_float(xs));
-        result[r][c] = V::fma(V::to_float(sum[second % sets][r][c]), by, result[r][c]);
-        result[r][c] = V::nfma(m, V::broadcast_float(xs + sizeof(float)), result[r][c]);
+  const auto pair_of_halves = [&](auto half) {
+    constexpr int h = decltype(half)::value;
+    const auto begin = [&](int second) {
+      if constexpr (K::kMinimum)
+        each_sum<R, C>([&](int r, int c) { sum[second % sets][r][c] = V::zero(); });
+      else
+        begin_sums<V>(s + 8 * (second * K::kHalves + h) + sizeof(float), stride,
+                      sum[second % sets]);
+    };
+    const auto end = [&](int second) {
+      const int i = second * K::kHalves + h;
+      QB_UNROLL for (int c = 0; c < C; ++c) {
+        const Float d = headers.scales(c, i);
+        QB_UNROLL for (int r = 0; r < R; ++r) {
+          const Float by = V::mul(d, V::broadcast_float(s + size_t(r) * stride + 8 * i));
+          result[r][c] = V::fma(V::to_float(sum[second % sets][r][c]), by, result[r][c]);
+        }
+        if constexpr (K::kMinimum) {
+          const Float m = headers.minima(c, i);
+          QB_UNROLL for (int r = 0; r < R; ++r) result[r][c] = V::nfma(
+              m, V::broadcast_float(s + size_t(r) * stride + 8 * i + sizeof(float)), result[r][c]);
+        }
       }
-    }
+    };
+    add_pair<V, K, R, C, sets, h>(w, x, stride, sum, begin, end, [] {});
   };
-  for (size_t b = 0; b < call.blocks; b += 2, x += 2 * kBlock, s += 16) {
-    if (Header::kSuper && b % 8 == 0) pass(headers.super, Header::kSuper);
-    if (Header::kPair) pass(headers.pair, Header::kPair);
-    if (Header::kEach) pass(headers.each, 2 * Header::kEach);
-    add_pair<V, K, R, C, sets>(w, x, stride, sum, begin, end, [] {});
+  for (size_t b = 0; b < call.blocks; b += K::kTogether, x += 2 * kBlock, s += 8 * K::kTogether) {
+    if (Header::kSuper && b % K::kOfSuper == 0) pass(headers.super, Header::kSuper);
+    pass(headers.pair, Header::kPair);
+    pair_of_halves(Half<0>{});
+    if constexpr (K::kHalves == 2) pair_of_halves(Half<1>{});
   }
   store_results<V>(call, n, y, result);
 }
@@ -265,10 +279,8 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
                      float* y) {
   constexpr int C = V::vectors(R, K::kPairedBlocks && K::per_block), panels = panels_of<V>(C);
   const auto take = [&](const Byte* const* w, const size_t* n) {
-    if constexpr (K::kHeaders && K::bits == 8)
-      few_bytes<V, K, R, C>(call, w, n, x, y);
-    else if constexpr (K::kMinimum)
-      few_with_minima<V, K, R, C>(call, w, n, x, y);
+    if constexpr (K::kHeaders)
+      few_with_headers<V, K, R, C>(call, w, n, x, y);
     else if constexpr (!K::per_block)
       few_of_outputs<V, K, R, C>(call, w, n, x, y);
     else if constexpr (!K::kPairedBlocks)

@@ -25,12 +25,18 @@
 // blocks, and before each pair of blocks a line with 16 scales and 16 minima of either, as bytes.
 // Blocks of 32 have both as f16, two lines before each pair.
 //
+// Codes of 5 and 6 bits lie as nibbles in pairs of blocks, and behind these the bits above them: of
+// 5 bits a line for each block, whose bytes hold one bit of each of its eight dwords; of 6 bits two
+// lines, whose bytes hold two bits of four dwords each. A shift and a vpternlogd put them above
+// their nibbles. One row, which waits for the third cache or memory, has 5.5 or 6.6 bits to wait
+// for and not 8.6.
+//
 // Few rows take the weights as they stream by, several panels at once, each a stream of its own
 // through the whole matrix. More rows are taken in tiles as large as the registers, over a piece of
 // K that stays in the second cache and is prefetched to there while the first tile of the piece
 // before runs. The first tile of a piece also writes its unpacked 4-bit codes to scratch, as bytes;
-// the later tiles read those. Larger tiles with scales, whose
-// sums would wait in memory, were slower on a Zen 4.
+// the later tiles read those. Larger tiles with scales, whose sums would wait in memory, were
+// slower on a Zen 4.
 //
 // Order. Zen 4 picks a pipe when it takes an instruction in: what any of the four can do (the masks
 // of nibbles) goes to the two that multiply as readily as to the others, and then costs time. Eight
@@ -146,6 +152,25 @@ struct FloatsOfBlocks {
   }
 };
 
+/// The same of groups of 16, before each of them.
+struct FloatsOfHalves {
+  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 4;
+  template <class V>
+  static typename V::Float scales(const Byte*, const Byte*, const Byte* each, int i, int c) {
+    return V::load_float(each + size_t(i % 2) * kLine + part<V>(c, sizeof(float)));
+  }
+};
+
+/// Codes of 5 or 6 bits, less half their range if they have no minimum.
+template <int bits_>
+struct SplitBits {
+  static constexpr int bits = bits_;
+};
+template <class Codes>
+constexpr bool kIsSplit = false;
+template <int bits>
+constexpr bool kIsSplit<SplitBits<bits>> = true;
+
 template <class Codes, class Scale, class Header = ScalesAlone>
 struct Kind;
 template <class Scale>
@@ -155,6 +180,10 @@ struct UnpackedOf {
 template <>
 struct UnpackedOf<ScaleAndMinimum> {
   using Type = Kind<UnsignedBytes, ScaleAndMinimum, FloatsOfBlocks>;
+};
+template <>
+struct UnpackedOf<ScaleOf16> {
+  using Type = Kind<Bytes, ScaleOf16, FloatsOfHalves>;
 };
 
 template <class Codes_, class Scale_, class Header_>
@@ -168,20 +197,23 @@ struct Kind : ByteCodes {
   static constexpr bool kNibbles = __is_same(Codes, Nibbles) || __is_same(Codes, UnsignedNibbles);
   static constexpr size_t kUnit = qb::matmul::kUnitOf<Scale>;  ///< codes of what a block is here
   static constexpr int kDwords = int(kUnit) / 4;               ///< of K in it
+  static constexpr int kHalves = int(kBlock / kUnit);          ///< of 32 codes
   static constexpr size_t kOfSuper = kSuperBlock / kUnit;
   /// Whether a Header has the scales.
   static constexpr bool kHeaders = kMinimum || kUnit != kBlock;
-  static constexpr int kRaise = kNibbles ? 3 : 7;  ///< codes are multiplied 2^kRaise larger
+  static constexpr bool kSplit = kIsSplit<Codes>;
+  /// Codes are multiplied 2^kRaise larger.
+  static constexpr int kRaise = kSplit ? bits - 1 : kNibbles ? 3 : 7;
   static constexpr size_t kBytes = kPanel * kUnit * bits / 8;  ///< of a panel's block
-  static constexpr size_t kTogether = bits == 4 ? 2 : 1;       ///< blocks that share bytes
+  static constexpr bool kPairedBlocks = bits < 8;
+  static constexpr size_t kTogether = kPairedBlocks ? 2 * kHalves : 1;  ///< that share bytes
   static constexpr size_t kAhead = VnniBudget::ahead(bits, per_block);
   /// What the first tile leaves behind for the others.
   using Unpacked = typename UnpackedOf<Scale>::Type;
 
   // As panels_x86.h asks.
-  static constexpr unsigned kOffset = bits == 8 && !kMinimum ? 0x8080 : 0;
+  static constexpr unsigned kOffset = kMinimum ? 0 : kSplit ? 0x0101 << kRaise : 0x8080;
   static constexpr size_t kDword = kLine, kHalf = kLine / 2, kSecondHalf = 4 * kLine;
-  static constexpr bool kPairedBlocks = bits == 4;
   /// Bytes of the headers before b blocks.
   static constexpr size_t headers(size_t b) {
     return (b + kOfSuper - 1) / kOfSuper * Header::kSuper +
@@ -225,15 +257,23 @@ struct Kind : ByteCodes {
 };
 
 template <class F>
-constexpr auto kind_of() {
-  if constexpr (kUnitOf<typename F::Scale> != kBlock)
-    return Kind<typename F::Codes, typename F::Scale, ScalesOf256>{};
-  else if constexpr (requires { F::levels; })
-    return Kind<typename F::Codes, typename F::Scale, LevelsOf256>{};
-  else if constexpr (kHasMinimum<typename F::Scale>)
-    return Kind<typename F::Codes, typename F::Scale, HalvesOfPairs>{};
+constexpr auto codes_of() {
+  if constexpr (requires { F::kBits; })
+    return SplitBits<F::kBits>{};
   else
-    return Kind<typename F::Codes, typename F::Scale>{};
+    return typename F::Codes{};
+}
+template <class F>
+constexpr auto kind_of() {
+  using Codes = decltype(codes_of<F>());
+  if constexpr (kUnitOf<typename F::Scale> != kBlock)
+    return Kind<Codes, typename F::Scale, ScalesOf256>{};
+  else if constexpr (requires { F::levels; })
+    return Kind<Codes, typename F::Scale, LevelsOf256>{};
+  else if constexpr (kHasMinimum<typename F::Scale>)
+    return Kind<Codes, typename F::Scale, HalvesOfPairs>{};
+  else
+    return Kind<Codes, typename F::Scale>{};
 }
 template <class F>
 using KindOf = decltype(kind_of<F>());
@@ -278,14 +318,14 @@ struct Headers {
     QB_UNROLL for (int p = 0; p < panels; ++p) super[p] = pair[p] = each[p] = panel[p];
   }
 
-  /// Scales and minima of the c'th vector; second: of the second block of a pair.
-  typename V::Float scales(int c, bool second, size_t skip) const {
+  /// Scales and minima of the c'th vector, of the i'th block (or half) of a pair.
+  typename V::Float scales(int c, int i) const {
     const int p = panel_of<V>(c);
-    return Header::template scales<V>(super[p], pair[p], each[p] + skip, second, c);
+    return Header::template scales<V>(super[p], pair[p], each[p], i, c);
   }
-  typename V::Float minima(int c, bool second, size_t skip) const {
+  typename V::Float minima(int c, int i) const {
     const int p = panel_of<V>(c);
-    return Header::template minima<V>(super[p], pair[p], each[p] + skip, second, c);
+    return Header::template minima<V>(super[p], pair[p], each[p], i, c);
   }
 };
 
@@ -295,6 +335,12 @@ template <int R, int C, class F>
   QB_UNROLL for (int r = 0; r < R; ++r) { QB_UNROLL for (int c = 0; c < C; ++c) f(r, c); }
 }
 
+/// Which half of a block, where halves have sums of their own.
+template <int half>
+struct Half {
+  static constexpr int value = half;
+};
+
 /// Which blocks to take from where they lie: all there is, or one of a pair.
 enum class Take { all, first, second };
 template <Take take_>
@@ -302,11 +348,20 @@ struct Taken {
   static constexpr Take take = take_;
 };
 
-/// Codes of a pair's first block or its second one, as the unsigned bytes that V multiplies.
-/// Integers of the second sixteenfold, which saves the shift, if V prefers it and its sum stands
-/// apart.
-template <class V, class Codes, bool apart>
-inline typename V::Int block_of_pair(typename V::Int v, bool second) {
+/// Dword j of a pair's first block or its second one, from its nibbles v, as the unsigned bytes
+/// that V multiplies. Integers of the second sixteenfold, which saves the shift, if V prefers it
+/// and its sum stands apart. pair: the pair's codes, from the vector's outputs on.
+template <class V, class K, bool apart>
+[[gnu::always_inline]] inline typename V::Int block_of_pair(typename V::Int v, const Byte* pair,
+                                                            int j, bool second) {
+  using Codes = typename K::Codes;
+  if constexpr (K::kSplit) {
+    constexpr int width = K::bits - 4;  // bits above the nibble
+    const int bit = ((second ? 8 : 0) + j) * width;
+    const auto above = V::load(pair + kLine * size_t(8 + bit / 8));
+    return V::or_masked(second ? V::high(v) : V::low(v), V::shifted(above, 4 - bit % 8),
+                        width == 1 ? 0x10 : 0x30);
+  }
   if constexpr (kIsTable<Codes> && !kIsUnsigned<Codes>)
     return V::look_up(Codes::kRaised, second ? V::high(v) : V::low(v));
   else

@@ -10,8 +10,9 @@ namespace qb::matmul {
 namespace {
 
 /// What tiles multiply by the weights' scales: the sum of all of K, of every block, or of a group,
-/// which takes registers for a third set of sums. Or that of every block, less its minimum.
-enum class Scaled { once, block, group, less_minimum };
+/// which takes registers for a third set of sums. Or that of every block, or half of one, whose
+/// scales, and minima, stand in headers.
+enum class Scaled { once, block, group, headers };
 template <Scaled scaled>
 struct How {
   static constexpr Scaled value = scaled;
@@ -28,7 +29,7 @@ template <class V, class K, Take take, bool apart, int R>
     typename V::Int half[kWide];
     const int dword = take == Take::all ? 8 * second + j : j;
     QB_UNROLL for (int c = 0; c < kWide; ++c) half[c] =
-        block_of_pair<V, typename K::Codes, apart>(v[c], second);
+        block_of_pair<V, K, apart>(v[c], at.w[panel_of<V>(c)] + part<V>(c, 4), j, second);
     V::together(half);
     QB_UNROLL for (int c = 0; c < kWide; ++c)
         V::store(at.wide[panel_of<V>(c)] + part<V>(c, 4) + kLine * size_t(dword), half[c]);
@@ -41,12 +42,13 @@ template <class V, class K, Take take, bool apart, int R>
 template <class V, class K, Take take, bool apart, int R>
 [[gnu::always_inline]] inline void add_blocks(Cursor<V, R>& at, typename V::Int (&sum)[R][kWide]) {
   constexpr bool all = take == Take::all;
-  constexpr size_t blocks = all && K::bits == 4 ? 2 : 1;
+  constexpr size_t blocks = all && K::kPairedBlocks ? 2 : 1;
   QB_UNROLL for (int j = 0; j < 8; ++j) {
     typename V::Int v[kWide];
     if (take != Take::first) at.fetch_next();
+    if (K::kSplit && take == Take::first && j < 2 * (K::bits - 4)) at.fetch_next();
     at.load_dword(j, v);
-    if constexpr (K::bits == 8)
+    if constexpr (!K::kPairedBlocks)
       at.add_dword(j, v, sum);
     else
       add_nibbles<V, K, take, apart>(at, j, v, sum);
@@ -55,8 +57,8 @@ template <class V, class K, Take take, bool apart, int R>
   if constexpr (!all) each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::keep(sum[r][c]); });
   QB_UNROLL for (int i = 0; i < at.fours; ++i) at.codes_of_x[i] += blocks * kBlock;
   QB_UNROLL for (int p = 0; p < at.panels; ++p) {
-    if constexpr (take != Take::first) at.w[p] += 8 * kLine;
-    if constexpr (K::bits == 4) at.wide[p] += blocks * 8 * kLine;
+    if constexpr (take != Take::first) at.w[p] += K::kTogether * K::kBytes;
+    if constexpr (K::kPairedBlocks) at.wide[p] += blocks * 8 * kLine;
   }
 }
 
@@ -67,7 +69,7 @@ template <class V, class K, int R>
   using Int = typename V::Int;
   at.fetch_next();
   QB_UNROLL for (int p = 0; p < at.panels; ++p) {
-    if constexpr (K::bits == 4) {
+    if constexpr (K::kPairedBlocks) {
       for (size_t i = 0; i < kLine; i += sizeof(Int))
         V::store(at.wide[p] + i, V::load(at.w[p] + i));
       at.wide[p] += kLine;
@@ -85,7 +87,7 @@ template <class V, class K, Scaled scaled, int R>
                                                     typename V::Float (&result)[R][kWide]) {
   typename V::Int sum[R][kWide];
   at.begin(sum);
-  if constexpr (K::bits == 8)
+  if constexpr (!K::kPairedBlocks)
     add_blocks<V, K, Take::all, true>(at, sum);
   else if (b % 2)
     add_blocks<V, K, Take::second, true>(at, sum);
@@ -129,7 +131,7 @@ template <class V, class K, Scaled scaled, int R>
         each_sum<R, kWide>(
             [&](int r, int c) { result[r][c] = V::fma(group[r][c], d[c], result[r][c]); });
       // A pair of groups of one block each begins at the same place.
-      const size_t blocks = K::bits == 4 && call.group_blocks == 1 ? 0 : call.group_blocks;
+      const size_t blocks = K::kPairedBlocks && call.group_blocks == 1 ? 0 : call.group_blocks;
       back += blocks * (size_t(K::bits) * kLine) - kLine / 2;
     }
   }
@@ -146,7 +148,7 @@ template <class V, class K, int R>
     at.begin(sum);
   else
     each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::load(waiting<V>(partial, r, c)); });
-  for (size_t b = 0; b < piece.blocks; b += 8 / size_t(K::bits)) {
+  for (size_t b = 0; b < piece.blocks; b += K::kTogether) {
     each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::keep(sum[r][c]); });
     add_blocks<V, K, Take::all, false>(at, sum);
   }
@@ -176,93 +178,109 @@ template <class V, bool unpacks, int R>
   }
 }
 
-/// The scales and minima of a block. Those of nibbles are left behind as floats, before the bytes.
-template <class V, class K, bool second, int R>
+/// Two lines of floats before each block of 32 that is left behind: its scales and minima, or the
+/// scales of its halves.
+constexpr size_t kFloats = 2 * kLine;
+
+/// What a block of 32 is multiplied by: the scales of it or of its halves, and its minima. Where
+/// blocks are left behind, these go before them as floats.
+template <class V, class K, int R>
 [[gnu::always_inline]] inline void load_scales_and_minima(
     const Cursor<V, R>& at, const Headers<V, typename K::Header, Piece<V>::panels>& headers,
-    typename V::Float (&d)[kWide], typename V::Float (&m)[kWide]) {
-  constexpr bool unpacks = K::bits == 4;
+    int second, typename V::Float (&d)[K::kHalves][kWide], typename V::Float (&m)[kWide]) {
+  const auto leave = [&](int c, size_t line, typename V::Float v) {
+    Byte* const wide = at.wide[panel_of<V>(c)] + line * kLine + part<V>(c, sizeof(float));
+    if constexpr (K::kPairedBlocks) V::store(reinterpret_cast<float*>(wide), v);
+  };
   QB_UNROLL for (int c = 0; c < kWide; ++c) {
-    const size_t skip = unpacks && second ? K::Header::kEach : 0;
-    d[c] = headers.scales(c, second, skip);
-    m[c] = headers.minima(c, second, skip);
-    if constexpr (unpacks) {
-      Byte* const wide = at.wide[panel_of<V>(c)] + part<V>(c, sizeof(float));
-      V::store(reinterpret_cast<float*>(wide), d[c]);
-      V::store(reinterpret_cast<float*>(wide + kLine), m[c]);
+    QB_UNROLL for (int half = 0; half < K::kHalves; ++half) {
+      d[half][c] = headers.scales(c, second * K::kHalves + half);
+      leave(c, size_t(half), d[half][c]);
+    }
+    if constexpr (K::kMinimum) {
+      m[c] = headers.minima(c, second);
+      leave(c, 1, m[c]);
     }
   }
 }
 
-/// Adds the products of a block; of nibbles the first or the second one of a pair, which are left
-/// behind as bytes.
+/// Adds the products of a block or half of it; of pairs those of the first or the second block,
+/// which is left behind as bytes.
 template <class V, class K, bool second, int R>
-[[gnu::always_inline]] inline void add_one_block(Cursor<V, R>& at,
-                                                 typename V::Int (&sum)[R][kWide]) {
-  constexpr bool unpacks = K::bits == 4;
-  QB_UNROLL for (int j = 0; j < 8; ++j) {
-    if constexpr (unpacks && second) at.fetch_next();
+[[gnu::always_inline]] inline void add_unit(Cursor<V, R>& at, int half,
+                                            typename V::Int (&sum)[R][kWide]) {
+  QB_UNROLL for (int i = 0; i < K::kDwords; ++i) {
+    const int j = half * K::kDwords + i;
     typename V::Int v[kWide];
     at.load_dword(j, v);
-    if constexpr (unpacks) {
+    if constexpr (K::kPairedBlocks) {
+      if (second || j < 2 * (K::bits - 4)) at.fetch_next();
       QB_UNROLL for (int c = 0; c < kWide; ++c) v[c] =
-          block_of_pair<V, typename K::Codes, true>(v[c], second);
+          block_of_pair<V, K, true>(v[c], at.w[panel_of<V>(c)] + part<V>(c, 4), j, second);
       V::together(v);
-      QB_UNROLL for (int c = 0; c < kWide; ++c) V::store(
-          at.wide[panel_of<V>(c)] + FloatsOfBlocks::kEach + part<V>(c, 4) + kLine * size_t(j),
-          v[c]);
+      QB_UNROLL for (int c = 0; c < kWide; ++c)
+          V::store(at.wide[panel_of<V>(c)] + kFloats + part<V>(c, 4) + kLine * size_t(j), v[c]);
     }
     at.add_dword(j, v, sum);
   }
 }
 
-/// A block's products times both scales, less its minimum times the sum of its activations.
+/// A block's products times both scales, those of halves apart, less its minimum times the sum of
+/// its activations.
 template <class V, class K, bool second, int R>
-[[gnu::always_inline]] inline void add_block_less_minimum(
+[[gnu::always_inline]] inline void add_scaled_units(
     Cursor<V, R>& at, const Headers<V, typename K::Header, Piece<V>::panels>& headers,
     typename V::Float (&result)[R][kWide]) {
   using Float = typename V::Float;
-  Float d[kWide], m[kWide];
-  load_scales_and_minima<V, K, second>(at, headers, d, m);
-  typename V::Int sum[R][kWide];
-  each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::zero(); });
-  add_one_block<V, K, second>(at, sum);
-  QB_UNROLL for (int r = 0; r < R; ++r) {
-    const Byte* const x = at.scales_of_row(r);
-    const Float by = V::broadcast_float(x), less = V::broadcast_float(x + sizeof(float));
-    QB_UNROLL for (int c = 0; c < kWide; ++c) {
-      result[r][c] = V::fma(V::to_float(V::keep(sum[r][c])), V::mul(d[c], by), result[r][c]);
-      result[r][c] = V::nfma(m[c], less, result[r][c]);
+  Float d[K::kHalves][kWide];
+  [[maybe_unused]] Float m[kWide];
+  load_scales_and_minima<V, K>(at, headers, second, d, m);
+  QB_UNROLL for (int half = 0; half < K::kHalves; ++half) {
+    typename V::Int sum[R][kWide];
+    if constexpr (K::kMinimum)
+      each_sum<R, kWide>([&](int r, int c) { sum[r][c] = V::zero(); });
+    else
+      at.begin(sum);
+    add_unit<V, K, second>(at, half, sum);
+    QB_UNROLL for (int r = 0; r < R; ++r) {
+      const Byte* const x = at.scales_of_row(r);
+      const Float by = V::broadcast_float(x);
+      QB_UNROLL for (int c = 0; c < kWide; ++c) {
+        const Float v = V::to_float(V::keep(sum[r][c]));
+        result[r][c] = V::fma(v, V::mul(d[half][c], by), result[r][c]);
+        if constexpr (K::kMinimum)
+          result[r][c] = V::nfma(m[c], V::broadcast_float(x + sizeof(float)), result[r][c]);
+      }
     }
+    QB_UNROLL for (int i = 0; i < at.fours; ++i) at.scales_of_x[i] += 8;
   }
-  QB_UNROLL for (int i = 0; i < at.fours; ++i) {
-    at.codes_of_x[i] += kBlock;
-    at.scales_of_x[i] += 8;
-  }
+  QB_UNROLL for (int i = 0; i < at.fours; ++i) at.codes_of_x[i] += kBlock;
   QB_UNROLL for (int p = 0; p < at.panels; ++p) {
-    if constexpr (K::bits == 8 || second) at.w[p] += 8 * kLine;
-    at.wide[p] += FloatsOfBlocks::kEach + 8 * kLine;
+    if constexpr (!K::kPairedBlocks)
+      at.w[p] += 8 * kLine;
+    else if constexpr (second)
+      at.w[p] += K::kTogether * K::kBytes;
+    at.wide[p] += kFloats + 8 * kLine;
   }
 }
 
-/// The same with minima, of whole pairs of blocks.
+/// The same with scales, and minima, in headers; of whole pairs of blocks.
 template <class V, class K, int R>
-[[gnu::noinline]] void tile_with_minima(const Call& call, const Piece<V>& piece, const Byte* x,
-                                        size_t b0, Byte* partial, float* y) {
+[[gnu::noinline]] void tile_with_headers(const Call& call, const Piece<V>& piece, const Byte* x,
+                                         size_t b0, Byte* partial, float* y) {
   using Header = typename K::Header;
-  constexpr bool unpacks = K::bits == 4;
-  Cursor<V, R> at(call, piece, x, b0, true);
+  constexpr bool unpacks = K::kPairedBlocks;
+  Cursor<V, R> at(call, piece, x, b0, true, K::kUnit);
   Headers<V, Header, Piece<V>::panels> headers(at.w);
   typename V::Float result[R][kWide];
   begin_floats<V, R>(piece, partial, result);
-  for (size_t b = 0; b < piece.blocks; b += 2) {
-    if (Header::kSuper && b % 8 == 0) pass<V, unpacks>(at, headers.super, Header::kSuper);
+  for (size_t b = 0; b < piece.blocks; b += 2 * K::kHalves) {
+    if (Header::kSuper && b % K::kOfSuper == 0) pass<V, unpacks>(at, headers.super, Header::kSuper);
     if (Header::kPair) pass<V, unpacks>(at, headers.pair, Header::kPair);
-    if (Header::kEach)
-      pass<V, unpacks>(at, headers.each, unpacks ? 2 * Header::kEach : Header::kEach);
-    add_block_less_minimum<V, K, false>(at, headers, result);
-    if (Header::kEach && !unpacks) pass<V, unpacks>(at, headers.each, Header::kEach);
-    add_block_less_minimum<V, K, true>(at, headers, result);
+    if (Header::kEach) pass<V, unpacks>(at, headers.each, Header::kEach);
+    add_scaled_units<V, K, false>(at, headers, result);
+    if (Header::kEach) pass<V, unpacks>(at, headers.each, Header::kEach);
+    add_scaled_units<V, K, true>(at, headers, result);
   }
   end_floats<V, R>(call, piece, partial, y, result);
 }
@@ -274,8 +292,8 @@ inline void any_tile(size_t rows, const Call& call, const Piece<V>& piece, const
   if constexpr (R > least_rows)
     if (rows != R)
       return any_tile<V, K, scaled, R - 1, least_rows>(rows, call, piece, x, b0, partial, y);
-  if constexpr (scaled == Scaled::less_minimum)
-    tile_with_minima<V, K, R>(call, piece, x, b0, partial, y);
+  if constexpr (scaled == Scaled::headers)
+    tile_with_headers<V, K, R>(call, piece, x, b0, partial, y);
   else if constexpr (scaled == Scaled::once)
     tile_of_outputs<V, K, R>(call, piece, x, b0, partial, y);
   else
@@ -291,10 +309,10 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
                                        : scaled == Scaled::group ? 3
                                                                  : 2);
   constexpr int fewest = int(V::kFew) < most / 2 ? int(V::kFew) + 1 : (most + 1) / 2;
-  constexpr size_t header = K::kMinimum ? FloatsOfBlocks::kEach : K::per_block ? kLine / 2 : 0;
+  constexpr size_t header = K::kHeaders ? kFloats : K::per_block ? kLine / 2 : 0;
   constexpr size_t piece_bytes = kDepth * (8 * kLine + header);
   alignas(64) Byte partial[kMostRows * kWide * sizeof(typename V::Int)];
-  alignas(64) Byte wide[K::bits == 4 ? panels * piece_bytes : 64];
+  alignas(64) Byte wide[K::kPairedBlocks ? panels * piece_bytes : 64];
   const size_t count = (rows + most - 1) / most;
   for (size_t n = n0; n < call.n1; n += size_t(panels) * kPanel) {
     const size_t i = (n - n0) / kPanel, last = (call.n1 - 1 - n0) / kPanel;
@@ -312,7 +330,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
         piece.scales[p] = K::per_block ? nullptr : panel + bytes - kLine;
         piece.codes[p] = panel + at;
         piece.next[p] = piece.last ? panel + size_t(panels) * bytes : panel + end;
-        piece.wide[p] = K::bits == 4 ? wide + p * piece_bytes : nullptr;
+        piece.wide[p] = K::kPairedBlocks ? wide + p * piece_bytes : nullptr;
       }
       piece.next_line = kLine;
       const auto rows_from = [&](auto kind, size_t t) {
@@ -323,7 +341,7 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
       };
       rows_from(K{}, 0);
       piece.next_line = 0;
-      if constexpr (K::bits == 4)
+      if constexpr (K::kPairedBlocks)
         for (size_t p = 0; p < size_t(panels); ++p) piece.codes[p] = piece.wide[p];
       for (size_t t = 1; t < count; ++t) rows_from(typename K::Unpacked{}, t);
       b0 += kDepth;
