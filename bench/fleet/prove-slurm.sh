@@ -32,7 +32,7 @@ finish() {
 }
 trap finish EXIT
 fail() { echo "prove-slurm.sh: $*"; exit 1; }
-said() { echo "  $*"; }
+said() { printf "  %s (%d s)\n" "$*" "$SECONDS"; }
 until_true() {  # until_true <seconds> <what> <command...>
   local deadline=$((SECONDS + $1))
   until "${@:3}" >/dev/null 2>&1; do
@@ -41,14 +41,14 @@ until_true() {  # until_true <seconds> <what> <command...>
   done
 }
 
-rows='^absmax/f32/avx2/,^absmax/f16/avx2/'
-first=absmax-f32-avx2 second=absmax-f16-avx2
+rows='^absmax/f32/(scalar|avx2)/,^absmax/f16/(scalar|avx2)/'
+first=absmax-f32--scalar-avx2 second=absmax-f16--scalar-avx2
 kept=$work/kept
 fleet() {  # fleet <log> <option...>
   "$(dirname "$python")/reframe" -C "$here/settings.py" -c "$here/quantbench_reframe.py" --system=cluster \
     --prefix="$work/reframe" -n QuantbenchStatic -p static -r --nocolor --distribute=all \
     -S binaries="$binaries" -P "rows=$rows" -S kept="$kept" -S store="$work/results" \
-    -S 'arguments=--benchmark_repetitions=9 --benchmark_min_time=0.05 --no-scalar' "${@:2}" >"$1" 2>&1
+    -S 'arguments=--benchmark_repetitions=9 --benchmark_min_time=0.05 --shape=n:4096 --shape=n:65536' "${@:2}" >"$1" 2>&1
 }
 state() { { "$here/is-complete.py" "$1" || true; } | sed 's/^[^:]*: //'; }
 file_of() { echo "$kept/cluster-$1/$3/$2.json"; }  # file_of <partition> <node> <rows>
@@ -61,10 +61,10 @@ export SLURM_CONF=$cluster/slurm.conf
 echo "ReFrame, two runs a node; n2 is drained in mid-run, the job on n3 is killed:"
 fleet "$work/first.log" &
 runner=$!
-until_true 30 'a job on n2' running n2
-until_true 30 'a job on n3' running n3
+until_true 120 'a job on n2' running n2
+until_true 120 'a job on n3' running n3
 scontrol update nodename=n2 state=drain reason=proof
-until_true 30 'rows of n3' grep -rq '"name"' "$kept/cluster-xeon"
+until_true 120 'rows of n3' grep -rq '"name"' "$kept/cluster-xeon"
 scancel "$(running n3)"
 status=0
 wait "$runner" || status=$?
@@ -110,7 +110,7 @@ said "the report: $(grep -o '<h1>[^<]*' "$work/page.html" | cut -c5-)"
 
 echo "The array script, with n1 drained:"
 array() {
-  "$here/slurm-array.sh" "$binaries" "$work/array" -- "--benchmark_filter=${rows%%,*}" --benchmark_repetitions=2
+  "$here/slurm-array.sh" "$binaries" "$work/array" -- --profile=smoke "--benchmark_filter=^absmax/"
 }
 scontrol update nodename=n1 state=drain reason=proof
 if array >"$work/array.log" 2>&1; then fail 'the array script passed without n1'; fi
