@@ -13,8 +13,8 @@
 //   scales(g, group_blocks) where group g's scales are, or with one scale per output all scales
 //   put_group<F>(w, n, g, panel) instead of scales: stores group g's scales and minima of a panel
 //   bytes(k, group)        of a panel
-//   kPairedBlocks          whether two blocks lie together, at the first one's place: 4-bit codes, or
-//                          codes of fewer than 8 bits that are gathered as bytes (pack_split)
+//   kPairedBlocks          whether two blocks lie together, at the first one's place: codes of 4
+//                          bits, or of 5 and 6 that are gathered as bytes (pack_split)
 //   bits                   of a code, where they are paired
 //
 // 4-bit codes are stored as 0 to 15. In pairs the first block is the low nibbles and the second the
