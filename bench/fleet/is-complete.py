@@ -14,9 +14,10 @@ def state(path):
     try:
         with open(path, encoding="utf-8") as file:
             data = json.load(file)
-        complete, rows = data["context"]["complete"], {
-            row.get("run_name", row["name"]) for row in data["benchmarks"]
-        }
+        complete, rows = (
+            data["context"]["complete"],
+            {row.get("run_name", row["name"]) for row in data["benchmarks"]},
+        )
     except OSError as error:
         return error.strerror
     except (ValueError, KeyError, TypeError):

@@ -15,7 +15,13 @@ import sys
 
 import reframe as rfm
 import reframe.utility.sanity as sn
-from reframe.core.builtins import performance_function, run_after, run_before, sanity_function, variable
+from reframe.core.builtins import (
+    performance_function,
+    run_after,
+    run_before,
+    sanity_function,
+    variable,
+)
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
@@ -57,7 +63,9 @@ class Run(rfm.RegressionTestPlugin):
         self.executable = os.path.join(HERE, "run-on-node.sh")
         where = os.path.join(self.kept, self.current_partition.fullname.replace(":", "-"))
         if self.rows:  # another set of rows is another run
-            where = os.path.join(where, "".join(c if c.isalnum() else "-" for c in self.rows).strip("-"))
+            where = os.path.join(
+                where, "".join(c if c.isalnum() else "-" for c in self.rows).strip("-")
+            )
         self.executable_opts = [binaries, where, f"--profile={self.profile}"]
         if self.rows:
             self.executable_opts.append(f"'--benchmark_filter={self.rows}'")
@@ -69,7 +77,9 @@ class Run(rfm.RegressionTestPlugin):
         found = sn.evaluate(sn.extractall(r"^results: (\S+)$", self.stdout, 1))
         if not found:
             why = sn.evaluate(sn.extractall(r"^run-on-node.sh: (.+)$", self.stderr, 1))
-            return sn.assert_true(False, msg=f"no results: {why[0] if why else 'the job was ended'}")
+            return sn.assert_true(
+                False, msg=f"no results: {why[0] if why else 'the job was ended'}"
+            )
         self.file = found[-1]
         try:
             results = load.load(self.file)
@@ -90,7 +100,9 @@ class Run(rfm.RegressionTestPlugin):
         command = [sys.executable, "-m", "quantbench_results.validate", self.file]
         if self.store and complete:
             command += ["--store", "--results", self.store]
-        path = os.pathsep.join(filter(None, (os.path.join(ROOT, "results"), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(
+            filter(None, (os.path.join(ROOT, "results"), os.environ.get("PYTHONPATH")))
+        )
         done = subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, check=False,
                               capture_output=True, text=True)  # fmt: skip
         with open(os.path.join(self.stagedir, "validated.txt"), "w", encoding="utf-8") as out:

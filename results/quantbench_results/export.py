@@ -57,7 +57,9 @@ def figures(results: Results) -> list[Figure]:
 
 def _plain(text: str) -> str:
     """Letters, digits and single underscores: "matmul a8 m > 1" -> "matmul_a8_m_above_1"."""
-    return re.sub(r"[^A-Za-z0-9]+", "_", text.replace(" > ", " above ").replace(" = ", " ")).strip("_")
+    return re.sub(r"[^A-Za-z0-9]+", "_", text.replace(" > ", " above ").replace(" = ", " ")).strip(
+        "_"
+    )
 
 
 def _best(results: Results) -> list[Best]:

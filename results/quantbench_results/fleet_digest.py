@@ -208,6 +208,5 @@ def _clocks(rows: Sequence[Row]) -> tuple[float, ...]:
         return (statistics.median(clocks),) if clocks else ()
     cuts = [len(clocks) * part // CLOCK_WINDOWS for part in range(CLOCK_WINDOWS + 1)]
     return tuple(
-        statistics.median(clocks[low:high])
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True)
+        statistics.median(clocks[low:high]) for low, high in zip(cuts[:-1], cuts[1:], strict=True)
     )

@@ -26,7 +26,9 @@ def fleet_markdown(found: Fleet) -> str:
             (
                 kind.label,
                 len(kind.members),
-                ", ".join(f"{variant} {count}" for variant, count in fleet_tables.victories(kind, at)),
+                ", ".join(
+                    f"{variant} {count}" for variant, count in fleet_tables.victories(kind, at)
+                ),
             )
             for kind in found.kinds
         ),

@@ -13,6 +13,7 @@ import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -110,7 +111,8 @@ def _clock_drops(kind: Kind) -> Iterator[Outlier]:
         )
 
 
-def _relative(clocks: Sequence[float]) -> np.ndarray:
+def _relative(clocks: Sequence[float]) -> Any:
+    """An array of shares of the usual clock."""
     found = np.asarray(clocks)
     return found / np.quantile(found, 0.75)
 

@@ -138,7 +138,9 @@ def _winners_section(found: Fleet) -> str:
     for kind in kinds:
         wins = fleet_tables.victories(kind, at)
         said = ", ".join(f"{variant} {count}" for variant, count in wins)
-        counts.append(f"<tr><td>{attribute(kind.label)}<td>{len(kind.members)}<td class=wrap>{attribute(said)}")
+        counts.append(
+            f"<tr><td>{attribute(kind.label)}<td>{len(kind.members)}<td class=wrap>{attribute(said)}"
+        )
     lines = [_winner_line(line) for line in fleet_tables.winner_lines(shown, at)]
     titles = ("operation", "format", "size", *(_kind_title(kind) for kind in shown))
     more = (
@@ -170,7 +172,9 @@ def _winner_line(line: WinnerLine) -> str:
             continue
         variant, rest = winner.variant, winner.text[len(winner.variant) :]
         sure = "b" if 2 * winner.wins > winner.machines else "span"
-        cells.append(f"<td><{sure}>{attribute(variant)}</{sure}><span class=soft>{attribute(rest)}</span>")
+        cells.append(
+            f"<td><{sure}>{attribute(variant)}</{sure}><span class=soft>{attribute(rest)}</span>"
+        )
     sizes = ", ".join(line.sizes)
     return (
         f"<tr><td>{attribute(line.op)}<td>{attribute(line.format)}<td>{attribute(sizes)}"
@@ -185,7 +189,9 @@ def _heat_section(found: Fleet, odd: set[str]) -> str:
     parts = []
     for op in dict.fromkeys(op for op, _, _ in at):
         own = [(format_, size) for name, format_, size in at if name == op]
-        table = _heat_map(found, odd, own, lambda member, op=op: fleet_tables.shares_by_format(member, op))
+        table = _heat_map(
+            found, odd, own, lambda member, op=op: fleet_tables.shares_by_format(member, op)
+        )
         parts.append(
             f'<details class="table"><summary>{attribute(op)}, by format</summary>{table}</details>'
         )
@@ -199,7 +205,8 @@ def _heat_section(found: Fleet, odd: set[str]) -> str:
 
 def _scale() -> str:
     return "".join(
-        f'<span class="h{level}">{10 * level}{"+" if level == 10 else ""}</span>' for level in range(11)
+        f'<span class="h{level}">{10 * level}{"+" if level == 10 else ""}</span>'
+        for level in range(11)
     )
 
 
@@ -260,7 +267,9 @@ def _left_out_section(found: Fleet) -> str:
     ]
     lines = [f"<tr><td class=wrap>{attribute(where)}<td class=wrap>{attribute(why)}"
              for where, why in rows[:MOST_LISTED]]  # fmt: skip
-    more = f'<p class="soft">and {len(rows) - MOST_LISTED} more</p>' if len(rows) > MOST_LISTED else ""
+    more = (
+        f'<p class="soft">and {len(rows) - MOST_LISTED} more</p>' if len(rows) > MOST_LISTED else ""
+    )
     content = _table(("file", "why"), lines) + more if rows else '<p class="soft">Nothing.</p>'
     return f'<section id="left-out"><h2>Files that are not shown</h2>{content}</section>'
 

@@ -82,7 +82,9 @@ def _axis(most: float, unit: str, bottom: float) -> list[str]:
 
 
 def _strip(kind: Kind, points: Sequence[tuple[Member, float]], most: float, y: float) -> str:
-    dots = "".join(f'<circle cx="{_x(value, most):.0f}" cy="{y:.0f}" r="4"/>' for _, value in points)
+    dots = "".join(
+        f'<circle cx="{_x(value, most):.0f}" cy="{y:.0f}" r="4"/>' for _, value in points
+    )
     values = sorted(value for _, value in points)
     middle = _x(values[len(values) // 2], most)
     name = kind.label if len(kind.label) <= 46 else kind.label[:45] + "\N{HORIZONTAL ELLIPSIS}"

@@ -152,7 +152,7 @@ def _row(name: str, entries: list[dict[str, Any]], path: Path) -> Row:
     for key in entries[0]:
         if key in _ENTRY_KEYS:
             continue
-        values = [entry.get(key) for entry in entries]
+        values: list[Any] = [entry.get(key) for entry in entries]
         if all(map(_is_plain, values)):  # nearly all: without a call for each
             counters[_shown_key(key)] = tuple(values)
         elif all(map(_is_number, values)):

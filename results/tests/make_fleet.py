@@ -276,7 +276,9 @@ def _add_rejected(folder: Path, planted: Planted, data: Entry) -> None:
     texts = {
         "truncated": whole[: len(whole) // 2],
         "nolist": '{"context": {"schema_version": 1}, "benchmarks": {}}',
-        "future": json.dumps({**data, "context": {**data["context"], "date": "2099-01-01T00:00:00"}}),
+        "future": json.dumps(
+            {**data, "context": {**data["context"], "date": "2099-01-01T00:00:00"}}
+        ),
         "emulated": emulated,
         "deep": "[" * 100_000,
     }

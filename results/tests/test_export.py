@@ -59,7 +59,11 @@ def test_bencher_has_its_metric_format(write, capsys):
             assert measure == measure.lower() and " " not in measure
             assert metric.keys() <= {"value", "lower_value", "upper_value"} and "value" in metric
             assert all(isinstance(v, float) and math.isfinite(v) for v in metric.values())
-            assert metric.get("lower_value", 0) <= metric["value"] <= metric.get("upper_value", math.inf)
+            assert (
+                metric.get("lower_value", 0)
+                <= metric["value"]
+                <= metric.get("upper_value", math.inf)
+            )
 
 
 def test_figures_are_of_the_best_variants(results):

@@ -13,7 +13,16 @@ import pytest
 from conftest import sample
 from test_report import Page
 
-from quantbench_results import fleet, fleet_outliers, fleet_page, fleet_tables, index, load, report, store
+from quantbench_results import (
+    fleet,
+    fleet_outliers,
+    fleet_page,
+    fleet_tables,
+    index,
+    load,
+    report,
+    store,
+)
 from quantbench_results.fleet_digest import digest
 from quantbench_results.fleet_markdown import fleet_markdown
 

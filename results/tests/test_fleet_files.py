@@ -54,7 +54,9 @@ def test_each_family_has_an_indexed_job_with_nodes_of_its_own():
         assert spec["completionMode"] == "Indexed" and spec["completions"] == spec["parallelism"]
         selectors.append(pod["nodeSelector"])
         assert pod["nodeSelector"]["kubernetes.io/arch"] in ("amd64", "arm64")
-        (rule,) = pod["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        (rule,) = pod["affinity"]["podAntiAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
         assert rule["topologyKey"] == "kubernetes.io/hostname"
         (container,) = pod["containers"]
         resources = container["resources"]
@@ -69,7 +71,11 @@ def test_each_family_has_an_indexed_job_with_nodes_of_its_own():
 
 def test_the_image_has_what_the_manifest_runs():
     text = (FLEET / "kubernetes/Dockerfile").read_text(encoding="utf-8")
-    for copied in ("build/quantbench-x86_64", "build/quantbench-aarch64", "bench/fleet/run-on-node.sh"):
+    for copied in (
+        "build/quantbench-x86_64",
+        "build/quantbench-aarch64",
+        "bench/fleet/run-on-node.sh",
+    ):
         assert copied in text
     assert 'ENTRYPOINT ["/opt/quantbench/run-on-node.sh", "/opt/quantbench", "/results"]' in text
 

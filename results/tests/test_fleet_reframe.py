@@ -54,7 +54,10 @@ def results_of(cpu: str, scale: float, **context) -> str:
 def fleet(tmp_path):
     """Programs for two architectures, and settings with a partition of each."""
     binaries = tmp_path / "bin"
-    for machine, text in (("x86_64", results_of("Zen", 1.0)), ("aarch64", results_of("Graviton", 2.0))):
+    for machine, text in (
+        ("x86_64", results_of("Zen", 1.0)),
+        ("aarch64", results_of("Graviton", 2.0)),
+    ):
         (tmp_path / machine).mkdir()
         program, uname = binaries / f"quantbench-{machine}", tmp_path / machine / "uname"
         binaries.mkdir(exist_ok=True)
@@ -85,9 +88,14 @@ def test_each_architecture_runs_its_binary_and_its_file_is_kept_and_stored(fleet
     status, said, cases = reframe(fleet)
     assert status == 0, said
     assert set(cases) == {"zen", "graviton"} and all(c["result"] == "pass" for c in cases.values())
-    names = {name: load.load(fleet / f"kept/mixed-{name}/{name}.json").text("cpu_name") for name in cases}
+    names = {
+        name: load.load(fleet / f"kept/mixed-{name}/{name}.json").text("cpu_name") for name in cases
+    }
     assert names == {"zen": "Zen", "graviton": "Graviton"}
-    assert sorted(path.parent.name.split("-")[0] for path in fleet.glob("store/*/*.json")) == ["graviton", "zen"]
+    assert sorted(path.parent.name.split("-")[0] for path in fleet.glob("store/*/*.json")) == [
+        "graviton",
+        "zen",
+    ]
 
 
 def test_figures_have_units_and_are_those_of_the_file(fleet):
@@ -116,7 +124,9 @@ def test_exported_references_are_read(fleet):
     reframe(fleet)
     file = fleet / "kept/mixed-zen/zen.json"
     wanted = fleet / "wanted.json"
-    assert export.main([str(file), "--to=reframe", "--partition=mixed:zen", f"--output={wanted}"]) == 0
+    assert (
+        export.main([str(file), "--to=reframe", "--partition=mixed:zen", f"--output={wanted}"]) == 0
+    )
     status, said, _ = reframe(fleet, "-S", "references=wanted.json")
     assert status == 0, said
 
@@ -153,5 +163,3 @@ def test_the_settings_are_ones_that_reframe_takes(fleet, system):
     )  # fmt: skip
     assert done.returncode == 0 and "QuantbenchStatic" in done.stdout, done.stdout + done.stderr
     assert ("QuantbenchBuilt" in done.stdout) == (system != "container")
-
-
