@@ -9,6 +9,7 @@
 
 #include "catalog.h"
 #include "core/printable.h"
+#include "hardware.h"
 #include "peers/peers.h"
 #include "plugins/plugins.h"
 
@@ -89,6 +90,11 @@ void print_list(bool all) {
   print_variants(all);
   if (!all) print_reasons();
   print_peers();
+  const std::string no_counters = perf_counters_refusal();
+  std::printf(
+      "\n%-24s %s\n%-24s %s\n", "hardware counters",
+      no_counters.empty() ? "--benchmark_perf_counters=<libpfm's names>" : no_counters.c_str(),
+      "energy", printable(Energy().text()).c_str());
 }
 
 }  // namespace qb::bench

@@ -12,6 +12,7 @@
 
 #include "build_info.h"
 #include "core/isa.h"
+#include "hardware.h"
 #include "quantbench/version.h"
 #include "threads.h"
 
@@ -114,6 +115,9 @@ std::map<std::string, std::string> machine_context() {
   const double quota = cpu_quota();
   c["cpu_quota"] = quota > 0 ? std::to_string(quota) : "none";
   c["caches_sysfs"] = sysfs_caches();
+  const std::string no_counters = perf_counters_refusal();
+  c["perf_counters"] = no_counters.empty() ? "libpfm" : "none: " + no_counters;
+  c["energy"] = Energy().text();
   c["virtualised"] = hypervisor() ? "yes" : "no";
   c["emulated"] = emulated() ? "yes: timings mean nothing" : "no";
   return c;

@@ -12,6 +12,7 @@
 #include <sstream>
 
 #include "core/printable.h"
+#include "hardware.h"
 #include "text.h"
 
 namespace qb::bench {
@@ -272,6 +273,9 @@ void complete(Options& o, const Texts& texts) {
   if (o.resume && o.aggregates_only)
     throw CLI::ValidationError("--resume",
                                "needs every repetition in the file, not only aggregates");
+  if (const std::string why = perf_counters_refusal();
+      !why.empty() && !texts.handed_on.perf_counters.empty())
+    throw CLI::ValidationError("--benchmark_perf_counters", "there are none: " + why);
   o.benchmark_args = benchmark_args(o, texts.handed_on);
 }
 

@@ -305,7 +305,11 @@ void Runner::run_verified(const Case& c, benchmark::State& state) {
     if (current_.seconds < kLongCall) current_.instance->run();
   }
   clear_upper_halves(c.threads);
-  count(c, timed_calls(*current_.instance, state), state);
+  energy_.start();
+  const double seconds = timed_calls(*current_.instance, state);
+  const double joules = energy_.joules_per_call(double(state.max_iterations), seconds);
+  count(c, seconds, state);
+  if (joules >= 0) state.counters["joules_per_call"] = joules;
 }
 
 void Runner::compare(const Case& c) {

@@ -13,6 +13,7 @@
 #include <benchmark/benchmark.h>
 
 #include "caches.h"
+#include "hardware.h"
 #include "options.h"
 #include "passes.h"
 #include "rival.h"
@@ -93,6 +94,7 @@ class Runner {
   Setup setup(const Case& c);
 
   Options options_;
+  Energy energy_;
   Suite suite_;
   std::vector<CacheLevel> caches_;
   std::size_t memory_from_;
