@@ -33,6 +33,13 @@ define run_bench
 	exit $$status
 endef
 
+define formats_tools
+	$(DEPS)
+	cmake --preset release $(CMAKE_ARGS)
+	cmake --build --preset release --target quantbench --target model_pass
+	$(INSTALL_PACKAGE)
+endef
+
 define static_binary
 	scripts/library-source.sh build/deps benchmark
 	cmake --preset $(1) $(CMAKE_ARGS)
@@ -43,7 +50,7 @@ define static_binary
 endef
 
 .PHONY: help bench bench-peers test test-clang test-asan test-aarch64 test-avx512 test-results test-python minsize-check \
-  format format-check tidy report results-of-bench readme formats demo picture predict dist dist-aarch64 venv clean
+  format format-check tidy report results-of-bench readme formats formats-tables demo picture predict dist dist-aarch64 venv clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -71,11 +78,13 @@ readme: venv  ## tables and picture of the README and docs/results.md, of FILES=
 
 formats: venv  ## which format for MODEL=<.safetensors, .gguf, .npz> on this CPU; FORMATS_ARGS: its options
 	@test -n "$$MODEL" || { echo "usage: make formats MODEL=model.safetensors" >&2; exit 2; }
-	$(DEPS)
-	cmake --preset release $(CMAKE_ARGS)
-	cmake --build --preset release --target quantbench --target model_pass
-	$(INSTALL_PACKAGE)
+	$(formats_tools)
 	.venv/bin/quantbench-formats "$$MODEL" $$FORMATS_ARGS
+
+formats-tables: venv  ## the same for the notebook's weights and a small real encoder: results/formats, pictures
+	$(formats_tools)
+	scripts/formats-tables.sh
+	$(MAKE) -s --no-print-directory picture
 
 demo:  ## the notebook, and what each format loses of its layer; DEMO_ARGS: options of quantization_demo
 	$(DEPS)

@@ -44,7 +44,8 @@ class Layer:
 
         self.x = draw(samples, hidden)
         self.weights = np.ascontiguousarray(draw(hidden, hidden).T)
-        self.classifier = _product(np.ascontiguousarray(draw(hidden, classes).T))
+        self.classifier_weights = np.ascontiguousarray(draw(hidden, classes).T)
+        self.classifier = _product(self.classifier_weights)
         self.further = draw(further, hidden)
 
     def labels(self, x, weights):
@@ -182,6 +183,8 @@ def main(argv=None):
     parser.add_argument("--granularity", action="append", default=[], choices=GRANULARITIES,
                         help="what shares a scale; may be repeated; default: all")  # fmt: skip
     parser.add_argument("--output", metavar="PAGE.html", help="draw it, too (needs plotly)")
+    parser.add_argument("--weights", metavar="FILE.npz",
+                        help="write both matrices there, as `make formats MODEL=FILE.npz` takes them")  # fmt: skip
     options = parser.parse_args(argv)
     try:
         layer = Layer(options.seed, options.sizes, options.inputs)
@@ -189,6 +192,8 @@ def main(argv=None):
     except ValueError as error:
         parser.error(str(error))
     print(table(rows, layer))
+    if options.weights:
+        np.savez(options.weights, layer=layer.weights, classifier=layer.classifier_weights)
     if options.output:
         drawing(rows, layer).write_html(options.output, include_plotlyjs=True)
         print(f"drawn in {options.output}")

@@ -71,6 +71,14 @@ def test_bad_arguments(demo, capsys):
     assert "is not like 12x512x4096" in capsys.readouterr().err
 
 
+def test_the_weights_are_written_as_outputs_by_inputs(demo, tmp_path):
+    weights = tmp_path / "notebook.npz"
+    demo.main(["--sizes", "2x64x16", "--inputs", "8", "--format", "q4_0", "--weights", str(weights)])
+    found = np.load(weights)
+    assert found["layer"].shape == (64, 64) and found["classifier"].shape == (16, 64)
+    np.testing.assert_array_equal(found["layer"], demo.Layer(sizes=(2, 64, 16), further=8).weights)
+
+
 def test_the_drawing(demo, tmp_path, capsys):
     pytest.importorskip("plotly")
     page = tmp_path / "demo.html"

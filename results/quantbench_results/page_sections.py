@@ -85,7 +85,7 @@ def front_section(machines: Sequence[Machine], charts: Sequence[Chart]) -> str:
     if models:
         parts.append(
             "<h3>Which format for the model</h3><p>All its matrices one after another, weights cold: "
-            "how long against the error of their outputs. A star is a mixed plan, a format for each "
+            "how fast against the error of their outputs. Lower right is better. A star is a mixed plan, a format for each "
             f"matrix.</p><div data-part>{models}</div>"
         )
     first, others = [], []

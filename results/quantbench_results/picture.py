@@ -3,7 +3,8 @@
 
 python -m quantbench_results.picture FILE --output docs/images
 writes docs/images/speed-light.svg (what each family of variants buys), docs/images/formats-light.svg
-(which format: speed against error), and both for dark pages
+(which format: speed against error), a picture for each model of results/formats, and all for dark
+pages
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from quantbench_results.page import html_page
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PICTURES = {"speed": "families", "formats": "front"}
 """Names of pictures, and the kind of chart of which each is the first."""
+TABLES = Path("results/formats")
+"""Tables of models (quantbench-formats --table), each of which is a picture, too."""
 WAIT_SECONDS = 110  # a busy machine takes its time
 
 
@@ -143,14 +146,15 @@ def _main(argv: list[str] | None) -> int:
     options = parser.parse_args(argv)
     file = options.file or readme.named_file(Path("README.md"))
     (machine,) = label_machines([load.load(file)])
-    models = [options.model] if options.model else []
-    pictures = {path.name.removesuffix(".json"): "model" for path in models} or PICTURES
+    models = [options.model] if options.model else sorted(TABLES.glob("*.json"))
+    of_models = [(path.name.removesuffix(".json"), "model", [path]) for path in models]
+    wanted = [] if options.model else [(name, kind, []) for name, kind in PICTURES.items()]
     with browser() as driver:
-        for name, kind in pictures.items():
+        for name, kind, sources in [*wanted, *of_models]:
             for scheme in ("light", "dark"):
                 path = options.output / f"{name}-{scheme}.svg"
-                svg = draw(driver, machine, scheme, kind, models=models)
-                files.write_text(path, svg + source_mark(models[0] if models else file) + "\n")
+                svg = draw(driver, machine, scheme, kind, models=sources)
+                files.write_text(path, svg + source_mark(sources[0] if sources else file) + "\n")
                 print(path)
     return 0
 

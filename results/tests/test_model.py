@@ -19,7 +19,7 @@ safetensors = pytest.importorskip("safetensors.numpy")
 
 import ml_dtypes
 
-from quantbench_results.model import choices, losses, reading
+from quantbench_results.model import choices, losses, passes, reading
 from quantbench_results.model.__main__ import main
 
 RNG = np.random.default_rng(7)
@@ -59,6 +59,15 @@ def decoded(w, name):
     if name == "s8":
         scale = (np.abs(w).max(axis=1, keepdims=True) / np.float32(127)).astype(np.float32)
         return np.clip(np.rint(w / scale), -127, 127) * scale
+    if name == "s4":
+        scale = (np.abs(w).max(axis=1, keepdims=True) / np.float32(7)).astype(np.float32)
+        return np.clip(np.rint(w / scale), -7, 7) * scale
+    if name.startswith(("s8.g", "s4.g")):
+        most, group = (127 if name[1] == "8" else 7), int(name[4:])
+        groups = w.reshape(len(w), -1, group)
+        largest = np.abs(groups).max(axis=2, keepdims=True)
+        codes = np.rint(groups * (np.float32(most) / largest))
+        return (codes * (largest / np.float32(most)).astype(np.float16).astype(np.float32)).reshape(w.shape)
     kind = getattr(gguf.GGMLQuantizationType, name.upper(), None)
     if kind is None:
         return None
@@ -86,7 +95,20 @@ def test_errors_are_those_of_numpy(model, tmp_path, memory):
             for kind, x in losses.activations(record["k"], 2135, None).items():
                 expected = nmse(x.astype(np.float64) @ lost.T, x.astype(np.float64) @ w.T)
                 assert found["output"][kind] == pytest.approx(expected, rel=1e-3, abs=1e-13), name
-    assert compared >= {"f32", "f16", "s8", "q8_0", "q4_0", "mxfp4", "iq4_nl", "q4_K"}
+    assert compared >= {"f32", "f16", "s8", "s4", "s8.g32", "s4.g32", "s4.g128", "q8_0", "q4_0", "mxfp4",
+                        "iq4_nl", "q4_K"}  # fmt: skip
+
+
+def test_bf16_is_told_apart(model, tmp_path):
+    _, kept = run(model, tmp_path)
+    (record,) = [r for r in kept["tensors"] if r["name"] == "down"]
+    w, bf16 = W["down"].astype(np.float64), ml_dtypes.bfloat16
+    for name in ("q4_0", "s8.g32", "f32"):
+        stored = decoded(W["down"], name).astype(bf16).astype(np.float64)
+        for kind, rows in losses.activations(128, 2135, None).items():
+            whole = nmse(rows.astype(bf16).astype(np.float64) @ stored.T - rows @ w.T, rows @ w.T)
+            found = record["formats"][name]["products"]["abf16"][kind]
+            assert found == pytest.approx(whole, rel=0.02), (name, kind)
 
 
 def test_activations_in_8_bits_are_told_apart(model, tmp_path):
@@ -193,6 +215,20 @@ def test_a_matrix_with_nan_is_left_out_and_the_rest_kept(tmp_path, capsys):
     status, kept = run(tmp_path / "m.safetensors", tmp_path)
     assert status == 0 and [r["name"] for r in kept["tensors"]] == ["up"]
     assert "bad: 1 of the values in rows 0 to 63 are not finite" in capsys.readouterr().out
+
+
+def test_more_memory_than_there_is_keeps_the_rest(model, tmp_path, monkeypatch, capsys):
+    whole = losses.look_at
+
+    def starves(tensor, *args):
+        if tensor.name == "down":
+            raise MemoryError
+        return whole(tensor, *args)
+
+    monkeypatch.setattr(losses, "look_at", starves)
+    status, kept = run(model, tmp_path)
+    assert status == 0 and kept["complete"] and len(kept["tensors"]) == len(W) - 1
+    assert "down: 64x128 need more memory than there is (--memory)" in capsys.readouterr().out
 
 
 def test_what_does_not_fit_says_what_llama_cpp_stores(model, tmp_path, capsys):
@@ -343,6 +379,13 @@ def test_speeds_and_plans(model, tmp_path, program, capfd):
     weights = sum(w.size for w in W.values())
     assert of["a32.f32"]["ns"]["1"] == pytest.approx(4 * weights, rel=1e-3)
     assert of["a32.f32"]["limit_ns"]["1"] == pytest.approx(2 * weights, rel=1e-3)
+    for total in kept["totals"]:
+        arithmetic, _, storage = total["choice"].partition(".")
+        if total["elsewhere"]:
+            continue
+        for m in (1, 128):
+            of_each = [s["ns"] for s in kept["speeds"] if s["m"] == m and s["choice"] == total["choice"]]
+            assert len(of_each) == len(W) and total["ns"][str(m)] == pytest.approx(sum(of_each))
     assert "m = 1: use " in said and "m = 128: use " in said and "of limit" in said
     (plan,) = kept["plans"]
     assert plan["error"] <= 1e-3 and set(plan["choices"]) == set(W) and plan["least"] == "time"
@@ -353,6 +396,20 @@ def test_speeds_and_plans(model, tmp_path, program, capfd):
     again = [str(model), "--output", str(tmp_path / "again.json"), "--speeds", str(tmp_path / "out.speeds.json")]
     assert main([*again, "--max-error", "1e-3"]) == 0
     assert json.loads((tmp_path / "again.json").read_text())["plans"] == kept["plans"]
+
+    # Of several files the fastest row of each product counts.
+    rows = json.loads((tmp_path / "out.speeds.json").read_text())
+    for entry in rows["benchmarks"]:
+        entry["real_time"] *= 0.5 if "a32.f32/" in entry["name"] else 2
+    (tmp_path / "second.json").write_text(json.dumps(rows))
+    table = tmp_path / "table.json"
+    assert main([*again, "--speeds", str(tmp_path / "second.json"), "--table", str(table)]) == 0
+    both = {t["choice"]: t["ns"]["1"] for t in json.loads((tmp_path / "again.json").read_text())["totals"]}
+    assert both["a32.f32"] == pytest.approx(of["a32.f32"]["ns"]["1"] / 2)
+    assert both["a8.s8"] == pytest.approx(of["a8.s8"]["ns"]["1"])
+    small = json.loads(table.read_text())
+    assert small["machine"]["cpu_features"] == CONTEXT["isa_enabled"]
+    assert {t["choice"] for t in small["totals"]} == set(of)
 
     budget = weights * 5 / 8
     assert main([*common, "--max-bytes", str(int(budget))]) == 0
@@ -381,7 +438,8 @@ def test_times_are_held_to_whole_passes(model, tmp_path, program, capfd):
     assert all(entry["measured_ns"] == 5000 for entry in kept["passes"])
     (plan,) = [entry for entry in kept["passes"] if entry["name"] == "plan within 0.001"]
     assert plan["summed_ns"] == kept["plans"][0]["ns"]
-    assert "5 µs in a pass" in capfd.readouterr().out
+    said = capfd.readouterr().out
+    assert "5 µs in a pass" in said and "are within 15 %" in said
     assert (tmp_path / "words").read_text().splitlines()[0] == "1 1 25"
     last = (tmp_path / "lines").read_text().splitlines()[-len(W) :]
     chosen = kept["plans"][0]["choices"]
@@ -394,6 +452,17 @@ def test_times_are_held_to_whole_passes(model, tmp_path, program, capfd):
     stub.write_text("#!/bin/sh\necho 'model_pass: no such format' >&2\nexit 2\n")
     assert main([*arguments, "--max-error", "1e-3"]) == 2
     assert "exit status 2: model_pass: no such format" in capfd.readouterr().err
+
+
+def test_the_fastest_round_of_passes_counts(tmp_path):
+    stub = tmp_path / "model_pass"
+    stub.write_text(f"#!/bin/sh\ncat > /dev/null\necho x >> {tmp_path}/n\n"
+                    f"echo $(( 9000 - $(wc -l < {tmp_path}/n) * 100 ))\n")  # fmt: skip
+    stub.chmod(0o755)
+    record = [{"n": 8, "k": 32}]
+    found = passes.in_turns(str(stub), record, [["a8.q4_0"], ["a8.q8_0"]], 1, 1)
+    last = 2 * passes.ROUNDS
+    assert found == [9000 - 100 * (last - 1), 9000 - 100 * last], "turns, and the least of each"
 
 
 def test_memory_is_bounded(tmp_path):

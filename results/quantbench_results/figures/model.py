@@ -4,6 +4,7 @@ quantbench-formats writes."""
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ def model_charts(path: Path, machine: Machine) -> list[Chart]:
 
 
 def _chart(data: Mapping[str, Any], m: int, path: Path, machine: Machine) -> Chart | None:
-    weights = sum(record["n"] * record["k"] for record in data["tensors"])
+    weights = sum(record["n"] * record["k"] * record.get("count", 1) for record in data["tensors"])
     points = [_single(total, m) for total in data["totals"] if str(m) in total["ns"]]
     if len(points) < 2:
         return None
@@ -63,10 +64,8 @@ def _single(total: Mapping[str, Any], m: int) -> Point:
 
 
 def _plan(plan: Mapping[str, Any], m: int, weights: int) -> Point:
-    counts: dict[str, int] = {}
-    for choice in plan["choices"].values():
-        counts[choice] = counts.get(choice, 0) + 1
-    parts = [f"{count} {escape(choice)}" for choice, count in sorted(counts.items(), key=lambda c: -c[1])]
+    counts = plan.get("counts") or collections.Counter(plan["choices"].values())
+    parts = [f"{count} {escape(printable(choice))}" for choice, count in sorted(counts.items(), key=lambda c: -c[1])]
     bits = 8 * plan["nbytes"] / weights
     words = (
         f"<b>mixed plan</b><br>{'<br>'.join(parts[:8])}<br>{summary.time_text(plan['ns'])} for all "

@@ -25,7 +25,7 @@ from quantbench_results.model import choices, losses, passes, reading, speeds, t
 from quantbench_results.model.choices import Storage
 from quantbench_results.model.plan import Budget, Plan
 from quantbench_results.model.reading import F32, Model, Skipped
-from quantbench_results.model.store import Store
+from quantbench_results.model.store import Store, machine
 from quantbench_results.rows import Results
 from quantbench_results.text import printable
 
@@ -75,10 +75,13 @@ def _parser() -> Parser:
                         help=f"all that was found (default: {KEPT}/<model>.json)")  # fmt: skip
     parser.add_argument("--quantbench", default="", metavar="PROGRAM",
                         help=f"times with this program (default: {measure.BUILT}, or that of PATH)")  # fmt: skip
-    parser.add_argument("--speeds", type=Path, metavar="FILE.json",
-                        help="rows that were timed before, instead of timing now")  # fmt: skip
+    parser.add_argument("--speeds", type=Path, metavar="FILE.json", action="append", default=[],
+                        help="rows that were timed before, instead of timing now; may be repeated, the "
+                        "fastest of each counts")  # fmt: skip
     parser.add_argument("--check", metavar="PROGRAM",
                         help="hold the plans' times to passes by this model_pass")  # fmt: skip
+    parser.add_argument("--table", type=Path, metavar="FILE.json",
+                        help="also write the small part that a picture is drawn from")  # fmt: skip
     parser.add_argument("--no-speed", action="store_true", help="errors and sizes alone")
     return parser
 
@@ -89,7 +92,7 @@ def _main(argv: Sequence[str] | None) -> int:
         raise ResultsError("--threads" if args.threads < 1 else "--seed", "is too small")
     storages = _storages(args.formats)
     given = _activations(args.activations)
-    timed = load(args.speeds) if args.speeds else None
+    timed = [load(path) for path in args.speeds]
     program = None if args.no_speed or timed else measure.program_here(args.quantbench)
     if program is None and not args.no_speed and not timed:
         raise ResultsError("quantbench", "no program here to time with (`make bench` builds it); "
@@ -103,16 +106,21 @@ def _main(argv: Sequence[str] | None) -> int:
     if not records:
         why = "; ".join(f"{s.name}: {s.why}" for s in skipped[:3])
         raise ResultsError(args.model, f"no matrix could be looked at ({why})")
-    measured = _speeds(records, storages, timed or program, args, output)
+    results = _rows(records, storages, timed or program, args, output)
+    shapes = _shapes(records)
+    measured = speeds.fastest([speeds.speeds(r, shapes, args.m, args.threads) for r in results])
     names = speeds.product_names(storages)
     found = totals.totals(records, names, measured, args.m)
     plans = _plans(records, names, measured, args)
     checked = _passes(records, plans, found, args) if args.check else []
-    store.finish(measured, found, plans, _about(args, checked))
+    store.finish(measured, found, plans, _about(args, checked, results))
+    if args.table:
+        store.write_table(args.table)
     max_error = DEFAULT_ERROR if args.max_error is None else args.max_error
     print(_for_terminal(text.lines(records, skipped, found, plans, args.m, max_error)))
     if checked:
-        print(_for_terminal([f"Whole passes, m = {args.m[0]}:", *(entry.text() for entry in checked)]))
+        lines = [f"Whole passes, m = {args.m[0]}:", *(entry.text() for entry in checked)]
+        print(_for_terminal([*lines, passes.verdict(checked)]))
     print(printable(f"all of it: {output}"))
     if measured and not plans and _budget(args) != Budget():
         print("quantbench-formats: no plan is within these budgets", file=sys.stderr)
@@ -191,22 +199,22 @@ def _look(
     return skipped
 
 
-def _speeds(
+def _shapes(records: Sequence[totals.Record]) -> list[speeds.Shape]:
+    return list(dict.fromkeys((record["n"], record["k"]) for record in records))
+
+
+def _rows(
     records: Sequence[totals.Record],
     storages: Sequence[Storage],
-    source: Results | str | None,
+    source: list[Results] | str | None,
     args: argparse.Namespace,
     output: Path,
-) -> dict[tuple[str, int, int, int], speeds.Speed]:
-    """The times of the source: rows that were measured before, or a program that measures them now."""
-    if source is None:
-        return {}
-    shapes = list(dict.fromkeys((record["n"], record["k"]) for record in records))
+) -> list[Results]:
+    """The rows of the source: those that were measured before, or a program that measures them now."""
+    if not isinstance(source, str):
+        return source or []
     kept = output.with_name(output.name.removesuffix(".json") + ".speeds.json")
-    results = source if isinstance(source, Results) else speeds.measure_here(
-        source, storages, shapes, args.m, args.threads, kept
-    )  # fmt: skip
-    return speeds.speeds(results, shapes, args.m, args.threads)
+    return [speeds.measure_here(source, storages, _shapes(records), args.m, args.threads, kept)]
 
 
 def _budget(args: argparse.Namespace) -> Budget:
@@ -244,14 +252,15 @@ def _passes(
         limit = plan.budget.error
         name = f"plan within {limit:g}" if limit is not None else "plan"
         asked.append((name, plan.ns, [option.name for option in plan.chosen]))
-    return [
-        passes.Pass(name, m, ns, passes.measure(args.check, records, chosen, m, args.threads))
-        for name, ns, chosen in asked
-    ]
+    measured = passes.in_turns(args.check, records, [chosen for *_, chosen in asked], m, args.threads)
+    return [passes.Pass(name, m, ns, took) for (name, ns, _), took in zip(asked, measured, strict=True)]
 
 
-def _about(args: argparse.Namespace, checked: Sequence[passes.Pass]) -> dict[str, Any]:
+def _about(
+    args: argparse.Namespace, checked: Sequence[passes.Pass], results: Sequence[Results]
+) -> dict[str, Any]:
     return {
+        "machine": machine(results[0]) if results else {},
         "m": list(args.m), "threads": args.threads,
         "passes": [dataclasses.asdict(entry) for entry in checked],
     }  # fmt: skip

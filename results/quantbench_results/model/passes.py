@@ -14,6 +14,11 @@ from quantbench_results.model.choices import storages
 from quantbench_results.model.totals import Record
 
 PASSES = 25
+ROUNDS = 5
+"""Runs of every choice, in turns, so that a disturbance of some seconds hits all of them alike: the fastest
+run counts, since a disturbance only adds."""
+MOST_OFF = 0.15
+"""Beyond this share a pass does not bear out the sum."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,23 @@ class Pass:
         return (
             f"  {self.name}: {summary.time_text(self.measured_ns)} in a pass, "
             f"{summary.time_text(self.summed_ns)} summed up ({100 * self.off:+.0f} %)"
+            + (f", more than {100 * MOST_OFF:.0f} % off" if abs(self.off) > MOST_OFF else "")
         )
+
+
+def verdict(found: Sequence[Pass]) -> str:
+    """How many of the passes bear out their sums."""
+    near = sum(abs(entry.off) <= MOST_OFF for entry in found)
+    return f"  {near} of {len(found)} are within {100 * MOST_OFF:.0f} %"
+
+
+def in_turns(
+    program: str, records: Sequence[Record], choices: Sequence[Sequence[str]], m: int, threads: int
+) -> list[float]:
+    """Nanoseconds of a pass of each list of choices: of the rounds the least disturbed. ResultsError if the
+    program fails."""
+    rounds = [[measure(program, records, chosen, m, threads) for chosen in choices] for _ in range(ROUNDS)]
+    return [min(of_one) for of_one in zip(*rounds, strict=True)]
 
 
 def lines(records: Sequence[Record], choices: Sequence[str]) -> str:

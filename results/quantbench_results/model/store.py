@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from quantbench_results.model.plan import Plan
 from quantbench_results.model.reading import Skipped
 from quantbench_results.model.speeds import Speeds
 from quantbench_results.model.totals import Total
+from quantbench_results.rows import Results
 
 
 class Store:
@@ -68,8 +69,65 @@ class Store:
         self.data["complete"] = True
         self._write()
 
+    def write_table(self, path: Path) -> None:
+        """The small part alone, a line for each of its entries."""
+        small = table(self.data)
+        lines = []
+        for key, value in small.items():
+            if isinstance(value, list) and value and isinstance(value[0], dict):
+                entries = ",\n  ".join(json.dumps(entry, allow_nan=False) for entry in value)
+                lines.append(f"{json.dumps(key)}: [\n  {entries}\n ]")
+            else:
+                lines.append(f"{json.dumps(key)}: {json.dumps(value, allow_nan=False)}")
+        write_text(path, "{\n " + ",\n ".join(lines) + "\n}\n")
+
     def _write(self) -> None:
         write_text(self.path, json.dumps(self.data, indent=1, allow_nan=False) + "\n")
+
+
+_MACHINE = {"cpu_features": "isa_enabled", "compiler": "compiler", "revision": "git_revision", "date": "date"}
+
+
+def machine(results: Results) -> dict[str, str]:
+    """Where times were measured: the CPU by its features, since names of virtual ones say nothing."""
+    return {name: results.text(key) for name, key in _MACHINE.items()}
+
+
+def table(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The small part of a whole file that a picture is drawn from: matrices by shape, every choice for the
+    whole model, the plans by how many matrices have which format, and the passes."""
+    shapes: dict[tuple[int, int], int] = {}
+    for record in data["tensors"]:
+        shape = record["n"], record["k"]
+        shapes[shape] = shapes.get(shape, 0) + 1
+    kept = ("choice", "error", "nmse", "output", "bits", "nbytes", "ns", "spread", "limit_ns", "elsewhere")
+    return {
+        "quantbench_model": data["quantbench_model"], "complete": data["complete"],
+        "machine": data["machine"], "m": data["m"], "threads": data["threads"],
+        "tensors": [{"n": n, "k": k, "count": count} for (n, k), count in shapes.items()],
+        "totals": [{key: rounded(total[key]) for key in kept} for total in data["totals"]],
+        "plans": [
+            {**{key: rounded(plan[key]) for key in ("least", "budget", "ns", "error", "nbytes")},
+             "counts": counts(plan["choices"].values())}
+            for plan in data["plans"]
+        ],
+        "passes": [{key: rounded(value) for key, value in entry.items()} for entry in data["passes"]],
+    }  # fmt: skip
+
+
+def counts(choices: Iterable[str]) -> dict[str, int]:
+    """How many matrices have each choice, the most first."""
+    found: dict[str, int] = {}
+    for choice in choices:
+        found[choice] = found.get(choice, 0) + 1
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def rounded(value: Any) -> Any:
+    """Floating-point numbers of four digits, wherever they are."""
+    if isinstance(value, Mapping):
+        return {key: rounded(part) for key, part in value.items()}
+    return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
 def plan_data(plan: Plan, names: Sequence[str]) -> dict[str, Any]:
