@@ -2,15 +2,17 @@
 // quantize/<type>.<format>/<variant>/n:<elements>, dequantize/<format>.<type>/..., pack/s4/...,
 // unpack/s4/...
 //
-// <format>: s8 or s4 of a whole tensor, s8.g<len> or s4.g<len> with a scale for each group, or a
-// block format. A whole tensor's quantization reads it twice, so its limit is two passes, and it is
-// one call on one thread.
+// <format>: s8 or s4 of a whole tensor, s8.g<len> or s4.g<len> with a scale for each group,
+// u4f.g<len> or u4h.g<len> with a scale and a zero point for each, or a block format. A whole
+// tensor's quantization reads it twice, so its limit is two passes, and it is one call on one
+// thread.
 #include <algorithm>
 #include <vector>
 
 #include "array_case.h"
 #include "oracle/int4.h"
 #include "oracle/int8.h"
+#include "oracle/zero_points.h"
 #include "quantize/quantize.h"
 
 namespace qb::bench {
@@ -196,6 +198,79 @@ void add_codes(const Plan& plan, const std::string& name, const auto& whole, con
   add_whole_back<Code, f16, f16>(plan, half_back, name + ".f16", suite);
 }
 
+// ---- groups with zero points
+
+/// Bytes of an element's code and of its shares of a scale and a zero point.
+template <class S>
+double bytes_with_zero_points(std::size_t len) {
+  return 0.5 + (double(sizeof(S)) + 0.5) / double(len);
+}
+
+/// Normal values, and the codes with the zero points behind them.
+template <class S>
+std::shared_ptr<ArrayProblem<float, std::uint8_t, S>> encoded_with_zero_points(std::size_t n,
+                                                                               std::size_t len,
+                                                                               std::uint64_t seed) {
+  const std::size_t groups = n / len;
+  auto p =
+      std::make_shared<ArrayProblem<float, std::uint8_t, S>>(n, n / 2 + (groups + 1) / 2, groups);
+  p->makes_scales = true;
+  fill_normal(p->x.span(), seed);
+  for_all((groups + 1) / 2, [&](std::size_t pair) {
+    const std::size_t first = 2 * pair, count = std::min<std::size_t>(2, groups - first);
+    const auto two = oracle::quantize_u4<S>(
+        std::as_const(p->x).span().subspan(first * len, count * len), count, len, true);
+    std::ranges::copy(two.q, p->y.data() + first * len / 2);
+    std::ranges::copy(two.scale, p->scale.data() + first);
+    p->y[n / 2 + pair] = two.zero[0];
+  });
+  return p;
+}
+
+template <class S>
+std::shared_ptr<ArrayProblem<std::uint8_t, float, S>> decoded_with_zero_points(std::size_t n,
+                                                                               std::size_t len,
+                                                                               std::uint64_t seed) {
+  const auto from = encoded_with_zero_points<S>(n, len, seed);
+  auto p = std::make_shared<ArrayProblem<std::uint8_t, float, S>>(from->y.size(), n, n / len);
+  std::memcpy(p->x.data(), from->y.data(), p->x.size());
+  std::memcpy(p->scale.data(), from->scale.data(), p->scale.size() * sizeof(S));
+  const std::span<const std::uint8_t> codes = std::as_const(p->x).span();
+  for_all(n, [&](std::size_t j) {
+    const int zero = oracle::U4<S>::nibble(codes.subspan(n / 2), j / len);
+    p->y[j] = oracle::dequantized(oracle::U4<S>::nibble(codes, j) - zero, p->scale[j / len]);
+  });
+  return p;
+}
+
+template <class S>
+void add_zero_points(const Plan& plan, const std::string& name, std::size_t len, const auto& there,
+                     const auto& back, Suite& suite) {
+  const std::string group = name + ".g" + std::to_string(len);
+  add_array(
+      plan, there,
+      {"quantize", "f32." + group, len, false, one_pass(4, bytes_with_zero_points<S>(len))},
+      [=](std::size_t n, std::uint64_t seed) { return encoded_with_zero_points<S>(n, len, seed); },
+      [=](auto* kernel, const auto& p, std::size_t n, std::uint8_t* q, S* scale, int threads) {
+        parallel_ranges(threads, n / len, 32, [&](std::size_t begin, std::size_t end) {
+          kernel(p.x.data() + begin * len, end - begin, len, q + begin * len / 2, scale + begin,
+                 q + n / 2 + begin / 2);
+        });
+      },
+      suite);
+  add_array(
+      plan, back,
+      {"dequantize", group + ".f32", len, false, one_pass(bytes_with_zero_points<S>(len), 4)},
+      [=](std::size_t n, std::uint64_t seed) { return decoded_with_zero_points<S>(n, len, seed); },
+      [=](auto* kernel, const auto& p, std::size_t n, float* y, S*, int threads) {
+        parallel_ranges(threads, n / len, 32, [&](std::size_t begin, std::size_t end) {
+          kernel(p.x.data() + begin * len / 2, end - begin, len, p.scale.data() + begin,
+                 p.x.data() + n / 2 + begin / 2, y + begin * len);
+        });
+      },
+      suite);
+}
+
 // ---- block formats
 
 /// A problem repeats its values after so many: oracles that search a scale are slow. Repetition
@@ -314,6 +389,14 @@ void add_quantize(const Plan& plan, Suite& suite) {
                          dequantize_s8_f32, dequantize_s8g_f32, dequantize_s8_f16, suite);
   add_codes<std::uint8_t>(plan, "s4", quantize_f32_s4, quantize_f32_s4g, quantize_f16_s4,
                           dequantize_s4_f32, dequantize_s4g_f32, dequantize_s4_f16, suite);
+  for (const std::size_t len : {32, 64, 128}) {
+    if (len != 32 && !plan.every_group) continue;
+#define QB_ADD_ZERO_POINTS(format, Scale, ...)                                                 \
+  add_zero_points<Scale>(plan, #format, len, quantize_f32_##format, dequantize_##format##_f32, \
+                         suite);
+    QB_ZERO_POINT_FORMATS(QB_ADD_ZERO_POINTS, )
+#undef QB_ADD_ZERO_POINTS
+  }
 #define QB_ADD_BLOCKS(format, Block, ...) \
   add_blocks<Block>(plan, #format, quantize_f32_##format, dequantize_##format##_f32, suite);
   QB_BLOCK_FORMATS(QB_ADD_BLOCKS, )

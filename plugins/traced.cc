@@ -120,6 +120,10 @@ class StandIns {
                  quantize_f32_s4g, quantize_f16_s4);
     add<kGroups>(dequantize_s8_f32, dequantize_s8g_f32, dequantize_s8_f16, dequantize_s4_f32,
                  dequantize_s4g_f32, dequantize_s4_f16);
+#define QB_STAND_IN(format, Scale, ...) \
+  add<kGroups>(quantize_f32_##format, dequantize_##format##_f32);
+    QB_ZERO_POINT_FORMATS(QB_STAND_IN, )
+#undef QB_STAND_IN
 #define QB_STAND_IN(format, Block, ...) \
   add<kBlocks>(quantize_f32_##format, dequantize_##format##_f32);
     QB_BLOCK_FORMATS(QB_STAND_IN, )

@@ -118,6 +118,25 @@ void expect_blocks_clear(const Q& quantize, const D& dequantize, float magnitude
   }
 }
 
+template <class S, class Q, class D>
+void expect_zero_points_clear(const Q& quantize, const D& dequantize, float magnitude) {
+  for (std::size_t groups = 1; groups <= 37; ++groups) {
+    const std::string what = " on " + std::to_string(groups) + " groups";
+    const std::vector<float> x = values({groups, 32}, magnitude);
+    std::vector<float> y(x.size());
+    std::vector<S> scale(groups);
+    std::vector<std::uint8_t> q(x.size() / 2), zero((groups + 1) / 2);
+    for (std::uint8_t* const points : {zero.data(), static_cast<std::uint8_t*>(nullptr)}) {
+      expect_clear(quantize, what, [&](auto* kernel) {
+        kernel(x.data(), groups, 32, q.data(), scale.data(), points);
+      });
+      expect_clear(dequantize, what, [&](auto* kernel) {
+        kernel(q.data(), groups, 32, scale.data(), points, y.data());
+      });
+    }
+  }
+}
+
 constexpr float kMagnitudes[] = {1.0f, 2000.0f};
 
 TEST(Exceptions, GroupsRaiseNone) {
@@ -128,6 +147,10 @@ TEST(Exceptions, BlocksRaiseNone) {
   using namespace qb;
   using namespace qb::quantize;
   for (const float magnitude : kMagnitudes) {
+#define QB_EXPECT_CLEAR(format, Scale, ...) \
+  expect_zero_points_clear<Scale>(quantize_f32_##format, dequantize_##format##_f32, magnitude);
+    QB_ZERO_POINT_FORMATS(QB_EXPECT_CLEAR, )
+#undef QB_EXPECT_CLEAR
 #define QB_EXPECT_CLEAR(format, Block, ...) \
   expect_blocks_clear<Block>(quantize_f32_##format, dequantize_##format##_f32, magnitude);
     QB_BLOCK_FORMATS(QB_EXPECT_CLEAR, )

@@ -14,6 +14,7 @@
 #include "checks/matmul.h"
 #include "checks/matmul_f16.h"
 #include "checks/pack.h"
+#include "checks/zero_points.h"
 #include "convert/convert.h"
 #include "fault.h"
 #include "quantize/quantize.h"
@@ -122,6 +123,18 @@ void pass_dequantizer(BlockDequantizer<Block>* kernel) {
   check_non_finite_block_scale(kernel);
 }
 
+template <class S>
+void pass_zero_points(ZeroPointQuantizer<S>* kernel) {
+  check_u4_counts(kernel, 35);
+  check_u4_hard(kernel);
+  check_u4_non_finite(kernel);
+}
+template <class S>
+void pass_zero_points(ZeroPointDequantizer<S>* kernel) {
+  check_u4_dequantize(kernel, 20);
+  check_u4_every_code(kernel, 17);
+}
+
 void pass_packing(Packer* kernel) {
   check_pack_every_length(kernel, 512);
   check_pack_every_start(kernel);
@@ -196,6 +209,12 @@ class Passes {
     add(quantize::dequantize_s4_f32, dequantizer);
     add(quantize::dequantize_s4g_f32, dequantizer);
     add(quantize::dequantize_s4_f16, dequantizer);
+    const auto zero_points = [](auto* k) { pass_zero_points(k); };
+#define QB_PASSES(format, Scale, ...)                \
+  add(quantize::quantize_f32_##format, zero_points); \
+  add(quantize::dequantize_##format##_f32, zero_points);
+    QB_ZERO_POINT_FORMATS(QB_PASSES, )
+#undef QB_PASSES
 #define QB_PASSES(format, Block, ...)              \
   add(quantize::quantize_f32_##format, quantizer); \
   add(quantize::dequantize_##format##_f32, dequantizer);

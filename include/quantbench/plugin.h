@@ -76,6 +76,17 @@ typedef void quantbench_dequantize_s8_f16_fn(const int8_t* q, size_t groups, siz
 typedef void quantbench_dequantize_s4_f16_fn(const uint8_t* q, size_t groups, size_t len,
                                              const uint16_t* inverse_scale, uint16_t* y);
 
+/* Groups of 32, 64 or 128 with codes from 0 to 15, two a byte, the low nibble first, and a zero
+ * point each, two a byte, or null: 8. u4f has f32 scales, u4h f16 ones. */
+typedef void quantbench_quantize_f32_u4f_fn(const float* x, size_t groups, size_t len, uint8_t* q,
+                                            float* scale, uint8_t* zero);
+typedef void quantbench_quantize_f32_u4h_fn(const float* x, size_t groups, size_t len, uint8_t* q,
+                                            uint16_t* scale, uint8_t* zero);
+typedef void quantbench_dequantize_u4f_f32_fn(const uint8_t* q, size_t groups, size_t len,
+                                              const float* scale, const uint8_t* zero, float* y);
+typedef void quantbench_dequantize_u4h_f32_fn(const uint8_t* q, size_t groups, size_t len,
+                                              const uint16_t* scale, const uint8_t* zero, float* y);
+
 /* Two codes of [-8, 7] a byte, and back. */
 typedef void quantbench_pack_s4_fn(const int8_t* q, size_t n, uint8_t* packed);
 typedef void quantbench_unpack_s4_fn(const uint8_t* packed, size_t n, int8_t* q);

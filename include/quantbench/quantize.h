@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Quantization: symmetric, no zero-point (docs/contract.md, section 3).
+// Quantization (docs/contract.md, section 3): symmetric, but for the formats with a zero point or
+// a minimum.
 //
 // clang-format off
 //   format                 input  stored beside the codes            arithmetic
 //   s8, s4 tensor, channel f32    f32 scale = absmax/qmax            x*inv, rne; back q*scale
 //   s8, s4 group of 32 ... f32    the scale, rounded to f16          the same codes; q*f32(scale)
 //   s8, s4 of the notebook f16    f16 inv = qmax/absmax              every step rounded to f16
+//   u4f, u4h group of 32.. f32    an f32 or f16 scale, a zero point  back (q - zero)*scale
 //   q8_0                   f32    f16 d in each 34-byte block        ggml's; back f32(d)*q
 //   q4_0                   f32    f16 d in each 18-byte block        ggml's; back f32(d)*(nibble-8)
 //   mxfp4, iq4_nl          f32    a scale in each block              ggml's; scale*table[nibble]
@@ -74,6 +76,22 @@ QUANTBENCH_API void dequantize(std::span<const std::int8_t> q, std::size_t group
                                std::span<const f16> inv, std::span<f16> y);
 QUANTBENCH_API void dequantize(std::span<const std::uint8_t> q, std::size_t group,
                                std::span<const f16> inv, std::span<f16> y);
+
+/// u4f and u4h: codes from 0 to 15, two a byte as those of s4, and scales of groups of 32, 64 or
+/// 128; x is one row of weights. `zero`: a zero point for each group, two a byte, the even group in
+/// the low nibble, in (groups+1)/2 bytes; or empty, and every zero point counts as 8. Refuses a
+/// scale that overflows its type, naming the group.
+QUANTBENCH_API void quantize(std::span<const float> x, std::size_t group, std::span<std::uint8_t> q,
+                             std::span<float> scale, std::span<std::uint8_t> zero);
+QUANTBENCH_API void quantize(std::span<const float> x, std::size_t group, std::span<std::uint8_t> q,
+                             std::span<f16> scale, std::span<std::uint8_t> zero);
+/// Back: y = (q - zero) * scale of the group.
+QUANTBENCH_API void dequantize(std::span<const std::uint8_t> q, std::size_t group,
+                               std::span<const float> scale, std::span<const std::uint8_t> zero,
+                               std::span<float> y);
+QUANTBENCH_API void dequantize(std::span<const std::uint8_t> q, std::size_t group,
+                               std::span<const f16> scale, std::span<const std::uint8_t> zero,
+                               std::span<float> y);
 
 /// Blocks of 32 or 256 weights, as ggml encodes and decodes them: x.size() is a multiple of a
 /// block's weights (kWeightsOf) and y holds a block for each. Refuses a scale that overflows f16,

@@ -66,6 +66,26 @@ inline void scales_fit(std::string_view op, std::span<const float> x, std::size_
                  ", the limit " + std::to_string(int(limit)));
 }
 
+/// Refuses a group of u4 whose scale overflows its type S: a 15th of the span of its elements and
+/// 0, or without zero points a 7th of its largest magnitude.
+template <class S>
+void scales_fit(std::string_view op, std::span<const float> x, std::size_t group, bool zeros) {
+  constexpr bool kHalf = sizeof(S) == sizeof(f16);
+  const float most = kHalf ? 65520.0f : 0x1.fffffep127f;
+  for (std::size_t i = 0; i < x.size(); i += group) {
+    float low = 0, high = 0;
+    for (const float e : x.subspan(i, group)) {
+      low = std::min(low, e);
+      high = std::max(high, e);
+    }
+    const float scale = zeros ? (high - low) / 15 : std::max(high, -low) / 7;
+    if (kHalf ? scale >= most : scale > most)
+      refuse(op, "the scale of group " + std::to_string(i / group) + " overflows " +
+                     (kHalf ? "f16" : "f32") + ": its elements lie from " + std::to_string(low) +
+                     " to " + std::to_string(high));
+  }
+}
+
 /// Whether the block's scales, f16 or a power of two (E8M0, of which 255 is NaN), are numbers.
 template <class Block>
 bool scale_is_finite(const Block& block) {

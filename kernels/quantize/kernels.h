@@ -57,6 +57,21 @@ using pack_s4_fn = void(const std::int8_t* q, std::size_t n, std::uint8_t* packe
 /// n codes from (n+1)/2 bytes.
 using unpack_s4_fn = void(const std::uint8_t* packed, std::size_t n, std::int8_t* q);
 
+// u4f, u4h: `groups` runs of `len` elements, 32, 64 or 128; codes from 0 to 15, two a byte, low
+// nibble = even index. With lo = min(0, smallest) and hi = max(0, largest) scale = (hi-lo)/15,
+// zero = clip(rne(-lo/scale)) and q = clip(rne(x/scale) + zero), clipped to [0, 15]; all three are
+// 0 where the scale is. Zero points lie two a byte, low nibble = even group, and the high nibble
+// that an odd number of groups leaves over is 0. `zero` is null: it counts as 8 in every group, and
+// the codes are those of s4, 8 larger. Back (q - zero)*scale.
+#define QB_ZERO_POINT_KERNELS(format, Scale, ...)                                              \
+  using quantize_f32_##format##_fn = void(const float* x, std::size_t groups, std::size_t len, \
+                                          std::uint8_t* q, Scale* scale, std::uint8_t* zero);  \
+  using dequantize_##format##_f32_fn =                                                         \
+      void(const std::uint8_t* q, std::size_t groups, std::size_t len, const Scale* scale,     \
+           const std::uint8_t* zero, float* y);
+QB_ZERO_POINT_FORMATS(QB_ZERO_POINT_KERNELS, )
+#undef QB_ZERO_POINT_KERNELS
+
 // Block formats: `blocks` blocks of kWeightsOf<Block> weights, as ggml's reference encodes and
 // decodes them.
 //

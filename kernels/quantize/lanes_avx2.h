@@ -94,6 +94,12 @@ struct Lanes {
   }
   static I low_nibbles(I v) { return _mm256_and_si256(v, words(15)); }
   static F to_floats(I v) { return _mm256_cvtepi32_ps(v); }
+  static I nibbles(const std::uint8_t* p) {
+    std::int32_t eight;
+    __builtin_memcpy(&eight, p, sizeof eight);
+    const I places = _mm256_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28);
+    return low_nibbles(_mm256_srlv_epi32(_mm256_set1_epi32(eight), places));
+  }
   template <bool kStream>
   static void put(float* p, F v, std::size_t) {
     quantize::store<kStream>(p, v);

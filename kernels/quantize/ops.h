@@ -19,6 +19,11 @@
   apply(q5_K, BlockQ5_K, __VA_ARGS__)   \
   apply(q6_K, BlockQ6_K, __VA_ARGS__)
 
+/// Those of groups with a zero point, and the type of a scale (zero_points.h).
+#define QB_ZERO_POINT_FORMATS(apply, ...) \
+  apply(u4f, float, __VA_ARGS__)          \
+  apply(u4h, f16, __VA_ARGS__)
+
 /// All block formats. A format's operations are quantize_f32_<format> and dequantize_<format>_f32.
 #define QB_BLOCK_FORMATS(apply, ...)    \
   apply(q8_0, BlockQ8_0, __VA_ARGS__)   \
@@ -32,19 +37,23 @@
   QB_VARIANT(arch, dequantize_##format##_f32, variant, isa)
 
 /// Every operation of the room.
-#define QB_OPS_quantize_all(arch, variant, isa)      \
-  QB_VARIANT(arch, quantize_f32_s8, variant, isa)    \
-  QB_VARIANT(arch, quantize_f32_s8g, variant, isa)   \
-  QB_VARIANT(arch, dequantize_s8_f32, variant, isa)  \
-  QB_VARIANT(arch, dequantize_s8g_f32, variant, isa) \
-  QB_VARIANT(arch, quantize_f32_s4, variant, isa)    \
-  QB_VARIANT(arch, quantize_f32_s4g, variant, isa)   \
-  QB_VARIANT(arch, dequantize_s4_f32, variant, isa)  \
-  QB_VARIANT(arch, dequantize_s4g_f32, variant, isa) \
-  QB_VARIANT(arch, dequantize_s4_f16, variant, isa)  \
-  QB_VARIANT(arch, pack_s4, variant, isa)            \
-  QB_VARIANT(arch, unpack_s4, variant, isa)          \
-  QB_OPS_quantize_half(arch, variant, isa) QB_BLOCK_FORMATS(QB_VARIANT_BLOCK, arch, variant, isa)
+#define QB_OPS_quantize_all(arch, variant, isa)                                            \
+  QB_VARIANT(arch, quantize_f32_s8, variant, isa)                                          \
+  QB_VARIANT(arch, quantize_f32_s8g, variant, isa)                                         \
+  QB_VARIANT(arch, dequantize_s8_f32, variant, isa)                                        \
+  QB_VARIANT(arch, dequantize_s8g_f32, variant, isa)                                       \
+  QB_VARIANT(arch, quantize_f32_s4, variant, isa)                                          \
+  QB_VARIANT(arch, quantize_f32_s4g, variant, isa)                                         \
+  QB_VARIANT(arch, dequantize_s4_f32, variant, isa)                                        \
+  QB_VARIANT(arch, dequantize_s4g_f32, variant, isa)                                       \
+  QB_VARIANT(arch, dequantize_s4_f16, variant, isa)                                        \
+  QB_VARIANT(arch, pack_s4, variant, isa)                                                  \
+  QB_VARIANT(arch, unpack_s4, variant, isa)                                                \
+  QB_OPS_quantize_half(arch, variant, isa) QB_OPS_quantize_zero_points(arch, variant, isa) \
+      QB_BLOCK_FORMATS(QB_VARIANT_BLOCK, arch, variant, isa)
+
+#define QB_OPS_quantize_zero_points(arch, variant, isa) \
+  QB_ZERO_POINT_FORMATS(QB_VARIANT_BLOCK, arch, variant, isa)
 
 /// Those that half arithmetic serves.
 #define QB_OPS_quantize_half(arch, variant, isa)    \

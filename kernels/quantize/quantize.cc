@@ -51,6 +51,36 @@ void dequantize_checked(std::span<const Q> q, std::size_t group, std::string_vie
   kernel(q.data(), scale.size(), group, scale.data(), y.data());
 }
 
+/// Checks the arguments of a format with zero points, then runs `op`.
+template <const auto& op, class S>
+void quantize_with_zero_points(std::span<const float> x, std::size_t group,
+                               std::span<std::uint8_t> q, std::span<S> scale,
+                               std::span<std::uint8_t> zero) {
+  static auto* const kernel = op.dispatch();
+  check::group_of_f16_scale(kQuantize, group);
+  check::quantize(kQuantize, x, group, group / 2, q, "scale", scale);
+  const std::size_t groups = x.size() / group;
+  if (!zero.empty()) check::size_at_least(kQuantize, "zero", zero.size(), (groups + 1) / 2);
+  check::disjoint(kQuantize, "x", std::as_bytes(x), "zero", std::as_bytes(zero));
+  check::disjoint(kQuantize, "q", std::as_bytes(q), "zero", std::as_bytes(zero));
+  check::disjoint(kQuantize, "scale", std::as_bytes(scale), "zero", std::as_bytes(zero));
+  check::scales_fit<S>(kQuantize, x, group, !zero.empty());
+  kernel(x.data(), groups, group, q.data(), scale.data(), zero.empty() ? nullptr : zero.data());
+}
+
+template <const auto& op, class S>
+void dequantize_with_zero_points(std::span<const std::uint8_t> q, std::size_t group,
+                                 std::span<const S> scale, std::span<const std::uint8_t> zero,
+                                 std::span<float> y) {
+  static auto* const kernel = op.dispatch();
+  check::group_of_f16_scale(kDequantize, group);
+  check::dequantize(kDequantize, q, group, group / 2, "scale", scale, y);
+  if (!zero.empty()) check::size_is(kDequantize, "zero", zero.size(), (scale.size() + 1) / 2);
+  check::disjoint(kDequantize, "zero", std::as_bytes(zero), "y", std::as_bytes(y));
+  kernel(q.data(), scale.size(), group, scale.data(), zero.empty() ? nullptr : zero.data(),
+         y.data());
+}
+
 }  // namespace
 
 std::span<const Variant> room() {
@@ -111,6 +141,19 @@ void dequantize(std::span<const std::uint8_t> q, std::size_t group, std::span<co
                 std::span<f16> y) {
   dequantize_checked<dequantize_s4_f16>(q, group, "inv", inv, y);
 }
+
+#define QB_ZERO_POINT_ENTRIES(format, Scale, ...)                                       \
+  void quantize(std::span<const float> x, std::size_t group, std::span<std::uint8_t> q, \
+                std::span<Scale> scale, std::span<std::uint8_t> zero) {                 \
+    quantize_with_zero_points<quantize_f32_##format>(x, group, q, scale, zero);         \
+  }                                                                                     \
+  void dequantize(std::span<const std::uint8_t> q, std::size_t group,                   \
+                  std::span<const Scale> scale, std::span<const std::uint8_t> zero,     \
+                  std::span<float> y) {                                                 \
+    dequantize_with_zero_points<dequantize_##format##_f32>(q, group, scale, zero, y);   \
+  }
+QB_ZERO_POINT_FORMATS(QB_ZERO_POINT_ENTRIES, )
+#undef QB_ZERO_POINT_ENTRIES
 
 #define QB_BLOCK_ENTRIES(format, Block, ...)                          \
   void quantize(std::span<const float> x, std::span<Block> y) {       \

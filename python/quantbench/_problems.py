@@ -21,6 +21,8 @@ from quantbench._weights import Quantized, dequantize, quantize
 Shape = tuple[int, ...]
 Values = Callable[[Shape], NDArray[Any]]
 
+#: The type of a scale, of every format of groups with a zero point.
+ZERO_POINTS: dict[str, Any] = {"u4f": F32, "u4h": F16}
 #: Weights of a block and its bytes, of every format in blocks that can be quantized.
 BLOCKS: dict[str, tuple[int, int]] = {
     name: (weights, width) for name, weights, width in _core.block_formats()}
@@ -124,6 +126,9 @@ def _outputs(operation: str, shape: Shape) -> tuple[list[tuple[Any, Shape]], tup
         if format in BLOCKS:
             weights, width = BLOCKS[format]
             return [(np.uint8, (*shape[:-1], length // weights * width))], (size // weights,)
+        if format in ZERO_POINTS:
+            return [_codes("s4", shape), (ZERO_POINTS[format], shape[:-1]),
+                    (np.uint8, ((rows + 1) // 2,))], (rows, length)
         scale = F32 if names[0] == "f32" and not format.endswith("g") else F16
         return [_codes(format[:2], shape), (scale, shape[:-1])], (rows, length)
     sizes = (size // BLOCKS[format][0],) if format in BLOCKS else (rows, length)
@@ -155,7 +160,7 @@ def unit(operation: str) -> int:
 
 def groups(operation: str) -> bool:
     """Whether the last axis is a group of 32, 64 or 128."""
-    return "quantize_" in operation and _format_of(operation) in ("s8g", "s4g")
+    return "quantize_" in operation and _format_of(operation) in ("s8g", "s4g", *ZERO_POINTS)
 
 
 def _run(operation: str, variant: str, given: tuple[NDArray[Any], ...], shape: Shape

@@ -245,6 +245,8 @@ def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | Non
         absmax_f32            x -> float32 [...]: of each row, of all of x if it has one axis
         quantize_f32_s8       x -> codes, scales [...]; int8, or for s4 two a byte as uint8
         dequantize_s8_f32     codes, scales -> x
+        quantize_f32_u4f      x -> codes, scales, zero points; codes and zero points two a byte, the
+                              groups' zero points one after the other
         quantize_f32_q4_0     x -> uint8 [..., bytes of a row], blocks as in a GGUF tensor
         dequantize_q4_0_f32   those -> x
         pack_s4, unpack_s4    codes int8 [n] -> uint8 [(n+1)//2], two a byte, and back
