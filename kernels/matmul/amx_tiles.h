@@ -25,140 +25,15 @@
 
 #include "core/budgets.h"
 #include "core/stream.h"
+#include "matmul/amx_registers.h"
 #include "matmul/rows_avx512.h"
 
 namespace qb::matmul {
 namespace {
 
-constexpr size_t kTile = 1024;                   // bytes
-constexpr size_t kRows = 16;                     // of a tile
-constexpr size_t kLine = 64;                     // bytes of a tile's row: a step of K
-constexpr size_t kStrip = 16;                    // outputs of a tile
-constexpr size_t kPanel = 32;                    // outputs
 constexpr size_t kDepth = AmxBudget::kSteps;     // in a block
 constexpr size_t kBlockRows = AmxBudget::kRows;  // whose sums wait
 constexpr size_t kActivationBytes = AmxBudget::kActivationsInL2;
-
-// --- Tile registers ----------------------------------------------------------------------------
-
-// 0 and 1: sums of 16 rows with the panel's two strips; 2 and 3: of the next 16 (or of the same,
-// odd steps). 4 and 5: activations of the two. 6 and 7: weights of the two strips.
-struct alignas(64) TileConfig {
-  std::uint8_t palette, start_row, reserved[14];
-  std::uint16_t row_bytes[16];
-  std::uint8_t rows[16];
-};
-
-/// What was stored is in memory from here on: a tile load is an asm that does not say what it
-/// reads.
-inline void stored(const void* p) { asm volatile("" : : "r"(p) : "memory"); }
-
-inline void load_config(const TileConfig& config) {
-  stored(&config);
-  _tile_loadconfig(&config);
-}
-
-/// Tiles of `upper` and `lower` rows of activations; `k_bytes` of K in each of them.
-inline void configure(size_t upper, size_t lower, size_t k_bytes) {
-  TileConfig config = {};
-  config.palette = 1;
-  for (int t = 0; t < 8; ++t) {
-    config.row_bytes[t] = kLine;
-    config.rows[t] = static_cast<std::uint8_t>(t >= 6            ? k_bytes / 4
-                                               : t == 4 || t < 2 ? upper
-                                                                 : lower);
-  }
-  config.row_bytes[4] = config.row_bytes[5] = static_cast<std::uint16_t>(k_bytes);
-  load_config(config);
-}
-
-/// The same for weights as the first factor: sums and activations have a column for each row of
-/// activations.
-[[maybe_unused]] inline void configure_turned(size_t upper, size_t lower) {
-  TileConfig config = {};
-  config.palette = 1;
-  for (int t = 0; t < 8; ++t) {
-    config.row_bytes[t] =
-        static_cast<std::uint16_t>(t >= 6 ? kLine : 4 * (t == 4 || t < 2 ? upper : lower));
-    config.rows[t] = kStrip;
-  }
-  load_config(config);
-}
-
-/// The products of a 2x2 square by one instruction: of sums, activations and weights. The registers
-/// of gcc's tile intrinsics must be literals.
-#define QB_TILE_PRODUCTS(Name, product)             \
-  struct Name {                                     \
-    static void upper_left() { product(0, 4, 6); }  \
-    static void upper_right() { product(1, 4, 7); } \
-    static void lower_left() { product(2, 5, 6); }  \
-    static void lower_right() { product(3, 5, 7); } \
-  };
-
-constexpr size_t kSums = 2 * kRows * kPanel;  // of a square
-
-inline void zero_sums() {
-  _tile_zero(0);
-  _tile_zero(1);
-  _tile_zero(2);
-  _tile_zero(3);
-}
-inline void load_sums(const std::int32_t* sums) {
-  _tile_loadd(0, sums, kPanel * 4);
-  _tile_loadd(1, sums + kStrip, kPanel * 4);
-  _tile_loadd(2, sums + kRows * kPanel, kPanel * 4);
-  _tile_loadd(3, sums + kRows * kPanel + kStrip, kPanel * 4);
-}
-inline void store_sums(std::int32_t* sums) {
-  _tile_stored(0, sums, kPanel * 4);
-  _tile_stored(1, sums + kStrip, kPanel * 4);
-  _tile_stored(2, sums + kRows * kPanel, kPanel * 4);
-  _tile_stored(3, sums + kRows * kPanel + kStrip, kPanel * 4);
-}
-
-/// 32 rows, a tile of 16 at a and one `lower` bytes behind it, times a panel at b.
-template <class Products, class Meanwhile>
-[[gnu::noinline]] void two_rows_of_tiles(const Byte* a, size_t lower, const Byte* b, size_t steps,
-                                         Meanwhile& shared) {
-  Meanwhile meanwhile = shared;  // in registers
-  for (size_t s = 0; s < steps; ++s, a += kTile, b += 2 * kTile) {
-    _tile_loadd(4, a, kLine);
-    _tile_loadd(6, b, kLine);
-    Products::upper_left();
-    _tile_loadd(7, b + kTile, kLine);
-    Products::upper_right();
-    _tile_loadd(5, a + lower, kLine);
-    Products::lower_left();
-    Products::lower_right();
-    meanwhile.step();
-  }
-  meanwhile.rest_of_pieces();
-  shared = meanwhile;
-}
-
-/// 16 rows at a: even and odd steps apart.
-template <class Products, class Meanwhile>
-[[gnu::noinline]] void one_row_of_tiles(const Byte* a, const Byte* b, size_t steps,
-                                        Meanwhile& shared) {
-  Meanwhile meanwhile = shared;
-  for (size_t s = 0; s < steps; s += 2, a += 2 * kTile, b += 4 * kTile) {
-    _tile_loadd(4, a, kLine);
-    _tile_loadd(6, b, kLine);
-    Products::upper_left();
-    _tile_loadd(7, b + kTile, kLine);
-    Products::upper_right();
-    meanwhile.step();
-    if (s + 1 == steps) break;
-    _tile_loadd(5, a + kTile, kLine);
-    _tile_loadd(6, b + 2 * kTile, kLine);
-    Products::lower_left();
-    _tile_loadd(7, b + 3 * kTile, kLine);
-    Products::lower_right();
-    meanwhile.step();
-  }
-  meanwhile.rest_of_pieces();
-  shared = meanwhile;
-}
 
 // --- Layouts -----------------------------------------------------------------------------------
 
@@ -287,6 +162,42 @@ inline size_t chunk_of(size_t m, size_t step, size_t row_bytes) {
   return quotient_up(quotient_up(m, chunks), step) * step;
 }
 
+/// Multiplies `count` steps of K, from step s0 on, of rows a0 with a panel's weights, square by
+/// square. Sums wait in `sums` from one block to the next; output_at(q) takes square q's if this
+/// block is the last one of K.
+template <class W, class OutputAt>
+inline void multiply_squares(const Byte* a0, size_t rows, size_t steps, size_t s0, size_t count,
+                             const Byte* weights, bool last, std::int32_t (*sums)[kSums],
+                             Meanwhile<W>& meanwhile, const OutputAt& output_at) {
+  constexpr size_t square = 2 * kRows;
+  const size_t squares = quotient_up(rows, square);
+  for (size_t q = 0; q < squares; ++q) {
+    const size_t left = rows - q * square;
+    const Byte* const a = a0 + 2 * q * row_tiles(steps) + s0 * kTile;
+    if (s0 == 0)
+      zero_sums();
+    else if (squares > 1)
+      load_sums(sums[q]);
+    if (left > kRows)
+      two_rows_of_tiles<typename W::Products>(a, row_tiles(steps), weights, count, meanwhile);
+    else
+      one_row_of_tiles<typename W::Products>(a, weights, count, meanwhile);
+    if (last || squares > 1) store_sums(sums[q]);
+    if (last) meanwhile.finish(sums[q], output_at(q), least(left, square), left <= kRows);
+  }
+}
+
+/// Tiles as large as the rows: what one square has no rows for costs nothing.
+template <class W>
+inline void configure_rows(size_t rows) {
+  const size_t upper = least(rows, kRows);
+  const size_t lower = rows > 2 * kRows ? kRows : rows > kRows ? rows - kRows : rows;
+  if constexpr (W::kTurned)
+    configure_turned(upper, lower);
+  else
+    configure(upper, lower, kLine);
+}
+
 /// y[0..m, n0..n1). `steps` of K, activations in tiles. panel(n): the Panel of outputs [n, n+32);
 /// output(m, n, columns): the Output of the square at row m and output n, with so many columns.
 template <class W, class PanelOf, class OutputOf>
@@ -304,21 +215,15 @@ void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
     const size_t depth = W::kDecodes && squares == 1 ? kDepth / 2 : kDepth;
     const size_t blocks = steps ? quotient_up(steps, depth) : 1;
     const Byte* const a0 = activations + m0 / kRows * row_tiles(steps);
-    // What one square has no rows for costs nothing.
-    const size_t upper = least(rows, kRows);
-    const size_t lower = squares > 1 ? kRows : rows > kRows ? rows - kRows : rows;
-    if constexpr (W::kTurned)
-      configure_turned(upper, lower);
-    else
-      configure(upper, lower, kLine);
+    configure_rows<W>(rows);
     Meanwhile<W> meanwhile;
     int buffer = 0;
     meanwhile.prepare(panel_of(n0), 0, 2 * least(steps, depth), decoded[0], 1);
     meanwhile.rest_of_units();
     for (size_t n = n0; n < n1; n += kPanel)
       for (size_t b = 0; b < blocks; ++b) {
-        const size_t s0 = b * depth, count = least(depth, steps - s0);
-        const bool fresh = b == 0, last = b + 1 == blocks;
+        const size_t s0 = b * depth, count = least(depth, steps - s0), shares = squares * count;
+        const bool last = b + 1 == blocks;
         const typename W::Panel here = panel_of(n);
         const Byte* weights;
         if constexpr (W::kDecodes) {
@@ -328,31 +233,17 @@ void walk(const Byte* activations, size_t m, size_t steps, size_t n0, size_t n1,
           weights = here.tile(2 * s0);
         }
         buffer ^= 1;
+        Byte* const to = decoded[buffer];
         if (!last)
-          meanwhile.prepare(here, 2 * (s0 + depth), 2 * least(steps, s0 + 2 * depth),
-                            decoded[buffer], squares * count);
+          meanwhile.prepare(here, 2 * (s0 + depth), 2 * least(steps, s0 + 2 * depth), to, shares);
         else if (n + kPanel < n1)
-          meanwhile.prepare(panel_of(n + kPanel), 0, 2 * least(steps, depth), decoded[buffer],
-                            squares * count);
+          meanwhile.prepare(panel_of(n + kPanel), 0, 2 * least(steps, depth), to, shares);
         else
           meanwhile.prepare(here, 0, 0, nullptr, 1);
         meanwhile.pieces_a_step = count ? quotient_up(W::Output::pieces(square), count) : 0;
-        for (size_t q = 0; q < squares; ++q) {
-          const size_t left = rows - q * square;
-          const Byte* const a = a0 + 2 * q * row_tiles(steps) + s0 * kTile;
-          if (fresh)
-            zero_sums();
-          else if (squares > 1)
-            load_sums(sums[q]);
-          if (left > kRows)
-            two_rows_of_tiles<typename W::Products>(a, row_tiles(steps), weights, count, meanwhile);
-          else
-            one_row_of_tiles<typename W::Products>(a, weights, count, meanwhile);
-          if (last || squares > 1) store_sums(sums[q]);
-          if (last)
-            meanwhile.finish(sums[q], output_of(m0 + q * square, n, least(kPanel, n1 - n)),
-                             least(left, square), left <= kRows);
-        }
+        multiply_squares(a0, rows, steps, s0, count, weights, last, sums, meanwhile, [&](size_t q) {
+          return output_of(m0 + q * square, n, least(kPanel, n1 - n));
+        });
         meanwhile.rest_of_units();
       }
     meanwhile.rest_of_pieces();

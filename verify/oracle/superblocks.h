@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -37,66 +38,79 @@ struct ScaleAndMinimum {
   std::array<int, 32> codes{};
 };
 
-inline ScaleAndMinimum search(std::span<const float> x, const MinimumSearch& how) {
-  float squares = 0, low = 0, high = x[0];
-  for (const float e : x) {
-    squares = squares + e * e;
-    low = std::min(low, e);
-    high = std::max(high, e);
+/// 32 values with the weights that their errors have.
+class WeightedGroup {
+ public:
+  WeightedGroup(std::span<const float> x, int highest) : x_(x), highest_(highest) {
+    float squares = 0;
+    for (const float e : x) squares = squares + e * e;
+    average_ = std::sqrt(squares / 32);
+    for (std::size_t j = 0; j < 32; ++j) {
+      sum_w_ = sum_w_ + weight(j);
+      sum_wx_ = sum_wx_ + weight(j) * x_[j];
+    }
   }
-  ScaleAndMinimum found;
-  found.minimum = -low;
-  if (high == low) return found;
-  const float average = std::sqrt(squares / 32);
-  const auto weight = [&](std::size_t j) { return average + std::fabs(x[j]); };
-  const auto codes_of = [&](float inverse, float least) {
+
+  std::array<int, 32> codes(float inverse, float least) const {
     std::array<int, 32> codes;
     for (std::size_t j = 0; j < 32; ++j)
-      codes[j] = clipped_code(inverse * (x[j] - least), 0, how.highest);
+      codes[j] = clipped_code(inverse * (x_[j] - least), 0, highest_);
     return codes;
-  };
-  const auto error_of = [&](const std::array<int, 32>& codes, float scale, float least) {
+  }
+
+  float error(const ScaleAndMinimum& fit) const {
     float error = 0;
     for (std::size_t j = 0; j < 32; ++j) {
-      const float off = (scale * float(codes[j]) + least) - x[j];
+      const float off = (fit.scale * float(fit.codes[j]) - fit.minimum) - x_[j];
       error = error + weight(j) * (off * off);
     }
     return error;
-  };
-
-  float sum_w = 0, sum_wx = 0;
-  for (std::size_t j = 0; j < 32; ++j) {
-    sum_w = sum_w + weight(j);
-    sum_wx = sum_wx + weight(j) * x[j];
   }
-  float least = low;
-  const float inverse = float(how.highest) / (high - least);
-  found.scale = 1 / inverse;
-  found.codes = codes_of(inverse, least);
-  float best = error_of(found.codes, found.scale, least);
-  for (int i = 0; i <= how.tries; ++i) {
-    const float steps = (how.first + 0.1f * float(i)) + float(how.highest);
-    const auto codes = codes_of(steps / (high - least), least);
+
+  /// Least squares for these codes; nothing where there is no solution.
+  std::optional<ScaleAndMinimum> fit(const std::array<int, 32>& codes) const {
     float wq = 0, wqq = 0, wqx = 0;
     for (std::size_t j = 0; j < 32; ++j) {
       const float product = weight(j) * float(codes[j]);
       wq = wq + product;
       wqq = wqq + product * float(codes[j]);
-      wqx = wqx + product * x[j];
+      wqx = wqx + product * x_[j];
     }
-    const float determinant = sum_w * wqq - wq * wq;
-    if (!(determinant > 0)) continue;
-    float scale = (sum_w * wqx - sum_wx * wq) / determinant;
-    float minimum = (wqq * sum_wx - wq * wqx) / determinant;
-    if (minimum > 0) {
-      minimum = 0;
-      scale = wqx / wqq;
-    }
-    const float error = error_of(codes, scale, minimum);
+    const float determinant = sum_w_ * wqq - wq * wq;
+    if (!(determinant > 0)) return std::nullopt;
+    const float least = (wqq * sum_wx_ - wq * wqx) / determinant;
+    if (least > 0) return ScaleAndMinimum{wqx / wqq, -0.0f, codes};
+    return ScaleAndMinimum{(sum_w_ * wqx - sum_wx_ * wq) / determinant, -least, codes};
+  }
+
+ private:
+  float weight(std::size_t j) const { return average_ + std::fabs(x_[j]); }
+
+  std::span<const float> x_;
+  int highest_;
+  float average_ = 0, sum_w_ = 0, sum_wx_ = 0;
+};
+
+inline ScaleAndMinimum search(std::span<const float> x, const MinimumSearch& how) {
+  float low = 0, high = x[0];
+  for (const float e : x) {
+    low = std::min(low, e);
+    high = std::max(high, e);
+  }
+  if (high == low) return {0, -low, {}};
+  const WeightedGroup group(x, how.highest);
+  const float inverse = float(how.highest) / (high - low);
+  ScaleAndMinimum found{1 / inverse, -low, group.codes(inverse, low)};
+  float best = group.error(found);
+  for (int i = 0; i <= how.tries; ++i) {
+    const float steps = (how.first + 0.1f * float(i)) + float(how.highest);
+    const float least = -found.minimum;
+    const auto fit = group.fit(group.codes(steps / (high - least), least));
+    if (!fit) continue;
+    const float error = group.error(*fit);
     if (!(error < best)) continue;
     best = error;
-    least = minimum;
-    found = {scale, -minimum, codes};
+    found = *fit;
   }
   return found;
 }

@@ -85,45 +85,32 @@ struct Vectors {
   }
 };
 
-template <class S>
-struct Decoder<S, Float32> {
-  using Code = float;
-  static constexpr size_t kBits = 32;
+/// Codes that S widens as it loads them.
+template <class S, class Code_>
+struct WidenedByLoad {
+  using Code = Code_;
+  static constexpr size_t kBits = 8 * sizeof(Code);
   template <int i, int half>
   static typename S::V get(const Byte* p) {
-    return S::load_bytes(p + (i * 2 + half) * S::kLanes * sizeof(Code));
+    p += (i * 2 + half) * S::kLanes * sizeof(Code);
+    if constexpr (__is_same(Code, float))
+      return S::load_bytes(p);
+    else if constexpr (__is_same(Code, f16))
+      return S::load_half(p);
+    else if constexpr (__is_same(Code, bf16))
+      return S::load_bf16(p);
+    else
+      return S::load_s8(p);
   }
 };
-
 template <class S>
-struct Decoder<S, Float16> {
-  using Code = f16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static typename S::V get(const Byte* p) {
-    return S::load_half(p + (i * 2 + half) * S::kLanes * sizeof(Code));
-  }
-};
-
+struct Decoder<S, Float32> : WidenedByLoad<S, float> {};
 template <class S>
-struct Decoder<S, BFloat16> {
-  using Code = bf16;
-  static constexpr size_t kBits = 16;
-  template <int i, int half>
-  static typename S::V get(const Byte* p) {
-    return S::load_bf16(p + (i * 2 + half) * S::kLanes * sizeof(Code));
-  }
-};
-
+struct Decoder<S, Float16> : WidenedByLoad<S, f16> {};
 template <class S>
-struct Decoder<S, Bytes> {
-  using Code = std::int8_t;
-  static constexpr size_t kBits = 8;
-  template <int i, int half>
-  static typename S::V get(const Byte* p) {
-    return S::load_s8(p + (i * 2 + half) * S::kLanes);
-  }
-};
+struct Decoder<S, BFloat16> : WidenedByLoad<S, bf16> {};
+template <class S>
+struct Decoder<S, Bytes> : WidenedByLoad<S, std::int8_t> {};
 
 }  // namespace
 }  // namespace qb::matmul

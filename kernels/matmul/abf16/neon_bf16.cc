@@ -263,6 +263,44 @@ template <class K>
   }
 }
 
+/// Rows in whole fours, x and y, times the quads of outputs n.. of a panel. Weights that are not
+/// bf16 are dequantized piece by piece of K, into `decoded`.
+template <class K>
+inline void rows_in_fours(const Call& call, const Byte* panel, const Byte* x, float* y, size_t rows,
+                          size_t n, Byte (*decoded)[kDepth * kQuadBlock]) {
+  const size_t quads = call.n1 - n > kPanel ? 4 : 2;
+  size_t b0 = 0;
+  do {
+    const size_t b1 = least(b0 + kDepth, call.blocks), blocks = b1 - b0;
+    const Byte* codes[kStep / kQuad] = {};
+    size_t block = K::block;
+    for (size_t q = 0; q < quads; ++q) {
+      const Place<K> at(call, panel, q);
+      codes[q] = at.codes + b0 * K::block;
+      if constexpr (K::bits != 16) {
+        dequantize<K>(call, at, b0, b1, decoded[q]);
+        codes[q] = decoded[q];
+        block = kQuadBlock;
+      }
+    }
+    const bool fresh = b0 == 0;
+    const auto from = [&](size_t r) { return x + r * call.x_stride + b0 * kQuad * kBlock * 2; };
+    size_t r = 0;
+    for (; r + 16 <= rows; r += 16)
+      for (size_t q = 0; q < quads && n + q * kQuad < call.n1; ++q)
+        tile<4, 1>(call, codes + q, block, from(r), y + r * call.n, n + q * kQuad, blocks, fresh);
+    if (r + 8 <= rows) {
+      for (size_t q = 0; q < quads && n + q * kQuad < call.n1; q += 2)
+        tile<2, 2>(call, codes + q, block, from(r), y + r * call.n, n + q * kQuad, blocks, fresh);
+      r += 8;
+    }
+    if (r < rows)
+      (quads == 4 ? tile<1, 4> : tile<1, 2>)(call, codes, block, from(r), y + r * call.n, n, blocks,
+                                             fresh);
+    b0 = b1;
+  } while (b0 < call.blocks);
+}
+
 template <class K>
 void run(const Weights& w, const void* packed, const void*, const void* workspace, size_t m,
          size_t n0, size_t n1, void* out) {
@@ -284,44 +322,10 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
     float* const y = static_cast<float*>(out) + m0 * w.n;
     for (size_t n = n0; n < n1; n += kStep) {
       const Byte* const panel = static_cast<const Byte*>(packed) + n / kPanel * call.panel;
-      const size_t quads = n1 - n > kPanel ? 4 : 2;
-      if (in_fours) {
-        size_t b0 = 0;
-        do {
-          const size_t b1 = least(b0 + kDepth, call.blocks), blocks = b1 - b0;
-          const Byte* codes[kStep / kQuad] = {};
-          size_t block = K::block;
-          for (size_t q = 0; q < quads; ++q) {
-            const Place<K> at(call, panel, q);
-            codes[q] = at.codes + b0 * K::block;
-            if constexpr (K::bits != 16) {
-              dequantize<K>(call, at, b0, b1, decoded[q]);
-              codes[q] = decoded[q];
-              block = kQuadBlock;
-            }
-          }
-          const bool fresh = b0 == 0;
-          const auto from = [&](size_t r) { return x + r * stride + b0 * kQuad * kBlock * 2; };
-          size_t r = 0;
-          for (; r + 16 <= in_fours; r += 16)
-            for (size_t q = 0; q < quads && n + q * kQuad < n1; ++q)
-              tile<4, 1>(call, codes + q, block, from(r), y + r * w.n, n + q * kQuad, blocks,
-                         fresh);
-          if (r + 8 <= in_fours) {
-            for (size_t q = 0; q < quads && n + q * kQuad < n1; q += 2)
-              tile<2, 2>(call, codes + q, block, from(r), y + r * w.n, n + q * kQuad, blocks,
-                         fresh);
-            r += 8;
-          }
-          if (r < in_fours)
-            (quads == 4 ? tile<1, 4> : tile<1, 2>)(call, codes, block, from(r), y + r * w.n, n,
-                                                   blocks, fresh);
-          b0 = b1;
-        } while (b0 < call.blocks);
-      }
-      (quads == 4 ? left_over<K, 3, 4> : left_over<K, 3, 2>)(rows - in_fours, call, panel,
-                                                             x + in_fours * stride,
-                                                             y + in_fours * w.n, n);
+      if (in_fours) rows_in_fours<K>(call, panel, x, y, in_fours, n, decoded);
+      (n1 - n > kPanel ? left_over<K, 3, 4> : left_over<K, 3, 2>)(rows - in_fours, call, panel,
+                                                                  x + in_fours * stride,
+                                                                  y + in_fours * w.n, n);
     }
   }
 }
