@@ -44,12 +44,13 @@ inline std::vector<MatmulFormat> matmul_formats(const Plan& plan, matmul::Arithm
   for (const FormatInfo& format : kFormats) {
     const auto* const op = matmul::find_operation(arithmetic, format.format);
     if (!op) continue;
-    if (format.scales != ScaleKind::group) {
+    if (!format.in_groups()) {
       formats.push_back(
           {name + "." + std::string(format.name), op, format.format, 0, peak(format.codes)});
       continue;
     }
-    const std::string ungrouped(format.name.substr(0, format.name.size() - 1));  // without its g
+    // Without its g, if it ends with one.
+    const std::string ungrouped(format.name.substr(0, format.name.find_last_not_of('g') + 1));
     for (const std::size_t group : {32, 64, 128})
       if (group != 64 || plan.every_group)
         formats.push_back({name + "." + ungrouped + ".g" + std::to_string(group), op, format.format,

@@ -2,6 +2,7 @@
 // Weights of the matmul benchmarks: normal random numbers, quantized into every canonical layout.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <numeric>
@@ -25,9 +26,9 @@ class QuantizedWeights {
       : format_(format),
         n_(n),
         k_(k),
-        group_(group_of(format, k, group)),
+        group_(group),
         values_(n * row_bytes(format, k)),
-        scales_(n * scale_bytes_of_row(format, k, group)) {
+        scales_(info(format).scales_bytes(n, k, group)) {
     std::vector<double> lost(n), square(n);
     parallel_ranges(omp_get_max_threads(), n, 16, [&](std::size_t begin, std::size_t end) {
       for (std::size_t i = begin; i < end; ++i) {
@@ -49,7 +50,7 @@ class QuantizedWeights {
   /// The same weights in other memory, for rotations: values then scales are bytes() long in all.
   matmul::WeightView view_of(const std::byte* values, const std::byte* scales) const {
     return {format_,
-            {values, scales, n_, k_, group_},
+            matmul::weights_at(format_, values, scales, n_, k_, group_),
             {values, values_.size()},
             {scales, scales_.size()}};
   }
@@ -63,29 +64,31 @@ class QuantizedWeights {
   /// Canonical bytes of n x k weights, without making them.
   static std::size_t bytes_of(matmul::Format format, std::size_t n, std::size_t k,
                               std::size_t group) {
-    return n * (row_bytes(format, k) + scale_bytes_of_row(format, k, group));
+    return n * row_bytes(format, k) + info(format).scales_bytes(n, k, group);
   }
 
   /// What Weights::group is for that format: `group` itself only for s8g and s4g.
   static std::size_t group_of(matmul::Format format, std::size_t k, std::size_t group) {
-    return info(format).group_of(k, group);
+    return matmul::weights_at(format, nullptr, nullptr, 0, k, group).group;
   }
 
  private:
   using Format = matmul::Format;
 
   static std::size_t row_bytes(Format format, std::size_t k) { return info(format).row_bytes(k); }
-  static std::size_t scale_bytes_of_row(Format format, std::size_t k, std::size_t group) {
-    return info(format).scales_of_row(k, group) * info(format).scale_bytes();
-  }
 
   /// Row n by the dispatched kernels, behind their checks.
   void quantize_row(const float* originals, std::size_t n) {
-    const std::size_t values = row_bytes(format_, k_);
-    const std::size_t scales = scale_bytes_of_row(format_, k_, group_);
+    const FormatInfo& f = info(format_);
+    const std::size_t values = f.row_bytes(k_);
+    const std::size_t scales = f.scales_of_row(k_, group_) * f.scale_bytes();
+    const std::size_t zeros = f.zeros_of_row(k_, group_);
+    std::vector<std::byte> of_row(scales + zeros);
     quantize::quantize_rows(format_, {originals, k_}, 1, k_, group_,
-                            {values_.data() + n * values, values},
-                            {scales_.data() + n * scales, scales});
+                            {values_.data() + n * values, values}, of_row);
+    std::copy_n(of_row.begin(), scales, scales_.data() + n * scales);
+    std::copy_n(of_row.begin() + std::ptrdiff_t(scales), zeros,
+                scales_.data() + n_ * scales + n * zeros);
   }
 
   Format format_;

@@ -108,7 +108,7 @@ quantbench_status quantbench_sizes(const char* format, size_t n, size_t k, size_
     qb::quantize::check_rows(row.format, k, group);
     const std::size_t values = product("n", n, "bytes of a row", row.row_bytes(k));
     const std::size_t scales =
-        product("n", n, "bytes of a row's scales", row.scales_of_row(k, group) * row.scale_bytes());
+        product("n", n, "bytes of a row's scales", row.scales_bytes(1, k, group));
     *values_bytes = values;
     *scales_bytes = scales;
   });

@@ -58,7 +58,9 @@ static_assert(std::is_standard_layout_v<matmul::Weights> &&
               offsetof(CWeights, scales) == offsetof(matmul::Weights, scales) &&
               offsetof(CWeights, n) == offsetof(matmul::Weights, n) &&
               offsetof(CWeights, k) == offsetof(matmul::Weights, k) &&
-              offsetof(CWeights, group) == offsetof(matmul::Weights, group));
+              offsetof(CWeights, group) == offsetof(matmul::Weights, group) &&
+              offsetof(CWeights, zeros) == offsetof(matmul::Weights, zeros) &&
+              offsetof(CWeights, scale_group) == offsetof(matmul::Weights, scale_group));
 
 /// A function by another type of the same calling convention.
 template <class To, class... Args>

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
 #include "checks/matmul_f16.h"
 #include "core/check.h"
 #include "matmul/matmul.h"
@@ -116,6 +118,12 @@ TEST(MatmulChecked, ViewsRefuse) {
   EXPECT_THROW(view_s8g(q8, h, 1, 96, 32), qb::BadArgument);
   EXPECT_THROW(view_s4g(q4, h, 2, 96, 0), qb::BadArgument);
   EXPECT_THROW(view_s4g(q4, h, 1, 96, 32), qb::BadArgument);
+  EXPECT_EQ(refusal([&] { view_u4h(q4, h, {}, 2, 96, 48); }),
+            "matmul::view_u4h: 'group' = 48 is none of 32, 64, 128");
+  EXPECT_EQ(
+      refusal([&] { view_u4h(q4, std::span(h).first(6), std::span(q4).first(3), 2, 96, 32); }),
+      "matmul::view_u4h: 'zeros' has 3 elements, expected 4");
+  EXPECT_THROW(view_u4h(q4, h, {}, 2, 96, 32), qb::BadArgument);
   const std::vector<qb::BlockQ8_0> b8(4);
   const std::vector<qb::BlockQ4_0> b4(4);
   EXPECT_EQ(refusal([&] { view_q8_0(b8, 2, 48); }),
@@ -123,6 +131,33 @@ TEST(MatmulChecked, ViewsRefuse) {
   EXPECT_THROW(view_q8_0(b8, 3, 64), qb::BadArgument);
   EXPECT_THROW(view_q4_0(b4, 2, 96), qb::BadArgument);
   EXPECT_THROW(view_q4_0(b4, 2, 65), qb::BadArgument);
+}
+
+/// Three groups of 64: a row's zero points end with half a byte.
+TEST(MatmulChecked, ZeroPointsAreThoseOfTheGroup) {
+  using namespace qb::matmul;
+  constexpr std::size_t n = 2, k = 192;
+  const std::vector<std::uint8_t> codes(n * k / 2, 0xa5);                  // 5, 10, 5, 10, ...
+  const std::vector<f16> scales = {f16(0x3c00), f16(0x4000), f16(0x4400),  // 1, 2, 4
+                                   f16(0x3800), f16(0x3c00), f16(0x4000)};
+  const std::vector<std::uint8_t> zeros = {0x53, 0x0a, 0xf0, 0x08};
+  const std::vector<float> ones(k, 1.0f);
+  const auto product = [&](const WeightView& view) {
+    std::vector<float> y(n);
+    PackedWeights(view, Arithmetic::a32).run(ones, 1, y);
+    return y;
+  };
+  const auto sum = [](float scale, float zero) { return 32 * scale * (15 - 2 * zero); };
+  const std::vector<float> want = {sum(1, 3) + sum(2, 5) + sum(4, 10),
+                                   sum(0.5f, 0) + sum(1, 15) + sum(2, 8)};
+  EXPECT_EQ(product(view_u4h(codes, scales, zeros, n, k, 64)), want);
+  EXPECT_EQ(product(view_u4h(codes, scales, {}, n, k, 64)),
+            (std::vector<float>{sum(1, 8) + sum(2, 8) + sum(4, 8),
+                                sum(0.5f, 8) + sum(1, 8) + sum(2, 8)}));
+  std::vector<std::byte> beside(sizeof(f16) * scales.size() + zeros.size());
+  std::memcpy(beside.data(), scales.data(), sizeof(f16) * scales.size());
+  std::memcpy(beside.data() + sizeof(f16) * scales.size(), zeros.data(), zeros.size());
+  EXPECT_EQ(product(view(Format::u4h, std::as_bytes(std::span(codes)), beside, n, k, 64)), want);
 }
 
 TEST(MatmulChecked, RunRefusesAndWritesNothing) {

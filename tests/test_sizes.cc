@@ -37,6 +37,7 @@ TEST(Sizes, ViewsRefuse) {
         [n = n, k = k] { view_s4({}, {}, n, k); },
         [n = n, k = k] { view_s8g({}, {}, n, k, 32); },
         [n = n, k = k] { view_s4g({}, {}, n, k, 64); },
+        [n = n, k = k] { view_u4h({}, {}, {}, n, k, 64); },
         [n = n, k = k] { view_q8_0({}, n, k); },
         [n = n, k = k] { view_q4_0({}, n, k); },
     };

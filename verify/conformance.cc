@@ -161,8 +161,7 @@ void pass_product(const matmul::Kernel& kernel, matmul::Format format, std::size
 
 template <class A>
 void pass_product(const matmul::Kernel& kernel, matmul::Format format) {
-  const ScaleKind scales = info(format).scales;
-  if (scales == ScaleKind::group)
+  if (info(format).in_groups())
     for (const std::size_t group : {32, 64, 128}) pass_product<A>(kernel, format, group);
   else
     pass_product<A>(kernel, format, info(format).k_step(1));

@@ -131,11 +131,13 @@ class F32 : public Node {
 };
 
 /// Weights as MatMulNBits takes them: codes in the order of k, raised to be positive, two to a byte
-/// if they have 4 bits, low nibble first; a scale for each block.
+/// if they have 4 bits, low nibble first; a scale for each block; zero points where the format has
+/// them, two a byte.
 struct Blocks {
   std::size_t size;
   std::vector<std::uint8_t> codes;
   std::vector<float> scales;
+  std::vector<std::uint8_t> zeros{};
 };
 
 constexpr std::size_t kLargestBlock = 256;
@@ -153,7 +155,19 @@ Blocks blocks_of_rows(const matmul::WeightView& view, int bits) {
   return b;
 }
 
+/// u4h lies as MatMulNBits takes it, but for the type of its scales.
+Blocks blocks_with_zeros(const matmul::Weights& w) {
+  const auto* const codes = static_cast<const std::uint8_t*>(w.values);
+  const std::size_t groups = w.k / w.scale_group;
+  Blocks b{w.scale_group, {codes, codes + w.n * w.k / 2}, {}};
+  for (std::size_t i = 0; i < w.n * groups; ++i)
+    b.scales.push_back(f16_to_f32(static_cast<const f16*>(w.scales)[i]));
+  if (w.zeros) b.zeros = {w.zeros, w.zeros + w.n * ((groups + 1) / 2)};
+  return b;
+}
+
 Blocks blocks_of(const matmul::WeightView& view, int bits) {
+  if (view.format == matmul::Format::u4h) return blocks_with_zeros(view.w);
   if (view.format != matmul::Format::q8_0 && view.format != matmul::Format::q4_0)
     return blocks_of_rows(view, bits);
   Blocks b{kBlock, {}, {}};
@@ -184,6 +198,8 @@ class NBits : public Node {
     add_constant("w", tensor(b.codes.data(), dims(w.n, per_row, b.size * std::size_t(bits) / 8),
                              Element::u8));
     add_constant("scales", tensor(b.scales.data(), dims(w.n, per_row), Element::f32));
+    if (!b.zeros.empty())
+      add_constant("zeros", tensor(b.zeros.data(), dims(w.n, (per_row + 1) / 2), Element::u8));
     bind("com.microsoft", "MatMulNBits",
          {{"K", std::int64_t(w.k)},
           {"N", std::int64_t(w.n)},
@@ -232,9 +248,11 @@ std::string add_onnxruntime(std::vector<Peer>& peers) {
   constexpr double kInt8Activations = 1e-4;
   for (const auto& [op, bits, accuracy] : {std::tuple{"matmul_a32_s4", 4, f32_activations},
                                            {"matmul_a32_s4g", 4, f32_activations},
+                                           {"matmul_a32_u4h", 4, f32_activations},
                                            {"matmul_a32_q4_0", 4, f32_activations},
                                            {"matmul_a8_s4", 4, int8_activations},
                                            {"matmul_a8_s4g", 4, int8_activations},
+                                           {"matmul_a8_u4h", 4, int8_activations},
                                            {"matmul_a8_q4_0", 4, int8_activations},
                                            {"matmul_a8_s8g", 8, int8_activations},
                                            {"matmul_a8_q8_0", 8, int8_activations}}) {

@@ -24,7 +24,7 @@ enum class Format : std::uint8_t {
 /// What a product sees of a weight, before its scale.
 enum class CodeKind : std::uint8_t { f32, f16, int8, nibble, table };
 /// Where the scales are.
-enum class ScaleKind : std::uint8_t { none, output, group, block, block32, block16 };
+enum class ScaleKind : std::uint8_t { none, output, group, zeros, block, block32, block16 };
 
 /// One row of formats.inc.
 struct FormatInfo {
@@ -43,7 +43,7 @@ struct FormatInfo {
   /// The length that shares a scale: `group` for the group formats, the block or 32 or 16 of it,
   /// or all of k.
   constexpr std::size_t group_of(std::size_t k, std::size_t group) const {
-    return scales == ScaleKind::group     ? group
+    return in_groups()                    ? group
            : scales == ScaleKind::block   ? weights
            : scales == ScaleKind::block32 ? 32
            : scales == ScaleKind::block16 ? 16
@@ -51,17 +51,27 @@ struct FormatInfo {
   }
   /// Bytes of one scale in an array of its own; 0 if there is none.
   constexpr std::size_t scale_bytes() const {
-    return scales == ScaleKind::output  ? sizeof(float)
-           : scales == ScaleKind::group ? sizeof(f16)
-                                        : 0;
+    return scales == ScaleKind::output ? sizeof(float) : in_groups() ? sizeof(f16) : 0;
   }
   /// Scales of one output in an array of their own.
   constexpr std::size_t scales_of_row(std::size_t k, std::size_t group) const {
-    return scales == ScaleKind::output ? 1 : scales == ScaleKind::group ? k / group : 0;
+    return scales == ScaleKind::output ? 1 : in_groups() ? k / group : 0;
+  }
+  /// Bytes of the zero points of one output; 0 if the format has none.
+  constexpr std::size_t zeros_of_row(std::size_t k, std::size_t group) const {
+    return scales == ScaleKind::zeros ? (k / group + 1) / 2 : 0;
+  }
+  /// Bytes of the scales of n outputs, and of their zero points behind them.
+  constexpr std::size_t scales_bytes(std::size_t n, std::size_t k, std::size_t group) const {
+    return n * (scales_of_row(k, group) * scale_bytes() + zeros_of_row(k, group));
   }
   /// What K must be a multiple of, for groups of `group` where the format has any.
   constexpr std::size_t k_step(std::size_t group) const {
-    return scales == ScaleKind::group ? group : in_blocks() ? weights : 1;
+    return in_groups() ? group : in_blocks() ? weights : 1;
+  }
+  /// Whether groups of 32, 64 or 128 have scales in an array of their own.
+  constexpr bool in_groups() const {
+    return scales == ScaleKind::group || scales == ScaleKind::zeros;
   }
   /// Whether scales stand within blocks, among the codes.
   constexpr bool in_blocks() const {

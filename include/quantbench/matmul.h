@@ -39,6 +39,7 @@ struct WeightView {
   Format format;
   Weights w;
   std::span<const std::byte> values, scales;  ///< the same memory, as what may not be overwritten
+  std::span<const std::byte> zeros{};         ///< likewise, if it is not in `scales`
 };
 
 // Checked views. Each throws BadArgument if a span has not exactly the size that n, k and group ask
@@ -57,6 +58,11 @@ QUANTBENCH_API WeightView view_s8g(std::span<const std::int8_t> codes,
 QUANTBENCH_API WeightView view_s4g(std::span<const std::uint8_t> codes,
                                    std::span<const qb::f16> scales, std::size_t n, std::size_t k,
                                    std::size_t group);
+/// zeros: a zero point for each group, or empty: 8.
+QUANTBENCH_API WeightView view_u4h(std::span<const std::uint8_t> codes,
+                                   std::span<const qb::f16> scales,
+                                   std::span<const std::uint8_t> zeros, std::size_t n,
+                                   std::size_t k, std::size_t group);
 QUANTBENCH_API WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n,
                                     std::size_t k);
 QUANTBENCH_API WeightView view_q4_0(std::span<const BlockQ4_0> blocks, std::size_t n,
@@ -76,7 +82,8 @@ QUANTBENCH_API WeightView view_q5_K(std::span<const BlockQ5_K> blocks, std::size
 QUANTBENCH_API WeightView view_q6_K(std::span<const BlockQ6_K> blocks, std::size_t n,
                                     std::size_t k);
 /// Of any format, as the bytes of its canonical layout (weights.h), aligned as its elements.
-/// `scales` is empty where it has none of its own; `group` is unused but for the group formats.
+/// `scales` is empty where it has none of its own; zero points stand behind the scales, or there
+/// are none. `group` is unused but for the group formats.
 QUANTBENCH_API WeightView view(Format format, std::span<const std::byte> values,
                                std::span<const std::byte> scales, std::size_t n, std::size_t k,
                                std::size_t group = 0);

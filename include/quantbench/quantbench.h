@@ -46,8 +46,9 @@ QUANTBENCH_API size_t quantbench_format_count(void);
 QUANTBENCH_API const char* quantbench_format_name(size_t index);
 
 /* How many bytes n rows of k weights take: their values, with the scales of the block formats, and
- * the scales that a format has in an array of its own, or 0. `group` is 32, 64 or 128 for s8g and
- * s4g, and not looked at for the others. */
+ * the scales that a format has in an array of its own, or 0; of u4h with the zero points, which
+ * stand behind all rows' scales and may be left out. `group` is 32, 64 or 128 for s8g, s4g and u4h,
+ * and not looked at for the others. */
 QUANTBENCH_API quantbench_status quantbench_sizes(const char* format, size_t n, size_t k,
                                                   size_t group, size_t* values_bytes,
                                                   size_t* scales_bytes);

@@ -137,9 +137,10 @@ QUANTBENCH_API void check_rows(Format format, std::size_t k, std::size_t group);
 /// for each `group` of 32, 64 or 128, or blocks. f32 is copied, f16 rounded.
 ///
 /// `values` takes n * info(format).row_bytes(k) bytes, aligned as the format's elements, `scales`
-/// n * scales_of_row(k, group) * scale_bytes() bytes, aligned as a scale. Throws BadArgument if a
-/// span has another size or alignment, and as check_rows() and, for the values, quantize() do; rows
-/// before a refused one are then written.
+/// scales_bytes(n, k, group) bytes, aligned as a scale: of u4h first the scales of all rows, then
+/// their zero points, or without these n * scales_of_row(k, group) * scale_bytes() bytes. Throws
+/// BadArgument if a span has another size or alignment, and as check_rows() and, for the values,
+/// quantize() do; rows before a refused one are then written.
 QUANTBENCH_API void quantize_rows(Format format, std::span<const float> w, std::size_t n,
                                   std::size_t k, std::size_t group, std::span<std::byte> values,
                                   std::span<std::byte> scales);

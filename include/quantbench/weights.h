@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 namespace qb::matmul {
 
@@ -15,6 +16,7 @@ namespace qb::matmul {
 ///   s4             const uint8[N,(K+1)/2],      const float[N]
 ///   s8g            const int8[N,K],             const f16[N,K/group]
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
+///   u4h            const uint8[N,K/2],          const f16[N,K/scale_group]
 ///   blocks of 32   const BlockQ8_0[N,K/32] and so on (blocks.h), scales unused
 ///   blocks of 256  const BlockQ4_K[N,K/256] and so on, scales unused
 struct Weights {
@@ -22,8 +24,12 @@ struct Weights {
   const void* scales;
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
-  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for the block formats, but 16 for
-                      ///< q6_K; k otherwise
+  std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for u4h, whatever its groups, and for
+                      ///< the block formats, but 16 for q6_K; k otherwise
+  /// u4h: a row's zero points, of 4 bits, are (K/scale_group+1)/2 bytes, the even group in the low
+  /// nibble; null if there are none, and all are 8.
+  const std::uint8_t* zeros = nullptr;
+  std::size_t scale_group = 0;  ///< u4h: the length that shares a scale, 32, 64 or 128
 };
 
 }  // namespace qb::matmul

@@ -56,16 +56,20 @@ WeightView checked_view(Format format, std::string_view name, std::span<const V>
                         std::size_t group = 0) {
   const FormatInfo& f = info(format);
   const std::string op = "matmul::view_" + std::string(f.name);
-  if (f.scales == ScaleKind::group) check_group(op, group, k);
+  if (f.in_groups()) check_group(op, group, k);
   if (f.in_blocks()) check::divides(op, "block", f.weights, "k", k);
   elements(op, "n", n, k);
-  const std::size_t scale_size = sizeof(S) == 1 ? f.scale_bytes() : 1;  // spans of bytes
   check::size_is(op, name, values.size(), n * (f.row_bytes(k) / sizeof(V)));
-  check::size_is(op, "scales", scales.size(), n * f.scales_of_row(k, group) * scale_size);
+  const std::size_t count = n * f.scales_of_row(k, group);
+  if (sizeof(S) > 1) {
+    check::size_is(op, "scales", scales.size(), count);
+  } else if (scales.size() != count * f.scale_bytes()) {  // bytes, with zero points or without
+    check::size_is(op, "scales", scales.size(), f.scales_bytes(n, k, group));
+  }
   return {format,
-          {values.data(), scales.data(), n, k, f.group_of(k, group)},
-          std::as_bytes(values),
-          std::as_bytes(scales)};
+          weights_at(format, values.data(), scales.data(), n, k, group,
+                     sizeof(S) == 1 && scales.size() != count * f.scale_bytes()),
+          std::as_bytes(values), std::as_bytes(scales)};
 }
 
 /// A product of an arithmetic, and where its kernel is among the kernels of a variant.
@@ -163,6 +167,19 @@ const Op<const Kernel>& operation(Arithmetic arithmetic, Format format) {
                                          " weights");
 }
 
+Weights weights_at(Format format, const void* values, const void* scales, std::size_t n,
+                   std::size_t k, std::size_t group, bool zeros) {
+  const FormatInfo& f = info(format);
+  Weights w{values, scales, n, k, f.group_of(k, group)};
+  if (f.scales != ScaleKind::zeros) return w;
+  w.group = kBlock;
+  w.scale_group = group;
+  if (zeros)
+    w.zeros =
+        static_cast<const std::uint8_t*>(scales) + n * f.scales_of_row(k, group) * f.scale_bytes();
+  return w;
+}
+
 WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,
                 std::size_t n, std::size_t k, std::size_t group) {
   return checked_view(format, "values", values, scales, n, k, group);
@@ -194,6 +211,18 @@ WeightView view_s8g(std::span<const std::int8_t> codes, std::span<const qb::f16>
 WeightView view_s4g(std::span<const std::uint8_t> codes, std::span<const qb::f16> scales,
                     std::size_t n, std::size_t k, std::size_t group) {
   return checked_view(Format::s4g, "codes", codes, scales, n, k, group);
+}
+
+WeightView view_u4h(std::span<const std::uint8_t> codes, std::span<const qb::f16> scales,
+                    std::span<const std::uint8_t> zeros, std::size_t n, std::size_t k,
+                    std::size_t group) {
+  WeightView view = checked_view(Format::u4h, "codes", codes, scales, n, k, group);
+  if (zeros.empty()) return view;
+  check::size_is("matmul::view_u4h", "zeros", zeros.size(),
+                 n * info(Format::u4h).zeros_of_row(k, group));
+  view.w.zeros = zeros.data();
+  view.zeros = std::as_bytes(zeros);
+  return view;
 }
 
 WeightView view_q8_0(std::span<const BlockQ8_0> blocks, std::size_t n, std::size_t k) {
@@ -277,6 +306,7 @@ void PackedWeights::State::run(std::span<const T> x, std::size_t m, std::span<T>
   check::disjoint(kRun, "x", std::as_bytes(x), "y", out);
   check::disjoint(kRun, "weights", weights.values, "y", out);
   check::disjoint(kRun, "scales", weights.scales, "y", out);
+  check::disjoint(kRun, "zeros", weights.zeros, "y", out);
   if (arithmetic == Arithmetic::a8) {
     check::finite(kRun, "x", x);
     if constexpr (std::is_same_v<T, float>)

@@ -67,6 +67,11 @@ class AlignedBytes {
   std::size_t size_;
 };
 
+/// The weights whose values and scales lie there; zeros: with zero points behind the scales, if the
+/// format may have some. `group` as check_rows() takes it.
+Weights weights_at(Format format, const void* values, const void* scales, std::size_t n,
+                   std::size_t k, std::size_t group, bool zeros = true);
+
 // Unchecked: what PackedWeights does between its checks, and what benchmarks time.
 
 /// Packs all of w's outputs, split over threads by n_step.

@@ -18,6 +18,7 @@
 //   kBits                 of a code of 8 bits, if fewer tell it
 //   levels, halves        as scale, where panels can keep less: the two factors of a product; scale
 //                         and minimum as f16
+//   zeros                 as scale, where the minimum is the scale times a zero point: these two
 //   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
 //                         together: those of block b of output n, as q4_0's nibbles or as bytes
 //
@@ -235,6 +236,37 @@ struct SuperBlocksQ6_K {
   }
 };
 
+/// The scale of a group, and what its codes have for 0.
+struct ScaleAndZero {
+  qb::f16 scale;
+  std::uint8_t zero;
+};
+
+/// Codes alone, one behind the other, in groups with zero points. Products take groups of 32: those
+/// of a longer one have the same scale. A scale of 11 bits times a zero point is exact in f32.
+struct ZeroPoints {
+  using Codes = UnsignedNibbles;
+  using Scale = ScaleAndMinimum;
+  static constexpr bool per_group = true;
+  static constexpr std::size_t group(const Weights&) { return kBlock; }
+  static constexpr bool neighbours = true;
+  static constexpr int flip = 0;
+  static constexpr std::size_t block = kBlock / 2, codes = 0;
+  static std::size_t row(std::size_t k) { return k / 2; }
+  static ScaleAndZero zeros(const Weights& w, std::size_t n, std::size_t g) {
+    const std::size_t groups = w.k / w.scale_group, at = g * kBlock / w.scale_group;
+    const qb::f16 scale = static_cast<const qb::f16*>(w.scales)[n * groups + at];
+    if (!w.zeros) return {scale, 8};
+    const int pair = w.zeros[n * ((groups + 1) / 2) + at / 2];
+    return {scale, static_cast<std::uint8_t>(at % 2 ? pair >> 4 : pair & 15)};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const ScaleAndZero both = zeros(w, n, g);
+    const float scale = f16_to_f32(both.scale);
+    return {scale, scale * float(both.zero)};
+  }
+};
+
 /// By the names that the formats have in formats.inc.
 namespace source {
 using f32 = Array<Float32, NoScales>;
@@ -243,6 +275,7 @@ using s8 = Array<Bytes, OutputScales>;
 using s4 = Array<Nibbles, OutputScales>;
 using s8g = Array<Bytes, GroupScales>;
 using s4g = Array<Nibbles, GroupScales>;
+using u4h = ZeroPoints;
 using q8_0 = Blocks<Bytes, BlockQ8_0>;
 using q4_0 = Blocks<Nibbles, BlockQ4_0>;
 using mxfp4 = Blocks<Table<kE2m1Doubled>, BlockMxfp4>;
@@ -254,6 +287,11 @@ using q5_K = SuperBlocksQ5_K;
 using q6_K = SuperBlocksQ6_K;
 }  // namespace source
 
+/// Whether groups have zero points, whose products with the scales are the minima.
+template <class F>
+constexpr bool kZeroPoints = requires {
+  F::zeros;
+};
 template <class F>
 constexpr bool kGathered = requires {
   F::gather;

@@ -23,6 +23,7 @@ struct Rows {
   std::size_t scales() const {                                ///< bytes of a row's
     return format.scales_of_row(k, group) * format.scale_bytes();
   }
+  std::size_t zeros() const { return format.zeros_of_row(k, group); }  ///< likewise
 };
 
 void check_alignment(std::string_view op, std::string_view name, const void* p, std::size_t bytes,
@@ -38,7 +39,7 @@ std::size_t alignment_of(const FormatInfo& format) {
 }
 
 void check_row(std::string_view op, const FormatInfo& row, std::size_t k, std::size_t group) {
-  if (row.scales == ScaleKind::group) {
+  if (row.in_groups()) {
     check::group_of_f16_scale(op, group);
     check::divides(op, "group", group, "k", k);
   } else if (row.in_blocks()) {
@@ -57,7 +58,8 @@ Rows checked(std::string_view op, Format format, std::size_t n, std::size_t k, s
     return check::product(op, "n", n, "bytes of a row", row_bytes);
   };
   check::size_is(op, "values", values.size(), bytes(rows.values()));
-  check::size_is(op, "scales", scales.size(), bytes(rows.scales()));
+  if (scales.size() != bytes(rows.scales()))  // without zero points
+    check::size_is(op, "scales", scales.size(), bytes(rows.scales() + rows.zeros()));
   check_alignment(op, "values", values.data(), values.size(), alignment_of(row));
   check_alignment(op, "scales", scales.data(), scales.size(),
                   std::max<std::size_t>(row.scale_bytes(), 1));
@@ -71,6 +73,18 @@ std::span<T> as(std::span<std::byte> bytes) {
 template <class T>
 std::span<const T> as(std::span<const std::byte> bytes) {
   return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+}
+
+/// Row i's share of what lies at `bytes`, row by row.
+template <class Byte>
+std::span<Byte> part(std::span<Byte> bytes, std::size_t i, std::size_t of_row) {
+  return bytes.subspan(i * of_row, of_row);
+}
+/// Row i's zero points, which lie behind all rows' scales; none if there are none.
+template <class Byte>
+std::span<Byte> zeros_of(const Rows& rows, std::span<Byte> scales, std::size_t i) {
+  const std::span<Byte> all = scales.subspan(rows.n * rows.scales());
+  return all.empty() ? all : part(all, i, rows.zeros());
 }
 
 // Of a block format; its operation tells the type of a block.
@@ -98,7 +112,7 @@ void each_row(std::string_view op, std::size_t n, const One& one) {
 }
 
 void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byte> values,
-                  std::span<std::byte> scales) {
+                  std::span<std::byte> scales, std::span<std::byte> zeros) {
   const std::size_t group = rows.group;
   switch (rows.format.format) {
     case Format::f32:
@@ -113,9 +127,12 @@ void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byt
       return quantize(x, group, as<std::int8_t>(values), as<f16>(scales));
     case Format::s4g:
       return quantize(x, group, as<std::uint8_t>(values), as<f16>(scales));
+    case Format::u4h:
+      return quantize(x, group, as<std::uint8_t>(values), as<f16>(scales), as<std::uint8_t>(zeros));
 #define QB_ROW_none(name)
 #define QB_ROW_output(name)
 #define QB_ROW_group(name)
+#define QB_ROW_zeros(name)
 #define QB_ROW_block(name) \
   case Format::name:       \
     return quantize_blocks(quantize_f32_##name, x, values);
@@ -129,7 +146,8 @@ void quantize_row(const Rows& rows, std::span<const float> x, std::span<std::byt
 }
 
 void dequantize_row(const Rows& rows, std::span<const std::byte> values,
-                    std::span<const std::byte> scales, std::span<float> y) {
+                    std::span<const std::byte> scales, std::span<const std::byte> zeros,
+                    std::span<float> y) {
   const std::size_t group = rows.group;
   switch (rows.format.format) {
     case Format::f32:
@@ -144,6 +162,9 @@ void dequantize_row(const Rows& rows, std::span<const std::byte> values,
       return dequantize(as<std::int8_t>(values), group, as<f16>(scales), y);
     case Format::s4g:
       return dequantize(as<std::uint8_t>(values), group, as<f16>(scales), y);
+    case Format::u4h:
+      return dequantize(as<std::uint8_t>(values), group, as<f16>(scales), as<std::uint8_t>(zeros),
+                        y);
 #define QB_ROW_block(name) \
   case Format::name:       \
     return dequantize_blocks(dequantize_##name##_f32, values, y);
@@ -165,8 +186,8 @@ void quantize_rows(Format format, std::span<const float> w, std::size_t n, std::
   const Rows rows = checked(op, format, n, k, group, w, values, scales);
   if (k == 0) return;
   each_row(op, n, [&](std::size_t i) {
-    quantize_row(rows, w.subspan(i * k, k), values.subspan(i * rows.values(), rows.values()),
-                 scales.subspan(i * rows.scales(), rows.scales()));
+    quantize_row(rows, part(w, i, k), part(values, i, rows.values()),
+                 part(scales, i, rows.scales()), zeros_of(rows, scales, i));
   });
 }
 
@@ -177,8 +198,8 @@ void dequantize_rows(Format format, std::span<const std::byte> values,
   const Rows rows = checked(op, format, n, k, group, w, values, scales);
   if (k == 0) return;
   each_row(op, n, [&](std::size_t i) {
-    dequantize_row(rows, values.subspan(i * rows.values(), rows.values()),
-                   scales.subspan(i * rows.scales(), rows.scales()), w.subspan(i * k, k));
+    dequantize_row(rows, part(values, i, rows.values()), part(scales, i, rows.scales()),
+                   zeros_of(rows, scales, i), part(w, i, k));
   });
 }
 

@@ -191,7 +191,7 @@ def product_problem(operation: str, shape: Shape, seed: int,
     _, arithmetic, format = operation.split("_", 2)
     m, n, k = shape
     rng = np.random.default_rng(seed)
-    group = 32 if formats()[format].scales == "group" else None
+    group = 32 if formats()[format].in_groups else None
     q = quantize(rng.standard_normal((n, k), np.float32), format, group)
     x = rng.standard_normal((m, k), np.float32).astype(F16 if arithmetic == "f16" else F32)
     exact = x.astype(np.float64) @ dequantize(q).astype(np.float64).T

@@ -214,7 +214,7 @@ def _inputs(op: str, axes: tuple[int, ...], seed: int, prepare: Callable[..., An
         return problems.product_problem(op, mnk, seed, prepare, threads)
 
     format = formats()[op.split("_", 2)[2]]
-    k = 32 if format.scales == "group" else format.weights if format.in_blocks else 1
+    k = 32 if format.in_groups else format.weights if format.in_blocks else 1
     return product(*axes), [product(1, 1, k), product(1, 3, 3 * k), product(5, 7, 2 * k),
                             product(2, 33, 5 * k)]
 

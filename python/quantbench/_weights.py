@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from quantbench import _core
 from quantbench._arrays import F16, F32, array, count, flat
 from quantbench._catalog import Format, formats
 
-_SCALE_TYPES = {"output": np.float32, "group": np.float16}
+_SCALE_TYPES = {"output": np.float32, "group": np.float16, "zeros": np.float16}
 
 
 def _format(name: str) -> Format:
@@ -24,7 +25,7 @@ def _format(name: str) -> Format:
 
 
 def _group(format: Format, group: int | None) -> int:
-    if format.scales != "group":
+    if not format.in_groups:
         if group is not None:
             raise ValueError(f"{format.name} has no groups to choose, but group is {group!r}")
         return 0
@@ -41,6 +42,8 @@ class Quantized:
 
     values: uint8 [N, bytes of a row], as the format lies in memory (GGUF's bytes for its formats).
     scales: float32 [N] or float16 [N, K // group] where the format has them apart, else None.
+    zeros: uint8 [N, (K // group + 1) // 2], of u4h, a zero point for each group, the even group's in
+    the low nibble; None for 8 of every group.
     """
 
     format: str
@@ -48,6 +51,7 @@ class Quantized:
     values: NDArray[np.uint8]
     scales: NDArray[Any] | None = None
     group: int | None = None
+    zeros: NDArray[np.uint8] | None = None
 
     def __post_init__(self) -> None:
         format = _format(self.format)
@@ -58,6 +62,14 @@ class Quantized:
             raise ValueError(f"values are {values.shape}, not {(n, format.row_bytes(k))}, which "
                              f"{n} x {k} weights of {self.format} take")
         object.__setattr__(self, "values", values)
+        if self.zeros is not None:
+            zeros = array("zeros", self.zeros, np.dtype(np.uint8))
+            if format.scales != "zeros":
+                raise ValueError(f"{self.format} has no zero points, but zeros were given")
+            if zeros.shape != (n, format.zeros_of_row(k, group)):
+                raise ValueError(f"zeros are {zeros.shape}, not "
+                                 f"{(n, format.zeros_of_row(k, group))}")
+            object.__setattr__(self, "zeros", zeros)
         if format.scales not in _SCALE_TYPES:
             if self.scales is not None:
                 raise ValueError(f"{self.format} has no scales apart, but scales were given")
@@ -72,21 +84,24 @@ class Quantized:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of values and scales."""
-        return self.values.nbytes + (0 if self.scales is None else self.scales.nbytes)
+        """Bytes of values, scales and zero points."""
+        return sum(a.nbytes for a in (self.values, self.scales, self.zeros) if a is not None)
 
     @property
     def bits_per_weight(self) -> float:
         return 8 * self.nbytes / (self.shape[0] * self.shape[1])
 
     def _arguments(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, int]:
-        """What the module takes for weights: values, scales, N, K, group."""
-        scales = np.empty(0, np.uint8) if self.scales is None else self.scales.reshape(-1)
-        return (self.values.reshape(-1), scales.view(np.uint8), *self.shape, self.group or 0)
+        """What the module takes for weights: values, scales with zero points behind them, N, K,
+        group."""
+        beside = [a.reshape(-1).view(np.uint8) for a in (self.scales, self.zeros) if a is not None]
+        scales = beside[0] if len(beside) == 1 else np.concatenate([np.empty(0, np.uint8), *beside])
+        return (self.values.reshape(-1), scales, *self.shape, self.group or 0)
 
 
 def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
-    """The float32 weights w [N, K] in a format of formats(); group (32, 64, 128) for s8g and s4g.
+    """The float32 weights w [N, K] in a format of formats(); group (32, 64, 128) for s8g, s4g and
+    u4h, which gets zero points.
 
     Raises ValueError if w is no float32 matrix, has values that are not finite or scales that
     overflow float16, or if the format's blocks or groups do not divide K.
@@ -101,14 +116,16 @@ def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
     if k % unit:
         raise ValueError(f"w has rows of {k}, not a multiple of {unit}, as {format} needs")
     values = np.empty((n, row.row_bytes(k)), np.uint8)
-    scales = None
-    if row.scales in _SCALE_TYPES:
-        shape = (n,) if row.scales == "output" else (n, k // size)
-        scales = np.empty(shape, _SCALE_TYPES[row.scales])
-    result = Quantized(format, (n, k), values, scales, group)
-    target, target_scales, *_ = result._arguments()
-    _core.quantize_rows(format, flat(source), n, k, size, target, target_scales)
-    return result
+    shape = (n, row.scales_of_row(k, size))
+    beside = np.empty(n * (shape[1] * row.scale_bytes + row.zeros_of_row(k, size)), np.uint8)
+    _core.quantize_rows(format, flat(source), n, k, size, values.reshape(-1), beside)
+    if row.scales not in _SCALE_TYPES:
+        return Quantized(format, (n, k), values)
+    split = math.prod(shape) * row.scale_bytes
+    scales = beside[:split].view(_SCALE_TYPES[row.scales])
+    zeros = beside[split:].reshape(n, row.zeros_of_row(k, size)) if row.scales == "zeros" else None
+    return Quantized(format, (n, k), values,
+                     scales if row.scales == "output" else scales.reshape(shape), group, zeros)
 
 
 def dequantize(q: Quantized) -> NDArray[np.float32]:

@@ -22,6 +22,7 @@ def test_bits_count_scales():
     formats = qb.formats()
     assert formats["q4_0"].bits_per_weight(4096) == 4.5
     assert formats["s4g"].bits_per_weight(4096, 128) == 4.125
+    assert formats["u4h"].bits_per_weight(4096, 32) == 4.625
     assert formats["s8"].bits_per_weight(32) == 9
 
 

@@ -15,7 +15,7 @@ BLOCKS = dict(block_formats())
 
 
 def group_of(row):
-    return 32 if row.scales == "group" else None
+    return 32 if row.in_groups else None
 
 
 def unit_of(row):
@@ -61,6 +61,34 @@ def test_symmetric_formats_are_numpys(name, most):
         scale = scale.astype(np.float16).astype(np.float32)
     codes = np.clip(np.rint(runs * (np.float32(most) / absmax)), -most, most)
     assert np.array_equal(qb.dequantize(qb.quantize(w, name, group)), (codes * scale).reshape(5, 96))
+
+
+@pytest.mark.parametrize("group", [32, 64, 128])
+@pytest.mark.parametrize("zeros", [True, False])
+def test_zero_points_are_numpys(group, zeros):
+    """Codes, scales and zero points of any source, as ONNX's MatMulNBits takes them."""
+    rng = np.random.default_rng(5)
+    n, groups = 7, 3
+    codes = rng.integers(0, 256, (n, groups * group // 2), dtype=np.uint8)
+    scales = rng.random((n, groups)).astype(np.float16)
+    points = rng.integers(0, 256, (n, 2), dtype=np.uint8)
+    q = qb.Quantized("u4h", (n, groups * group), codes, scales, group, points if zeros else None)
+    nibbles = np.stack([codes & 15, codes >> 4], -1).reshape(n, groups, group).astype(np.float32)
+    zero = np.stack([points & 15, points >> 4], -1).reshape(n, 4)[:, :groups] if zeros else 8
+    less = np.broadcast_to(zero, (n, groups)).astype(np.float32)[:, :, None]
+    wanted = ((nibbles - less) * scales.astype(np.float32)[:, :, None]).reshape(n, -1)
+    assert np.array_equal(qb.dequantize(q), wanted)
+    x = normal(3, groups * group, 6)
+    assert np.allclose(qb.matmul(x, q, "a32"), x.astype(np.float64) @ wanted.T, rtol=1e-5, atol=1e-4)
+
+
+def test_zero_points_are_refused():
+    q = qb.quantize(normal(2, 64, 1), "u4h", 32)
+    assert q.zeros is not None and q.zeros.shape == (2, 1)
+    with pytest.raises(ValueError, match=r"zeros are \(2, 2\), not \(2, 1\)"):
+        qb.Quantized("u4h", q.shape, q.values, q.scales, 32, np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="s4g has no zero points"):
+        qb.Quantized("s4g", q.shape, q.values, q.scales, 32, q.zeros)
 
 
 @pytest.mark.parametrize("name", qb.formats())

@@ -79,6 +79,7 @@ std::string refusal(const auto& call) {
 #define QB_GROUPS_OF_none 1
 #define QB_GROUPS_OF_output 1
 #define QB_GROUPS_OF_group 32, 64, 128
+#define QB_GROUPS_OF_zeros 32, 64, 128
 #define QB_GROUPS_OF_block 32
 #define QB_GROUPS_OF_block32 256
 #define QB_GROUPS_OF_block16 256

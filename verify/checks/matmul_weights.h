@@ -30,20 +30,24 @@ class TestWeights {
         codes_(codes),
         hard_(scales == Scales::hard),
         values_(n * info(format).row_bytes(k), side),
-        scales_(n * info(format).scales_of_row(k, group) * info(format).scale_bytes(), side) {
+        scales_(even(info(format).scales_bytes(n, k, group)), side) {
     if (info(format).is_float())
       floats(format, n * k, seed);
     else if (info(format).in_blocks())
       for (std::size_t b = 0; b < n * k / info(format).weights; ++b) block(format, b);
     else if (info(format).codes == CodeKind::int8)
       for (std::size_t i = 0; i < n * k; ++i) values_[i] = std::byte(code(i, 127, -128));
+    else if (info(format).scales == ScaleKind::zeros)
+      unsigned_nibbles(n * k);
     else
       nibbles(n, k);
     scales_of(format, n * info(format).scales_of_row(k, group));
-    view_ = {format,
-             {values_.data(), scales_.data(), n, k, info(format).group_of(k, group)},
+    zeros_of(n * info(format).scales_of_row(k, group) * info(format).scale_bytes());
+    // Some have no zero points.
+    const bool zeros = hard_ && codes == Codes::any ? seed % 4 != 3 : true;
+    view_ = {format, matmul::weights_at(format, values_.data(), scales_.data(), n, k, group, zeros),
              std::as_bytes(values_.span()),
-             std::as_bytes(scales_.span())};
+             std::as_bytes(scales_.span()).first(info(format).scales_bytes(n, k, group))};
   }
 
   const matmul::WeightView& view() const { return view_; }
@@ -65,6 +69,11 @@ class TestWeights {
         const auto bits = std::byte(code(i, 7, -8) & 15);
         byte = i % 2 ? byte | bits << 4 : bits;
       }
+  }
+
+  void unsigned_nibbles(std::size_t count) {
+    for (std::size_t i = 0; i < count; i += 2)
+      values_[i / 2] = std::byte(code(i, 15, 0) | code(i + 1, 15, 0) << 4);
   }
 
   /// The b'th block of a block format.
@@ -124,6 +133,7 @@ class TestWeights {
       case Format::s4:
       case Format::s8g:
       case Format::s4g:
+      case Format::u4h:
         break;  // no blocks
     }
   }
@@ -167,6 +177,15 @@ class TestWeights {
         put(scales_, i, float(oracle::value(scale())));
       else
         put(scales_, i, scale());
+  }
+
+  /// So that scales are aligned: zero points behind them may be odd.
+  static std::size_t even(std::size_t bytes) { return bytes + bytes % 2; }
+
+  /// Zero points, the bytes behind so many bytes of scales.
+  void zeros_of(std::size_t scales) {
+    for (std::size_t i = scales; i < scales_.size(); ++i)
+      scales_[i] = codes_ == Codes::zero ? std::byte(0) : std::byte(words_());
   }
 
   template <class V>

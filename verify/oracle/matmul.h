@@ -63,6 +63,14 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       return {s8(), half_scale()};
     case matmul::Format::s4g:
       return {s4(), half_scale()};
+    case matmul::Format::u4h: {
+      const std::size_t groups = w.k / w.scale_group, g = k / w.scale_group;
+      const int pair = static_cast<const std::uint8_t*>(w.values)[at / 2];
+      const double scale = value(static_cast<const f16*>(w.scales)[n * groups + g]);
+      const int zeros = w.zeros ? w.zeros[n * ((groups + 1) / 2) + g / 2] : 0x88;
+      return {double(k % 2 ? pair / 16 : pair % 16), scale,
+              scale * (g % 2 ? zeros / 16 : zeros % 16)};
+    }
     case matmul::Format::q8_0: {
       const BlockQ8_0& block = static_cast<const BlockQ8_0*>(w.values)[at / 32];
       return {double(block.qs[at % 32]), value(block.d)};

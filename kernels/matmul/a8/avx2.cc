@@ -91,6 +91,9 @@ inline __m256 scales_of(const std::uint8_t* p, const std::uint8_t* factors, int 
 }
 template <class L>
 inline __m256 minima_of(const std::uint8_t* p, const std::uint8_t* factors, int c) {
+  if constexpr (L::kZeros)
+    return load_levels<false>(p + kPanel * sizeof(f16) + c * kVector,
+                              p + c * (kVector * sizeof(f16)));
   return scales_of<L>(p + L::kScales / 2, factors + kPanel * sizeof(f16), c);
 }
 

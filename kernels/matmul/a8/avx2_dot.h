@@ -45,15 +45,19 @@ struct Panel {
   static constexpr std::size_t scales(std::size_t group_blocks) { return group_blocks * block; }
 };
 
-/// two_levels: scales and minima are products of two.
-template <class Codes_, class Scale_, bool two_levels>
+/// How scales and minima are stored: each as f16; as products of two; minima as those of the f16
+/// scale and a zero point, a byte, in the place of f16.
+enum class Stored { halves, levels, zeros };
+
+template <class Codes_, class Scale_, Stored stored>
 struct Layout {
   using Codes = Codes_;
   using Scale = Scale_;
   static constexpr int bits = Codes::bits;
   static constexpr bool per_block = kOfGroups<Scale>;  ///< or else one per output
   static constexpr bool kMinimum = kHasMinimum<Scale>;
-  static constexpr bool kTwoLevels = two_levels;
+  static constexpr bool kTwoLevels = stored == Stored::levels;
+  static constexpr bool kZeros = stored == Stored::zeros;
   static constexpr bool kScalesEach = kTwoLevels || kMinimum;       ///< block, which is a group
   static constexpr std::size_t kUnit = qb::matmul::kUnitOf<Scale>;  ///< codes of a block here
   static constexpr std::size_t kOfSuper = kSuperBlock / kUnit;
@@ -90,6 +94,8 @@ struct Layout {
     std::uint8_t* const scales = panel + block(g, 1) + P::scales(1);
     if constexpr (kTwoLevels)
       put_levels<F>(w, n, g, panel + piece(g / kOfSuper * kOfSuper, 1), scales, scales + kPanel);
+    else if constexpr (kZeros)
+      put_zeros<F>(w, n, g, scales, scales + kPanel * sizeof(f16));
     else
       put_halves<F>(w, n, g, scales);
   }
@@ -115,8 +121,11 @@ struct CodesHere<Bytes, ScaleAndMinimum> {
   using Type = BytesTo<31, kBlock>;
 };
 template <class F>
-using LayoutOf = Layout<typename CodesHere<typename F::Codes, typename F::Scale>::Type,
-                        typename F::Scale, kLevels<F>>;
+using LayoutOf =
+    Layout<typename CodesHere<typename F::Codes, typename F::Scale>::Type, typename F::Scale,
+           kLevels<F>       ? Stored::levels
+           : kZeroPoints<F> ? Stored::zeros
+                            : Stored::halves>;
 
 /// Activations as products of codes of that kind take them, and what sums start at.
 template <class Codes>

@@ -108,6 +108,19 @@ inline void put_halves(const Weights& w, std::size_t n, std::size_t g, std::uint
   }
 }
 
+/// The f16 scales of group g of a panel's outputs and, as bytes, their zero points; 0 of what is
+/// not there.
+template <class F>
+inline void put_zeros(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* scales,
+                      std::uint8_t* zeros) {
+  for (std::size_t c = 0; c < kPanel; ++c) {
+    ScaleAndZero both = {};
+    if (n + c < w.n && g < w.k / kBlock) both = F::zeros(w, n + c, g);
+    __builtin_memcpy(scales + 2 * c, &both.scale, sizeof both.scale);
+    zeros[c] = both.zero;
+  }
+}
+
 /// Eight outputs' 32 codes of a byte each.
 template <class L>
 inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {

@@ -23,7 +23,8 @@
 // minimum times the sum of the activations is taken off as a float. Blocks of 256 whose scales and
 // minima are products of two keep both factors: a line of 16 f16 d and 16 f16 dmin before eight
 // blocks, and before each pair of blocks a line with 16 scales and 16 minima of either, as bytes.
-// Blocks of 32 have both as f16, two lines before each pair.
+// Blocks of 32 have both as f16, two lines before each pair; or scales as f16 and zero points as
+// bytes, whose products are the minima.
 //
 // Codes of 5 and 6 bits lie as nibbles in pairs of blocks, and behind these the bits above them: of
 // 5 bits a line for each block, whose bytes hold one bit of each of its eight dwords; of 6 bits two
@@ -119,6 +120,25 @@ struct HalvesOfPairs {
   static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
                                   int c) {
     return scales<V>(super, pair + kPanel * sizeof(f16), each, second, c);
+  }
+};
+/// Scales as f16 before each pair of blocks, a line with those of the first and of the second, then
+/// their zero points as bytes, of the first and of the second: a minimum is their product.
+struct ZerosOfPairs {
+  static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair, Byte*) {
+    put_zeros<F>(w, n, g, pair + g % 2 * (kLine / 2), pair + kLine + g % 2 * kPanel);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte*, const Byte* pair, const Byte*, int second, int c) {
+    return V::from_half(pair + second * int(kLine / 2) + part<V>(c, sizeof(f16)));
+  }
+  template <class V>
+  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
+                                  int c) {
+    return V::mul(scales<V>(super, pair, each, second, c),
+                  V::from_bytes(pair + kLine + second * int(kPanel) + part<V>(c, 1)));
   }
 };
 /// Products of two without minima, of groups of 16: d before 256 weights, and the scales of four
@@ -270,6 +290,8 @@ constexpr auto kind_of() {
     return Kind<Codes, typename F::Scale, ScalesOf256>{};
   else if constexpr (requires { F::levels; })
     return Kind<Codes, typename F::Scale, LevelsOf256>{};
+  else if constexpr (kZeroPoints<F>)
+    return Kind<Codes, typename F::Scale, ZerosOfPairs>{};
   else if constexpr (kHasMinimum<typename F::Scale>)
     return Kind<Codes, typename F::Scale, HalvesOfPairs>{};
   else

@@ -61,7 +61,7 @@ def storages() -> dict[str, Storage]:
         arithmetics = tuple(a for a in ARITHMETICS if f"matmul_{a}_{name}" in operations)
         if not arithmetics:
             continue
-        grouped = format_.scales == "group"
+        grouped = format_.in_groups
         for group in GROUPS if grouped else (None,):
             stem = f"{name.removesuffix('g')}.g{group}" if grouped else name
             unit = group or (format_.weights if format_.in_blocks else 1)
