@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-
-import quantbench as qb
+from types import ModuleType
 
 GROUPS = (32, 128)
 """Lengths of groups that are looked at, those that quantbench's quick profile times."""
@@ -20,6 +19,13 @@ _FALLBACKS = {
     "q4_K": "q5_0", "q5_K": "q5_1", "q6_K": "q8_0", "iq4_xs": "iq4_nl", "tq1_0": "q4_0", "tq2_0": "q4_0",
 }  # fmt: skip
 LAST_FALLBACK = "f16"
+
+
+def package() -> ModuleType:
+    """Ours, which only measuring needs: tables and pictures are drawn without it."""
+    import quantbench  # noqa: PLC0415
+
+    return quantbench
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Storage:
     arithmetics: tuple[str, ...]
 
     def bits(self, k: int) -> float:
-        return qb.formats()[self.format].bits_per_weight(k, self.group or 0)
+        return package().formats()[self.format].bits_per_weight(k, self.group or 0)
 
     def refusal(self, k: int) -> str:
         """Why rows of k weights can't be stored so, and what llama.cpp would do; empty if they can."""
@@ -55,6 +61,7 @@ def fallback(storage: Storage, k: int) -> str:
 @cache
 def storages() -> dict[str, Storage]:
     """Every way of storing that the package knows, by its name."""
+    qb = package()
     operations = {variant.operation for variant in qb.variants()}
     found = {}
     for name, format_ in qb.formats().items():

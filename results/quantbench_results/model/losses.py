@@ -14,14 +14,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import quantbench as qb
 from numpy.typing import NDArray
 
-from quantbench_results.model.choices import Storage
+from quantbench_results.model.choices import Storage, package
 from quantbench_results.model.reading import F32, Tensor
+
+if TYPE_CHECKING:
+    import quantbench as qb
 
 TOKENS = 32
 """Rows of activations that outputs are computed for."""
@@ -65,7 +67,7 @@ class Sums:
     def look(self, row: int, w: F32, stored: qb.Quantized, x: Mapping[str, F32],
              exact: Mapping[str, NDArray[np.float64]], arithmetics: Iterable[str]) -> None:  # fmt: skip
         """Adds the rows w, of which the first is the matrix' row-th."""
-        lost = w - qb.dequantize(stored)
+        lost = w - package().dequantize(stored)
         squares = np.einsum("ij,ij->i", lost, lost, dtype=np.float64)
         self.weights += float(squares.sum())
         sizes = np.einsum("ij,ij->i", w, w, dtype=np.float64)
@@ -77,7 +79,7 @@ class Sums:
         for arithmetic in arithmetics:
             if arithmetic == "a32":
                 continue  # its own rounding is 1e-13 of the output: what storing costs is all
-            packed = qb.pack(stored, arithmetic, expected_m=TOKENS)
+            packed = package().pack(stored, arithmetic, expected_m=TOKENS)
             wrong = {kind: packed.matmul(rows) - exact[kind] for kind, rows in x.items()}
             _add(self.products.setdefault(arithmetic, {}), wrong)
             added = {kind: wrong[kind] + missing[kind] for kind in wrong}
@@ -113,7 +115,7 @@ def look_at(
         for storage in storages:
             if storage.name not in refused:
                 try:
-                    stored = qb.quantize(w, storage.format, storage.group)
+                    stored = package().quantize(w, storage.format, storage.group)
                     sums[storage.name].look(begin, w, stored, x, exact, storage.arithmetics)
                 except ValueError as error:
                     refused[storage.name] = str(error)
