@@ -56,7 +56,7 @@ program_test(quantization_demo.large_sizes quantization_demo RC 2 ARGS --sizes 1
 program_test(quantization_demo.overflowing_sizes quantization_demo RC 2
              ARGS --sizes 1x99999999999999999999x1 MATCH "is not like 12x512x4096")
 program_test(quantization_demo.unknown_format quantization_demo RC 2 ARGS --format q9_0
-             MATCH "no format 'q9_0'; there are: s8, s4, q8_0")
+             MATCH "no format 'q9_0'; there are: s8, s4, u4h, q8_0")
 program_test(quantization_demo.no_granularity quantization_demo RC 2 ARGS --format q4_0
              --granularity 32 MATCH "only s8, s4 have a granularity to choose, not q4_0")
 program_test(quantization_demo.verbatim_alone quantization_demo RC 2 ARGS --verbatim --format q4_0
