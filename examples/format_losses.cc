@@ -56,12 +56,12 @@ Scheme as_the_notebook(Type type) {
 /// A row of formats.inc.
 Scheme by_rows(const FormatInfo& row, std::size_t group, std::string format,
                std::string granularity) {
-  const bool apart = row.scales == ScaleKind::output || row.scales == ScaleKind::group;
+  const bool apart = row.scales == ScaleKind::output || row.in_groups();
   return {std::move(format), std::move(granularity), row.k_step(group), apart,
           [&row, group](const Kernels&, const Layer& layer) {
             const std::size_t n = layer.sizes.hidden, k = layer.sizes.hidden;
             std::vector<std::byte> values(n * row.row_bytes(k));
-            std::vector<std::byte> scales(n * row.scales_of_row(k, group) * row.scale_bytes());
+            std::vector<std::byte> scales(row.scales_bytes(n, k, group));
             std::vector<float> w = to_f32(layer.weights);
             quantize::quantize_rows(row.format, w, n, k, group, values, scales);
             quantize::dequantize_rows(row.format, values, scales, n, k, group, w);
@@ -88,8 +88,8 @@ Scheme by_blocks(const char* format) {
 std::vector<Scheme> schemes_of(const FormatInfo& row) {
   std::string name(row.name);
   if (row.is_float() || row.in_blocks()) return {};
-  if (row.scales == ScaleKind::group) {
-    name.pop_back();
+  if (row.in_groups()) {
+    if (row.scales == ScaleKind::group) name.pop_back();
     return {by_rows(row, 128, name, "128"), by_rows(row, 64, name, "64"),
             by_rows(row, 32, name, "32")};
   }

@@ -58,7 +58,7 @@ program_test(quantization_demo.overflowing_sizes quantization_demo RC 2
 program_test(quantization_demo.unknown_format quantization_demo RC 2 ARGS --format q9_0
              MATCH "no format 'q9_0'; there are: s8, s4, u4h, q8_0")
 program_test(quantization_demo.no_granularity quantization_demo RC 2 ARGS --format q4_0
-             --granularity 32 MATCH "only s8, s4 have a granularity to choose, not q4_0")
+             --granularity 32 MATCH "only s8, s4, u4h have a granularity to choose, not q4_0")
 program_test(quantization_demo.verbatim_alone quantization_demo RC 2 ARGS --verbatim --format q4_0
              MATCH "--verbatim excludes --format|--format excludes --verbatim")
 

@@ -68,8 +68,8 @@ def schemes(formats=(), granularities=()):
             continue
         if format.in_blocks:
             found.append((name, f"block of {format.weights}", _by_rows(name, None)))
-        elif format.scales == "group":
-            found += [(name[:-1], group, _by_rows(name, int(group))) for group in ("128", "64", "32")]
+        elif format.in_groups:
+            found += [(name.removesuffix("g"), group, _by_rows(name, int(group))) for group in ("128", "64", "32")]
         else:
             if name in ("s8", "s4"):
                 found.append((name, "tensor", _as_the_notebook(int(name[1:]))))
