@@ -116,7 +116,7 @@ struct BlocksQ4_1 : Blocks<UnsignedNibbles, BlockQ4_1> {
 inline std::uint64_t less_16(std::uint64_t nibbles, std::uint8_t fifth_bits) {
   // Byte i of `clear` is not 0 if bit i is 0, then 16 if it is; the sign is 15 times that.
   const auto bits = static_cast<std::uint8_t>(~fifth_bits);
-  std::uint64_t clear = bits * 0x0101010101010101 & 0x8040201008040201;
+  std::uint64_t clear = std::uint64_t{bits} * 0x0101010101010101 & 0x8040201008040201;
   clear = (clear + 0x7f7f7f7f7f7f7f7f) >> 3 & 0x1010101010101010;
   return nibbles | clear * 15;
 }
