@@ -137,9 +137,9 @@ inline void encode_step(const float* x, Block* y) {
 template <class V, class Block>
 inline std::size_t encode_steps(const float* x, std::size_t blocks, Block* y) {
   const std::size_t step = groups_of_step<V, SuperFormat<Block>>() / SuperFormat<Block>::kGroups;
-  std::size_t i = 0;
-  for (; blocks - i >= step; i += step) encode_step<V>(x + i * kWeightsOf<Block>, y + i);
-  return i;
+  const std::size_t whole = blocks - blocks % step;
+  for (std::size_t i = 0; i < whole; i += step) encode_step<V>(x + i * kWeightsOf<Block>, y + i);
+  return whole;
 }
 
 /// `Wide`: V, or two of it.
