@@ -144,7 +144,7 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
     const V w0 = weight<S, C, R, i.value, 0>(codes, scale[q.value]);
     V w1;
     if constexpr (both) w1 = weight<S, C, R, i.value, 1>(codes, scale[q.value]);
-    Unroll<R>::run([&](auto r) {
+    Unroll<R>::run([&](auto r) __attribute__((always_inline)) {
       V(&sum)[2] = acc[u.value][q.value][r.value];
       const V xr = S::set1(rows.at(k, size_t(r.value)));
       sum[0] = S::fma(xr, w0, sum[0]);
@@ -153,8 +153,8 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
   };
   size_t k = 0;
   for (; k + kStep <= depth; k += kStep, p += step_bytes, rows.advance(kStep))
-    Unroll<int(kStep)>::run([&](auto i) {
-      Unroll<P>::run([&](auto q) {
+    Unroll<int(kStep)>::run([&](auto i) __attribute__((always_inline)) {
+      Unroll<P>::run([&](auto q) __attribute__((always_inline)) {
         constexpr size_t each = step_bytes / kStep, at = size_t(i.value) * each;
         // What is left to the hardware spares the load ports, which tiny products fill.
         if (at % 64 == 0 && (C::kBits < 16 || ahead))
@@ -165,7 +165,9 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
     });
   if constexpr (!Layout<S, C>::kPads)
     for (; k < depth; ++k, p += step_bytes / kStep, rows.advance(1))
-      Unroll<P>::run([&](auto q) { add(Int<0>{}, q, Int<0>{}, p + q.value * stride, 0); });
+      Unroll<P>::run([&](auto q) __attribute__((always_inline)) {
+        add(Int<0>{}, q, Int<0>{}, p + q.value * stride, 0);
+      });
 }
 
 template <class S, int R, int P, int U>
