@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // 8-bit floats, NEON (armv8-a; core/fp8.h says how rounding works). A byte becomes a half, whose
 // conversion is baseline and ignores FPCR.FZ; of E4M3 the half is 1/256 of the value.
-#include <arm_neon.h>
+#include "convert/neon.h"
 
-#include "convert/kernels.h"
 #include "core/scalar_fp8.h"
 
 namespace qb::convert {
 namespace {
 
-inline uint32x4_t load32(const float* p) {
-  return vreinterpretq_u32_u8(vld1q_u8(reinterpret_cast<const std::uint8_t*>(p)));
-}
 inline void store(float* p, float32x4_t v) {
   vst1q_u8(reinterpret_cast<std::uint8_t*>(p), vreinterpretq_u8_f32(v));
 }
@@ -72,13 +68,9 @@ inline void one(float x, e5m2* y) { *y = f32_to_e5m2(x); }
 
 template <class In, class Out>
 inline void run(const In* x, std::size_t n, Out* y) {
-  std::size_t i = 0;
-  for (; i + 32 <= n; i += 32)
-    for (std::size_t j = 0; j < 32; j += 8) eight(x + i + j, y + i + j);
-  for (; i + 8 <= n; i += 8) eight(x + i, y + i);
-  if (i == n) return;
-  if (n >= 8) return eight(x + n - 8, y + n - 8);  // again what overlaps: the same
-  for (; i < n; ++i) one(x[i], y + i);
+  in_eights(
+      x, n, y, [](const In* from, Out* to) { eight(from, to); },
+      [](In from, Out* to) { one(from, to); });
 }
 
 }  // namespace

@@ -2,16 +2,12 @@
 // 8-bit floats, portable: the arithmetic of core/scalar_fp8.h on batches of 32-bit integers.
 // Widening and narrowing of bytes, which xsimd leaves to scalar code, go through the batch's
 // register.
-#include "convert/kernels.h"
+#include "convert/xsimd.h"
+
 #include "core/scalar_fp8.h"
-#include "core/xsimd_half.h"
 
 namespace qb::convert {
 namespace {
-
-using Int = batch<std::int32_t>;
-using Float = batch<float>;
-constexpr std::size_t kLanes = Int::size;
 
 /// Zero-extended bytes; p need not be aligned.
 inline Int load8(const void* p) {
@@ -44,9 +40,6 @@ inline void store8(void* p, Int a, Int b) {
 #endif
 }
 
-inline Int bits(Float v) { return bitwise<std::int32_t>(v); }
-inline Float value(Int v) { return bitwise<float>(v); }
-inline Int load_bits(const float* p) { return bits(Float::load_unaligned(p)); }
 inline Int constant(std::uint32_t v) { return Int(std::int32_t(v)); }
 
 inline Float widened(Int b, e5m2) { return value(half_to_float(b << 8)); }
@@ -90,16 +83,9 @@ inline void one(float x, e5m2* y) { *y = f32_to_e5m2(x); }
 
 template <class In, class Out>
 inline void run(const In* x, std::size_t n, Out* y) {
-  constexpr std::size_t step = 2 * kLanes;
-  std::size_t i = 0;
-  for (; i + 2 * step <= n; i += 2 * step) {
-    pair(x + i, y + i);
-    pair(x + i + step, y + i + step);
-  }
-  for (; i + step <= n; i += step) pair(x + i, y + i);
-  if (i == n) return;
-  if (n >= step) return pair(x + n - step, y + n - step);  // again what overlaps: the same
-  for (; i < n; ++i) one(x[i], y + i);
+  in_pairs(
+      x, n, y, [](const In* from, Out* to) { pair(from, to); },
+      [](In from, Out* to) { one(from, to); });
 }
 
 }  // namespace

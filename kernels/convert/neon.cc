@@ -3,9 +3,8 @@
 // binary32 whatever FPCR.FZ and FPCR.FZ16 say; bfloat16 is integer arithmetic, ADDHN rounding and
 // narrowing in one. Unrolled by four vectors of eight, for the latency of the conversions is
 // longer than the queues of the small cores.
-#include <arm_neon.h>
+#include "convert/neon.h"
 
-#include "convert/kernels.h"
 #include "core/scalar_half.h"
 
 namespace qb::convert {
@@ -14,9 +13,6 @@ namespace {
 // Through bytes: the only element type that may alias all others and needs no alignment.
 inline uint16x8_t load16(const void* p) {
   return vreinterpretq_u16_u8(vld1q_u8(static_cast<const std::uint8_t*>(p)));
-}
-inline uint32x4_t load32(const void* p) {
-  return vreinterpretq_u32_u8(vld1q_u8(static_cast<const std::uint8_t*>(p)));
 }
 inline void store(void* p, uint16x8_t v) {
   vst1q_u8(static_cast<std::uint8_t*>(p), vreinterpretq_u8_u16(v));
@@ -65,17 +61,9 @@ inline void one(float x, bf16* y) { *y = f32_to_bf16(x); }
 
 template <class In, class Out>
 inline void run(const In* x, std::size_t n, Out* y) {
-  std::size_t i = 0;
-  for (; i + 32 <= n; i += 32) {
-    eight(x + i, y + i);
-    eight(x + i + 8, y + i + 8);
-    eight(x + i + 16, y + i + 16);
-    eight(x + i + 24, y + i + 24);
-  }
-  for (; i + 8 <= n; i += 8) eight(x + i, y + i);
-  if (i == n) return;
-  if (n >= 8) return eight(x + n - 8, y + n - 8);  // again what overlaps: the same
-  for (; i < n; ++i) one(x[i], y + i);
+  in_eights(
+      x, n, y, [](const In* from, Out* to) { eight(from, to); },
+      [](In from, Out* to) { one(from, to); });
 }
 
 }  // namespace
