@@ -79,6 +79,7 @@ double Energy::joules() const {
     const double end = number_in(zone.file);
     if (end < 0 || zone.begin < 0) return -1;
     const double passed = end - zone.begin;
+    if (passed < 0 && zone.range <= 0) return -1;
     sum += passed >= 0 ? passed : passed + zone.range;
   }
   return sum * 1e-6;

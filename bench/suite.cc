@@ -70,8 +70,9 @@ bool tells_nothing_new(const Case& c, const TellingOf& telling) {
   if (!is_own(v)) return false;
   const Telling& of_op = telling.at(v->op);
   if (c.op == "repack") return v->name != "scalar" && !of_op.dispatched.count(v);
-  const bool half_scales = c.format.find("u4h") != c.format.npos;  // the loops of u4f
-  if (half_scales || follows_in_kind(c.format)) return !of_op.dispatched.count(v);
+  // Arrays of u4h take the loops of u4f, products those of every format with a minimum.
+  const bool follows = c.format.find("u4h") != c.format.npos || follows_in_kind(c.format);
+  if (follows) return !of_op.dispatched.count(v);
   const std::string family = portable_family(v->name);
   if (family.empty()) return false;
   const bool larger_group = c.format.find(".g128") != c.format.npos;

@@ -20,7 +20,7 @@ namespace qb::bench {
 /// Weights of one format, quantized by the library.
 class QuantizedWeights {
  public:
-  /// group: 32, 64 or 128 for s8g and s4g, ignored otherwise. originals: n rows of k.
+  /// group: 32, 64 or 128 for s8g, s4g and u4h, ignored otherwise. originals: n rows of k.
   QuantizedWeights(matmul::Format format, std::size_t n, std::size_t k, std::size_t group,
                    const Array<float>& originals)
       : format_(format),

@@ -151,6 +151,9 @@ std::vector<Scheme> chosen_schemes(const Chosen& chosen) {
   if (!chosen.granularities.empty() && !any_takes_it)
     throw std::invalid_argument("of the formats, only " + joined(with_granularity) +
                                 " have a granularity to choose, not " + joined(chosen.formats));
+  if (found.empty())
+    throw std::invalid_argument(joined(chosen.formats) + " has no granularity " +
+                                joined(chosen.granularities));
   return found;
 }
 

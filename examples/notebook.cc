@@ -220,11 +220,13 @@ std::vector<std::int32_t> labels(const Kernels& kernels, const Layer& layer,
   const auto [samples, hidden, classes] = layer.sizes;
   auto first = packed(kernels, weights, hidden, hidden);
   auto second = packed(kernels, layer.classifier, classes, hidden);
-  constexpr std::size_t kRowsAtATime = 512;
+  constexpr std::size_t kMostValues = std::size_t{1} << 22;  // of the hidden layer, or outputs
+  const std::size_t rows_at_a_time =
+      std::clamp<std::size_t>(kMostValues / std::max(hidden, classes), 1, 512);
   std::vector<std::int32_t> found;
   std::vector<f16> y, out;
-  for (std::size_t begin = 0, rows = x.size() / hidden; begin < rows; begin += kRowsAtATime) {
-    const std::size_t m = std::min(kRowsAtATime, rows - begin);
+  for (std::size_t begin = 0, rows = x.size() / hidden; begin < rows; begin += rows_at_a_time) {
+    const std::size_t m = std::min(rows_at_a_time, rows - begin);
     y.resize(m * hidden);
     out.resize(m * classes);
     first.run(std::span(x).subspan(begin * hidden, m * hidden), m, y, threads);

@@ -20,7 +20,7 @@ using qb::notebook::Wording;
 
 constexpr int kBadArgument = 2;
 constexpr int kCannotWrite = 3;
-/// Bounds of --sizes: half a GiB of memory at the most, and labels that fit a line.
+/// Bounds of --sizes and --inputs: labels that fit a line, and numbers of any one array.
 constexpr std::size_t kMostSamples = 64, kMostWeights = std::size_t{1} << 26;
 
 struct Options {
@@ -56,9 +56,9 @@ Layer::Sizes parsed_sizes(const std::string& text) {
   if (sizes.samples > kMostSamples)
     throw CLI::ValidationError("--sizes", std::to_string(sizes.samples) + " inputs: at most " +
                                               std::to_string(kMostSamples) + " (see --inputs)");
-  if (sizes.hidden > kMostWeights / std::max(sizes.hidden, sizes.classes))
+  if (std::max(sizes.samples, sizes.hidden) > kMostWeights / std::max(sizes.hidden, sizes.classes))
     throw CLI::ValidationError("--sizes", "'" + text + "' has a matrix of more than " +
-                                              std::to_string(kMostWeights) + " weights");
+                                              std::to_string(kMostWeights) + " numbers");
   return sizes;
 }
 
@@ -113,6 +113,10 @@ qb::notebook::Kernels kernels_of(const Options& o) {
 void run(const Options& o) {
   const qb::notebook::Kernels kernels = kernels_of(o);
   if (o.only_list) return list(kernels);
+  if (!o.verbatim && o.further > kMostWeights / o.sizes.hidden)
+    throw std::invalid_argument("--inputs " + std::to_string(o.further) + " of hidden size " +
+                                std::to_string(o.sizes.hidden) + " are more than " +
+                                std::to_string(kMostWeights) + " numbers");
   const Layer layer = qb::notebook::random_layer(o.seed, o.sizes, o.verbatim ? 0 : o.further);
   if (o.verbatim) {
     std::cout << qb::notebook::transcript(kernels, layer, Wording::verbatim);

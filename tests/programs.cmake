@@ -59,6 +59,10 @@ program_test(quantization_demo.unknown_format quantization_demo RC 2 ARGS --form
              MATCH "no format 'q9_0'; there are: s8, s4, u4h, q8_0")
 program_test(quantization_demo.no_granularity quantization_demo RC 2 ARGS --format q4_0
              --granularity 32 MATCH "only s8, s4, u4h have a granularity to choose, not q4_0")
+program_test(quantization_demo.no_such_granularity quantization_demo RC 2 ARGS --format u4h
+             --granularity tensor MATCH "u4h has no granularity tensor")
+program_test(quantization_demo.too_many_inputs quantization_demo RC 2 ARGS --sizes 1x8192x16
+             --inputs 1048576 MATCH "--inputs 1048576 of hidden size 8192 are more than")
 program_test(quantization_demo.verbatim_alone quantization_demo RC 2 ARGS --verbatim --format q4_0
              MATCH "--verbatim excludes --format|--format excludes --verbatim")
 

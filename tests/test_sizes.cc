@@ -40,6 +40,11 @@ TEST(Sizes, ViewsRefuse) {
         [n = n, k = k] { view_u4h({}, {}, {}, n, k, 64); },
         [n = n, k = k] { view_q8_0({}, n, k); },
         [n = n, k = k] { view_q4_0({}, n, k); },
+        [n = n, k = k] { view_q4_1({}, n, k); },
+        [n = n, k = k] { view_q5_0({}, n, k); },
+        [n = n, k = k] { view_q4_K({}, n, k); },
+        [n = n, k = k] { view_q5_K({}, n, k); },
+        [n = n, k = k] { view_q6_K({}, n, k); },
     };
     for (const auto& view : views) EXPECT_THROW(view(), qb::BadArgument) << n << " x " << k;
   }

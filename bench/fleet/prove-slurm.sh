@@ -20,7 +20,7 @@ runner=
 finish() {
   local rc=$?
   trap - EXIT
-  [[ ! $runner ]] || kill "$runner" 2>/dev/null || true
+  [[ ! $runner ]] || { pkill -P "$runner"; kill "$runner"; } 2>/dev/null || true  # the shell of the job, and ReFrame in it
   "$here/slurm-cluster.sh" stop "$cluster" || true
   if ((rc)); then
     tail -n 40 "$work"/*.log 2>/dev/null || true

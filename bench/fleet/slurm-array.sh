@@ -15,6 +15,8 @@ if [[ ${QB_ARRAY_SCRIPTS:-} && ${SLURM_ARRAY_TASK_ID:-} ]]; then
   exec "$QB_ARRAY_SCRIPTS/run-on-node.sh" "$@"
 fi
 
+# It would give every element the same file.
+[[ ! ${QB_NODE:-} ]] || { echo "slurm-array.sh: QB_NODE is set, and would name all nodes alike" >&2; exit 2; }
 [[ ${1:-} == -h || ${1:-} == --help ]] && { sed -n '3,/^set/{/^set/d;s/^# \{0,1\}//;p}' "$0"; exit 0; }
 (($# >= 2)) || { echo "usage: slurm-array.sh BINARIES FOLDER [-p PARTITION] [-- option ...]" >&2; exit 2; }
 binaries=$(realpath "$1")
@@ -40,7 +42,7 @@ usable_nodes() {
 # other nodes excluded. Where nodes were busy, elements may have shared one: then another round.
 for round in 1 2 3; do
   mapfile -t usable < <(usable_nodes)
-  left=() done=()
+  left=() done=() exclude=()
   for node in "${all[@]}"; do
     if [[ " ${usable[*]} " != *" $node "* ]] || complete "$node" ||
        { ((round > 1)) && [[ -f $folder/$node.json ]]; }; then
@@ -50,8 +52,9 @@ for round in 1 2 3; do
     fi
   done
   ((${#left[@]})) || break
+  ((${#done[@]} == 0)) || exclude=(--exclude="$(IFS=,; echo "${done[*]}")")
   job=$(QB_ARRAY_SCRIPTS=$here sbatch --parsable --job-name=quantbench --export=ALL \
-    --array="0-$((${#left[@]} - 1))" --exclude="$(IFS=,; echo "${done[*]}")" --exclusive --nodes=1 \
+    --array="0-$((${#left[@]} - 1))" "${exclude[@]}" --exclusive --nodes=1 \
     --ntasks=1 --output="$folder/%A-%a.log" "${partition[@]}" "$0" "$binaries" "$folder" "$@")
   echo "job $job: ${#left[@]} nodes: ${left[*]}"
   while [[ $(squeue -h -j "$job" 2>/dev/null) ]]; do

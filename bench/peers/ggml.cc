@@ -67,7 +67,7 @@ void add_named_format(std::vector<Peer>& peers, const std::string& format, std::
                       std::string_view back) {
   // Compiled for this CPU, plain C may be contracted. A code at a tie is then its neighbour, and a
   // search among scales with nearly equal errors ends at another one: in 3 of 10 of q5_K's
-  // super-blocks.
+  // super-blocks (`differing` of its row).
   constexpr double kOneCode = 1e-4, kAnotherScale = 1e-3;
   const double most = format.ends_with("_K") ? kAnotherScale : kOneCode;
   for (int type = 0; type < GGML_TYPE_COUNT; ++type) {

@@ -150,26 +150,21 @@ Peer product(const char* op, std::string note) {
   return peer;
 }
 
+/// A type to f32 and back.
+template <class T, nk_dtype_t type>
+void add_cast(std::vector<Peer>& peers, const char* there, const char* back) {
+  peers.push_back(array_peer(there, "peer:numkong", cast<T, type, float, nk_f32_k>, "nk_cast"));
+  peers.push_back(array_peer(back, "peer:numkong", cast<float, nk_f32_k, T, type>, "nk_cast"));
+}
+
 }  // namespace
 
 std::string add_numkong(std::vector<Peer>& peers) {
   nk_configure_thread(nk_capabilities());
-  peers.push_back(array_peer("convert_f16_f32", "peer:numkong",
-                             cast<f16, nk_f16_k, float, nk_f32_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_f32_f16", "peer:numkong",
-                             cast<float, nk_f32_k, f16, nk_f16_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_bf16_f32", "peer:numkong",
-                             cast<bf16, nk_bf16_k, float, nk_f32_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_f32_bf16", "peer:numkong",
-                             cast<float, nk_f32_k, bf16, nk_bf16_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_e4m3_f32", "peer:numkong",
-                             cast<e4m3, nk_e4m3_k, float, nk_f32_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_f32_e4m3", "peer:numkong",
-                             cast<float, nk_f32_k, e4m3, nk_e4m3_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_e5m2_f32", "peer:numkong",
-                             cast<e5m2, nk_e5m2_k, float, nk_f32_k>, "nk_cast"));
-  peers.push_back(array_peer("convert_f32_e5m2", "peer:numkong",
-                             cast<float, nk_f32_k, e5m2, nk_e5m2_k>, "nk_cast"));
+  add_cast<f16, nk_f16_k>(peers, "convert_f16_f32", "convert_f32_f16");
+  add_cast<bf16, nk_bf16_k>(peers, "convert_bf16_f32", "convert_f32_bf16");
+  add_cast<e4m3, nk_e4m3_k>(peers, "convert_e4m3_f32", "convert_f32_e4m3");
+  add_cast<e5m2, nk_e5m2_k>(peers, "convert_e5m2_f32", "convert_f32_e5m2");
   const std::string minmax =
       "nk_reduce_minmax, which computes more: the positions of both, too; a NaN is not passed on";
   peers.push_back(array_peer<void(const float*, std::size_t, std::size_t, float*)>(

@@ -102,8 +102,8 @@ struct Lanes {
     return multiply_add(scale, nibbles, offset);
   }
   static F look_up(F table, I v) { return _mm512_permutexvar_ps(v, table); }
-  /// Each in the low nibble of a word, with the next one above it: an even code of a byte, and the
-  /// byte four bits lower.
+  /// Sixteen codes from eight bytes. Code i is the low nibble of lane i; what its neighbour leaves
+  /// above it is ignored by look_up().
   static I nibbles(const std::uint8_t* p) {
     const I bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
     return any_of(bytes, _mm512_slli_epi64(bytes, 28));

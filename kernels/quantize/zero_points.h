@@ -9,8 +9,8 @@
 //
 // `V` may have, beside what lanes.h asks of it,
 //
-//   nibbles(const uint8_t* p) -> I   lanes() codes that lie two a byte, each in the low nibble of
-//                                    its word; above it is 0, or anything if V has look_up
+//   nibbles(const uint8_t* p) -> I   lanes() codes, stored two a byte, one in the low nibble of
+//                                    each lane. The bits above are 0, or anything if V has look_up
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once

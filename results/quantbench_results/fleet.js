@@ -18,7 +18,7 @@
   });
 
   const number = (text) => {
-    const found = /^([\d.]+)(?: ([TGMk]?)[A-Za-z])?/.exec(text);
+    const found = /^([\d.]+)(?: ([TGMk]?)[A-Za-z/]+)?$/.exec(text);
     if (!found) return null;
     return Number(found[1]) * ({T: 1e12, G: 1e9, M: 1e6, k: 1e3}[found[2]] || 1);
   };

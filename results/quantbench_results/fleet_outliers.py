@@ -126,7 +126,9 @@ def _wrong_kernels(fleet: Fleet) -> Iterator[Outlier]:
                 op, format_, variant = name.split("/")[:3]
                 named.setdefault((op, format_, variant), why)
             for kernel, why in named.items():
-                right = sum(kernel in other.digest.passed for other in kind.members)
+                right = sum(
+                    kernel in other.digest.passed for other in kind.members if other is not member
+                )
                 beside = (
                     f"right on {right} other machines of the kind"
                     if right

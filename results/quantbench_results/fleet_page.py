@@ -8,12 +8,10 @@ A section is a function; the page's script only filters lines and sorts tables.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from quantbench_results import fleet, fleet_tables
+from quantbench_results.document import document, part
 from quantbench_results.fleet import Fleet, Kind, Member
 from quantbench_results.fleet_outliers import Outlier, outliers
 from quantbench_results.fleet_panels import panels
@@ -29,35 +27,10 @@ MOST_LISTED = 300
 
 def fleet_page(found: Fleet) -> str:
     """The whole page."""
-    script = _part("fleet.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    policy = (
-        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
-        "img-src data:; base-uri 'none'; form-action 'none'"
-    )
     title = f"quantbench: {fleet.count_text(found)}"
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{attribute(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{_part("page.css")}{_part("fleet.css")}</style>
-</head>
-<body>
-{_body(title, found)}
-<script>{script}</script>
-</body>
-</html>
-"""
-
-
-def _part(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return document(
+        title, part("page.css") + part("fleet.css"), _body(title, found), part("fleet.js")
+    )
 
 
 def _body(title: str, found: Fleet) -> str:

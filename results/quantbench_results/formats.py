@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from quantbench_results import dispatch, rules, shown
+from quantbench_results import dispatch, layer, rules, shown
 from quantbench_results.rows import Results, Row
 
 _ARITHMETICS = ("a32", "a8", "abf16", "f16")
@@ -31,7 +31,10 @@ class Format:
         moved = row and row.counter("bytes_per_second")
         items = row and row.counter("items_per_second")
         if not moved or not items:
-            return _UNQUANTIZED.get(self.name)
+            if self.name in _UNQUANTIZED:
+                return _UNQUANTIZED[self.name]
+            rows = [row for at in self.products.values() for row in at.values()]
+            return next((bits for row in rows if (bits := layer.weight_bits(row))), None)
         return 8 * (moved / items - _F32_BYTES)
 
     @property
@@ -140,5 +143,6 @@ ABOUT = (
     "Bits a weight, scales included. NMSE: what quantizing normal random weights loses. Quantize from "
     "f32 and dequantize to f32: weights a second in L2. Then the fastest arithmetic of each product, in "
     "Gop/s. Behind a speed: how many times that of the fastest of the other projects' kernels on the "
-    "same work."
+    "same work; ~ marks a tie, \N{SUPERSCRIPT MINUS} a kernel that leaves a part of the work, untimed, to "
+    "its caller."
 )

@@ -26,7 +26,9 @@ _TITLES = (
 
 
 def stored_files(root: Path) -> list[Path]:
-    return sorted(root.glob("*/????-??-??*.json"))
+    """Those under root; links that lead out of it are not followed."""
+    top = root.resolve()
+    return sorted(p for p in root.glob("*/????-??-??*.json") if p.resolve().is_relative_to(top))
 
 
 def index_markdown(root: Path, digests: Sequence[Digest] | None = None) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import base64
 import functools
 import gzip
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from plotly.offline import get_plotlyjs
 
 from quantbench_results import dispatch, summary, validate
 from quantbench_results.charts import charts_of
+from quantbench_results.document import document, part, script_hash
 from quantbench_results.figures.base import Chart, Machine
 from quantbench_results.figures.model import model_charts
 from quantbench_results.figures.styles import FAMILY_STYLES, styles, variant_order
@@ -78,15 +78,7 @@ def _packed(text: str) -> str:
 def _plotly() -> tuple[str, str]:
     """Plotly's script compressed, and the hash by which the page's policy lets it run."""
     script = get_plotlyjs()
-    return _packed(script), _hash(script)
-
-
-def _hash(script: str) -> str:
-    return "'sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() + "'"
-
-
-def _part(name: str) -> str:
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return _packed(script), script_hash(script)
 
 
 def html_page(machines: Sequence[Machine], models: Sequence[Path] = ()) -> str:
@@ -95,38 +87,17 @@ def html_page(machines: Sequence[Machine], models: Sequence[Path] = ()) -> str:
     of_models = [chart for path in models for chart in model_charts(path, machines[0])]
     charts = [*of_models, *charts_of(machines)]
     filters = _filters(machines)
-    page = _part("page.js")
-    plotly, plotly_hash = _plotly()
-    policy = (
-        f"default-src 'none'; script-src {plotly_hash} {_hash(page)}; "
-        "style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
-    )
     data = json.dumps(_data(charts, filters), separators=(",", ":"), allow_nan=False)
     title = "quantbench: " + (
         machines[0].label
         if len(machines) == 1
         else count_text([machine.results for machine in machines])
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{policy}">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>{attribute(title)}</title>
-<link rel="icon" href="data:,">
-<style>
-{_part("page.css")}</style>
-</head>
-<body>
-{_body(title, machines, charts, filters)}
+    plotly, plotly_hash = _plotly()
+    body = f"""{_body(title, machines, charts, filters)}
 <script type="text/plain" id="data">{_packed(data)}</script>
-<script type="text/plain" id="plotly">{plotly}</script>
-<script>{page}</script>
-</body>
-</html>
-"""
+<script type="text/plain" id="plotly">{plotly}</script>"""
+    return document(title, part("page.css"), body, part("page.js"), [plotly_hash], "data: blob:")
 
 
 def _filters(machines: Sequence[Machine]) -> dict[str, list[Any]]:

@@ -101,15 +101,15 @@ def _main(argv: Sequence[str] | None) -> int:
         parser.error("--check goes with --readme")
     if options.readme:
         return max(_readme(page, options.files, options.check) for page in options.readme)
-    prefix = options.output or options.results / "report"
-    named = options.files or [options.results if options.fleet else load.newest(options.results)]
-    if options.fleet:
-        return write_fleet(named, prefix, options.results if options.index else None)
-    if options.index:
+    if options.index and not options.fleet:
         path = options.results / "index.md"
         files.write_text(path, index_markdown(options.results))
         print(printable(str(path)))
         return 0
+    prefix = options.output or options.results / "report"
+    named = options.files or [options.results if options.fleet else load.newest(options.results)]
+    if options.fleet:
+        return write_fleet(named, prefix, options.results if options.index else None)
     if len(fleet.paths_of(named)) >= fleet.FROM_MACHINES:
         return write_fleet(named, prefix)
     found = load.load_many(named)

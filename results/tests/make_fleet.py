@@ -161,16 +161,16 @@ def slow_memory(data: Entry, base: Base) -> None:
     for entry in data["benchmarks"]:
         if base.classes[entry["name"]] == "memory":
             scale(entry, 1.8)
-    largest = max(size for kind, size in _sizes(data) if kind == "memory")
+    largest = max(_sizes(data))
     for label, rate in data["context"]["limits"].items():
         if "/bytes:" in label and int(label.split("/bytes:")[1].split("/")[0]) > largest / 8:
             data["context"]["limits"][label] = f"{float(rate) / 1.8:.4g}"
     settle(data)
 
 
-def _sizes(data: Entry) -> list[tuple[str, int]]:
+def _sizes(data: Entry) -> list[int]:
     return [
-        ("memory", int(label.split("/bytes:")[1].split("/")[0]))
+        int(label.split("/bytes:")[1].split("/")[0])
         for label in data["context"]["limits"]
         if label.startswith("bandwidth_1r0w/bytes:")
     ]
@@ -224,7 +224,7 @@ def make_hostile(data: Entry) -> None:
     data["context"].update(cpu_name=EVIL, node="../../n147", git_revision="../../../etc/passwd",
                            compiler=EVIL, isa_best_level=EVIL)  # fmt: skip
     for entry in data["benchmarks"][:3]:
-        name = entry["name"].replace("convert", "<b>convert").replace("avx2", "<i onclick=x>")
+        name = entry["name"].replace("convert", "<i onclick=x>convert")
         entry["name"] = entry["run_name"] = name
 
 
@@ -232,7 +232,7 @@ def make(folder: Path, files: int = 200, whole: bool = False, seed: int = 2135) 
     """Writes the fleet into the folder as quantbench-validate --store would; what is planted."""
     random = np.random.default_rng(seed)
     made, planted = bases(whole), Planted()
-    planted.wrong_row = "matmul/a8.q4_0/avx2/"
+    planted.wrong_row = "matmul/a8.q4_0/avx2/m:1/"
     special: dict[int, Callable[[Entry, Base], None]] = {
         10: slow_memory,
         51: lambda data, _: clock_drop(data),

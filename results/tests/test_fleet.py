@@ -124,6 +124,7 @@ def test_hostile_text_stays_text(made):
     assert "img" not in parsed.tags and "i" not in parsed.tags
     assert make_fleet.EVIL[:20] not in page + text + list_
     assert "&lt;img" in page and "&lt;img" in text
+    assert "&lt;i onclick=x&gt;convert" in page
 
 
 def test_best_variants_and_shares_are_those_of_the_files(made):
@@ -188,7 +189,8 @@ def test_links_out_of_the_folder_are_not_followed(write, tmp_path):
     (tmp_path / "r/a/2026-01-02T000000-b.json").symlink_to(tmp_path / "outside.json")
     (tmp_path / "r/b").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "2026-01-02T000000-c.json").write_text("{}", encoding="utf-8")
-    assert [p.name for p in fleet.paths_of([tmp_path / "r"])] == ["2026-01-01T000000-a.json"]
+    for found in (fleet.paths_of([tmp_path / "r"]), index.stored_files(tmp_path / "r")):
+        assert [p.name for p in found] == ["2026-01-01T000000-a.json"]
 
 
 def test_equal_nodes_are_machines_of_their_own_if_they_are_named(write):

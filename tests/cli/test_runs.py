@@ -422,6 +422,14 @@ class Terminal(Runs):
                      "Examples:", "Exit status:", "BENCHMARK_FILTER"):
             self.assertRegex(shown, text)
 
+    def test_counters_that_there_are_not_are_refused(self):
+        listed, _ = self.quantbench("--list")
+        counters = "--benchmark_perf_counters=CYCLES"
+        if "built without libpfm" in listed:
+            self.quantbench(*FEW, counters, status=2, says="there are none: .* without libpfm")
+        else:
+            self.quantbench(*FEW, counters)
+
     def test_text_from_outside_does_not_steer_the_terminal(self):
         evil = "\x1b[2J\u202eevil\x07\u2066\x9b"
         missing = self.path("\x1b]0;title\x07\u202e.json")

@@ -23,7 +23,7 @@ double magnitude(std::uint32_t h) {
 
 /// The last pattern that numbers are rounded to: of infinity, or of the largest number.
 template <class Half>
-inline constexpr std::uint32_t kLastPattern = 0;
+inline constexpr std::uint32_t kLastPattern = Half::no_last_pattern_is_known;  // specialise
 template <>
 inline constexpr std::uint32_t kLastPattern<f16> = 0x7c00;
 template <>

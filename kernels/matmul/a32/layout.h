@@ -167,14 +167,14 @@ struct Layout {
   /// Bytes behind the last panel that are read but do not count.
   static constexpr size_t kSlack = slack<C>();
 
-  static constexpr size_t kLevels = C::kMinimum ? 2 : 1;  ///< of each of two levels
+  static constexpr size_t kFactorsEach = C::kMinimum ? 2 : 1;  ///< a scale, and perhaps a minimum
   /// Bytes before a group's codes, or before all of a panel's; bytes before a block of kSuperBlock
   /// k's.
-  static constexpr size_t kHeader = C::kTwoLevels ? kLevels * kPanel
+  static constexpr size_t kHeader = C::kTwoLevels ? kFactorsEach * kPanel
                                     : C::kPerGroup || C::kPerOutput
                                         ? kPanel * sizeof(typename C::Scale)
                                         : 0;
-  static constexpr size_t kBlockHeader = C::kTwoLevels ? kLevels * kPanel * sizeof(f16) : 0;
+  static constexpr size_t kBlockHeader = C::kTwoLevels ? kFactorsEach * kPanel * sizeof(f16) : 0;
 
   static size_t depth(size_t k) { return kPads ? padded(k) : k; }
   static size_t code_bytes(size_t k) { return depth(k) * kPanel * C::kBits / 8; }

@@ -89,7 +89,7 @@ struct ScalesAlone {
 struct LevelsOf256 {
   static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 2;
   template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair, Byte*) {
+  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair) {
     Byte* const scales = pair + g % 2 * (2 * kPanel);
     put_levels<F>(w, n, g, super, scales, scales + kPanel);
   }
@@ -109,7 +109,7 @@ struct LevelsOf256 {
 struct HalvesOfPairs {
   static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
   template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair, Byte*) {
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair) {
     put_halves<F>(w, n, g, pair + g % 2 * kLine);
   }
   template <class V>
@@ -127,7 +127,7 @@ struct HalvesOfPairs {
 struct ZerosOfPairs {
   static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
   template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair, Byte*) {
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair) {
     put_zeros<F>(w, n, g, pair + g % 2 * (kLine / 2), pair + kLine + g % 2 * kPanel);
   }
   template <class V>
@@ -146,7 +146,7 @@ struct ZerosOfPairs {
 struct ScalesOf256 {
   static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 4;
   template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair, Byte*) {
+  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair) {
     put_levels<F>(w, n, g, super, pair + g % kOfPair * kPanel, nullptr);
   }
   template <class V>
@@ -158,10 +158,6 @@ struct ScalesOf256 {
 /// Floats before each block.
 struct FloatsOfBlocks {
   static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 2;
-  template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte*, Byte* each) {
-    put_scales<F>(w, n, g, kPanel, each);
-  }
   template <class V>
   static typename V::Float scales(const Byte*, const Byte*, const Byte* each, int, int c) {
     return V::load_float(each + part<V>(c, sizeof(float)));
@@ -172,7 +168,8 @@ struct FloatsOfBlocks {
   }
 };
 
-/// The same of groups of 16, before each of them.
+/// Floats before each block of 32: a line with the scales of its first 16 codes, then a line with
+/// those of the other 16.
 struct FloatsOfHalves {
   static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 4;
   template <class V>
@@ -259,8 +256,8 @@ struct Kind : ByteCodes {
     Byte* const super = panel + piece(g / kOfSuper * kOfSuper, 1);
     Byte* const pair =
         panel + first * kBytes + headers(first) + (first % kOfSuper ? 0 : Header::kSuper);
-    Byte* const each = panel + block(g, 1) - (kTogether - g % kTogether) * Header::kEach;
-    Header::template put<F>(w, n, g, super, pair, each);
+    static_assert(Header::kEach == 0, "what has headers before each block is unpacked, not packed");
+    Header::template put<F>(w, n, g, super, pair);
   }
   static constexpr size_t bytes(size_t k, size_t group) {
     const size_t blocks = blocks_of(padded<Kind>(k)) * (kBlock / kUnit);
