@@ -40,6 +40,10 @@ struct FormatInfo {
   constexpr std::size_t row_bytes(std::size_t k) const {
     return (k + weights - 1) / weights * bytes;
   }
+  /// What the values must be aligned to: their elements, or the f16 scales within their blocks.
+  constexpr std::size_t alignment() const {
+    return codes == CodeKind::f32 ? alignof(float) : bytes % 2 == 0 ? alignof(f16) : 1;
+  }
   /// The length that shares a scale: `group` for the group formats, the block or 32 or 16 of it,
   /// or all of k.
   constexpr std::size_t group_of(std::size_t k, std::size_t group) const {

@@ -97,12 +97,11 @@ QUANTBENCH_API WeightView view(Format format, std::span<const std::byte> values,
 /// memory allows it.
 class QUANTBENCH_API PackedWeights {
  public:
-  /// Packs on `threads` threads, for the variant of that name, or if it is empty for the one that
-  /// is dispatched to for products of `expected_m` rows. The canonical weights must stay where they
-  /// are: some variants run on them directly.
-  /// Throws BadArgument if no operation takes this format under this arithmetic, or k is above
-  /// kLongestInt8Row for a8 with a scale per output; std::invalid_argument if the variant does not
-  /// exist or can't run here.
+  /// Packs on `threads` threads, from 1 to 4096, for the variant of that name, or if it is empty
+  /// for the one that is dispatched to for products of `expected_m` rows. The canonical weights
+  /// must stay where they are: some variants run on them directly. Throws BadArgument if no
+  /// operation takes this format under this arithmetic, or k is above kLongestInt8Row for a8 with a
+  /// scale per output; std::invalid_argument if the variant does not exist or can't run here.
   PackedWeights(const WeightView& weights, Arithmetic arithmetic, std::string_view variant = {},
                 int threads = 1, std::size_t expected_m = 1);
 

@@ -5,7 +5,7 @@
  *   float w[N*K], x[M*K], y[M*N];                      // weights [N, K], activations [M, K]
  *   size_t values, scales;
  *   quantbench_sizes("q4_0", N, K, 0, &values, &scales);
- *   void* q = aligned_alloc(64, values);               // q4_0 has no scales of its own
+ *   void* q = malloc(values);                          // q4_0 has no scales of its own
  *   quantbench_quantize("q4_0", w, N, K, 0, q, values, NULL, 0);
  *   quantbench_weights* packed;
  *   quantbench_pack("q4_0", q, values, NULL, 0, N, K, 0, "a8", NULL, 1, 1, &packed);
@@ -54,9 +54,9 @@ QUANTBENCH_API quantbench_status quantbench_sizes(const char* format, size_t n, 
                                                   size_t* scales_bytes);
 
 /* The weights w [n, k] into `values` and `scales`, of exactly the sizes that quantbench_sizes()
- * tells and aligned to 4 bytes (`scales` may be NULL where there are none). A row that can't be
- * quantized, for a value that is not finite or a scale that overflows f16, leaves the rows before
- * it written; the message names it. */
+ * tells and aligned to 4 bytes (`scales` may be NULL where there are none); no array overlaps
+ * another. A row that can't be quantized, for a value that is not finite or a scale that overflows
+ * f16, leaves the rows before it written; the message names it. */
 QUANTBENCH_API quantbench_status quantbench_quantize(const char* format, const float* w, size_t n,
                                                      size_t k, size_t group, void* values,
                                                      size_t values_bytes, void* scales,
@@ -71,10 +71,12 @@ QUANTBENCH_API quantbench_status quantbench_dequantize(const char* format, const
 /* Weights made ready for products. */
 typedef struct quantbench_weights quantbench_weights;
 
-/* Packs on `threads` threads. `arithmetic` is "a32" (f32), "a8" (activations quantized to int8) or
- * "abf16" (factors rounded to bf16). `variant` names one, or is NULL for this CPU's best for
- * products of `expected_m` rows; quantbench_matmul() takes any number of rows all the same.
- * `values` and `scales` must stay where they are until quantbench_free(). */
+/* Packs on `threads` threads, from 1 to 4096; GNU OpenMP ends the process if the system has not so
+ * many for it. `arithmetic` is "a32" (f32), "a8" (activations quantized to int8) or "abf16"
+ * (factors rounded to bf16); a8 takes no f32 and f16 weights, abf16 no f16 ones. `variant` names
+ * one, or is NULL for this CPU's best for products of `expected_m` rows; quantbench_matmul() takes
+ * any number of rows all the same. `values` and `scales`, aligned to 4 bytes, must stay where and
+ * as they are until quantbench_free(): some variants read them. */
 QUANTBENCH_API quantbench_status quantbench_pack(const char* format, const void* values,
                                                  size_t values_bytes, const void* scales,
                                                  size_t scales_bytes, size_t n, size_t k,
@@ -86,7 +88,8 @@ QUANTBENCH_API quantbench_status quantbench_pack(const char* format, const void*
 QUANTBENCH_API const char* quantbench_variant(const quantbench_weights* weights);
 
 /* y [m, n] = x [m, k] times the transpose of the weights, on `threads` threads. y overlaps nothing
- * else. */
+ * else. Under a8, refuses an x that is not finite or, but for s8 and s4, too large for a block's
+ * f16 scale (from 8,321,040 up). */
 QUANTBENCH_API quantbench_status quantbench_matmul(quantbench_weights* weights, const float* x,
                                                    size_t m, float* y, int threads);
 

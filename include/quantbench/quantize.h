@@ -129,8 +129,8 @@ QUANTBENCH_API void unpack(std::span<const std::uint8_t> packed, std::span<std::
 // A matrix of weights in any format of formats.inc.
 
 /// Throws BadArgument if rows of k weights can't be of that format: k is not a multiple of the
-/// block or of `group`, or `group`, which is looked at for the group formats only, is not 32, 64 or
-/// 128.
+/// block or of `group`, or so large that the bytes of a row can't be counted, or `group`, which is
+/// looked at for the group formats only, is not 32, 64 or 128.
 QUANTBENCH_API void check_rows(Format format, std::size_t k, std::size_t group);
 
 /// The n rows of k weights at w, each row quantized as its format says: one scale a row, a scale
@@ -139,8 +139,8 @@ QUANTBENCH_API void check_rows(Format format, std::size_t k, std::size_t group);
 /// `values` takes n * info(format).row_bytes(k) bytes, aligned as the format's elements, `scales`
 /// scales_bytes(n, k, group) bytes, aligned as a scale: of u4h first the scales of all rows, then
 /// their zero points, or without these n * scales_of_row(k, group) * scale_bytes() bytes. Throws
-/// BadArgument if a span has another size or alignment, and as check_rows() and, for the values,
-/// quantize() do; rows before a refused one are then written.
+/// BadArgument if a span has another size or alignment or overlaps another, and as check_rows()
+/// and, for the values, quantize() do; rows before a refused one are then written.
 QUANTBENCH_API void quantize_rows(Format format, std::span<const float> w, std::size_t n,
                                   std::size_t k, std::size_t group, std::span<std::byte> values,
                                   std::span<std::byte> scales);

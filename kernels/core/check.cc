@@ -57,6 +57,19 @@ void disjoint(std::string_view op, std::string_view a_name, std::span<const std:
     refuse(op, quoted(a_name) + " and " + quoted(b_name) + " overlap");
 }
 
+void aligned(std::string_view op, std::string_view name, std::span<const std::byte> memory,
+             std::size_t alignment) {
+  if (!memory.empty() && reinterpret_cast<std::uintptr_t>(memory.data()) % alignment)
+    refuse(op, quoted(name) + " is not aligned to " + std::to_string(alignment) + " bytes");
+}
+
+void threads(std::string_view op, int threads) {
+  constexpr int kMost = 4096;
+  if (threads < 1 || threads > kMost)
+    refuse(op,
+           "'threads' = " + std::to_string(threads) + " is not from 1 to " + std::to_string(kMost));
+}
+
 void finite(std::string_view op, std::string_view name, std::span<const float> values) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::uint32_t magnitude = std::bit_cast<std::uint32_t>(values[i]) & 0x7fffffffu;

@@ -32,6 +32,11 @@ void divides(std::string_view op, std::string_view group_name, std::size_t group
 /// The two byte ranges must not overlap.
 void disjoint(std::string_view op, std::string_view a_name, std::span<const std::byte> a,
               std::string_view b_name, std::span<const std::byte> b);
+/// Memory that is read or written as elements of `alignment` bytes must lie at a multiple of it.
+void aligned(std::string_view op, std::string_view name, std::span<const std::byte> memory,
+             std::size_t alignment);
+/// From 1 to 4096: OpenMP ends the process if the system has not as many threads as it asks for.
+void threads(std::string_view op, int threads);
 /// Every value must be finite; the message names the first offending index.
 void finite(std::string_view op, std::string_view name, std::span<const float> values);
 void finite(std::string_view op, std::string_view name, std::span<const f16> values);

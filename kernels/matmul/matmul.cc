@@ -2,8 +2,11 @@
 #include "matmul/matmul.h"
 
 #include <omp.h>
+#include <pthread.h>
 
+#include <algorithm>
 #include <string>
+#include <thread>
 #include <type_traits>
 
 #include "core/check.h"
@@ -23,6 +26,27 @@ Range share(std::size_t n, std::size_t step, int t, int all) {
   const std::size_t begin = steps * std::size_t(t) / std::size_t(all) * step;
   const std::size_t end = steps * std::size_t(t + 1) / std::size_t(all) * step;
   return {begin < n ? begin : n, end < n ? end : n};
+}
+
+/// Whether this process was forked while the library was loaded.
+bool forked = false;
+[[maybe_unused]] const int kWatchesForks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
+
+/// Runs work(thread, threads) on that many threads.
+///
+/// GNU OpenMP keeps a thread's team for its next parallel region. A forked child has the record of
+/// its parent's team, but not the threads, and would wait for them forever. There a new thread,
+/// which has no team yet, opens the region.
+template <class Work>
+void in_team(int threads, const Work& work) {
+  const auto region = [&] {
+#pragma omp parallel num_threads(threads)
+    work(omp_get_thread_num(), omp_get_num_threads());
+  };
+  if (forked)
+    std::thread(region).join();
+  else
+    region();
 }
 
 void check_group(std::string_view op, std::size_t group, std::size_t k) {
@@ -182,7 +206,11 @@ Weights weights_at(Format format, const void* values, const void* scales, std::s
 
 WeightView view(Format format, std::span<const std::byte> values, std::span<const std::byte> scales,
                 std::size_t n, std::size_t k, std::size_t group) {
-  return checked_view(format, "values", values, scales, n, k, group);
+  const WeightView view = checked_view(format, "values", values, scales, n, k, group);
+  const std::string op = "matmul::view_" + std::string(info(format).name);
+  check::aligned(op, "values", values, info(format).alignment());
+  check::aligned(op, "scales", scales, std::max<std::size_t>(info(format).scale_bytes(), 1));
+  return view;
 }
 
 WeightView view_f32(std::span<const float> values, std::size_t n, std::size_t k) {
@@ -276,7 +304,7 @@ PackedWeights::PackedWeights(const WeightView& weights, Arithmetic arithmetic,
                              std::string_view variant, int threads, std::size_t expected_m) {
   const Op<const Kernel>& op = operation(arithmetic, weights.format);
   const Weights& w = weights.w;
-  if (threads < 1) check::refuse(kPack, "'threads' = " + std::to_string(threads));
+  check::threads(kPack, threads);
   if (arithmetic == Arithmetic::a8 && one_scale_per_output(weights.format) && w.k > kLongestInt8Row)
     check::refuse(kPack, "'k' = " + std::to_string(w.k) + " is more than " +
                              std::to_string(kLongestInt8Row) +
@@ -299,7 +327,7 @@ std::size_t PackedWeights::packed_bytes() const { return state_->packed.size(); 
 template <class T>
 void PackedWeights::State::run(std::span<const T> x, std::size_t m, std::span<T> y, int threads) {
   const Weights& w = weights.w;
-  if (threads < 1) check::refuse(kRun, "'threads' = " + std::to_string(threads));
+  check::threads(kRun, threads);
   check::size_is(kRun, "x", x.size(), elements(kRun, "m", m, w.k));
   check::size_at_least(kRun, "y", y.size(), check::product(kRun, "m", m, "n", w.n));
   const std::span<const std::byte> out = std::as_bytes(y);
@@ -333,11 +361,10 @@ void PackedWeights::run(std::span<const qb::f16> x, std::size_t m, std::span<qb:
 
 void pack(const Kernel& kernel, const Weights& w, void* packed, int threads) {
   if (threads <= 1) return kernel.pack(w, 0, w.n, packed);
-#pragma omp parallel num_threads(threads)
-  {
-    const Range outputs = share(w.n, kernel.n_step, omp_get_thread_num(), omp_get_num_threads());
+  in_team(threads, [&](int t, int all) {
+    const Range outputs = share(w.n, kernel.n_step, t, all);
     if (outputs.begin < outputs.end) kernel.pack(w, outputs.begin, outputs.end, packed);
-  }
+  });
 }
 
 void multiply(const Kernel& kernel, const Weights& w, const void* packed, const void* x,
@@ -346,9 +373,7 @@ void multiply(const Kernel& kernel, const Weights& w, const void* packed, const 
     if (kernel.prepare) kernel.prepare(x, m, w.k, w.group, 0, m, workspace);
     return kernel.run(w, packed, x, workspace, m, 0, w.n, y);
   }
-#pragma omp parallel num_threads(threads)
-  {
-    const int t = omp_get_thread_num(), all = omp_get_num_threads();
+  in_team(threads, [&](int t, int all) {
     if (kernel.prepare) {
       const Range rows = share(m, kernel.m_step, t, all);
       if (rows.begin < rows.end)
@@ -358,7 +383,7 @@ void multiply(const Kernel& kernel, const Weights& w, const void* packed, const 
     const Range outputs = share(w.n, kernel.n_step, t, all);
     if (outputs.begin < outputs.end)
       kernel.run(w, packed, x, workspace, m, outputs.begin, outputs.end, y);
-  }
+  });
 }
 
 }  // namespace qb::matmul

@@ -26,19 +26,9 @@ struct Rows {
   std::size_t zeros() const { return format.zeros_of_row(k, group); }  ///< likewise
 };
 
-void check_alignment(std::string_view op, std::string_view name, const void* p, std::size_t bytes,
-                     std::size_t alignment) {
-  if (bytes && reinterpret_cast<std::uintptr_t>(p) % alignment)
-    check::refuse(op, "'" + std::string(name) + "' is not aligned to " + std::to_string(alignment) +
-                          " bytes");
-}
-
-/// Of a row's elements or its blocks' scales.
-std::size_t alignment_of(const FormatInfo& format) {
-  return format.codes == CodeKind::f32 ? alignof(float) : format.bytes % 2 == 0 ? alignof(f16) : 1;
-}
-
 void check_row(std::string_view op, const FormatInfo& row, std::size_t k, std::size_t group) {
+  constexpr std::size_t kBytes = 8;  // no format takes more for a weight, its scale included
+  check::product(op, "k", k, "bytes of a weight, at the most", kBytes);
   if (row.in_groups()) {
     check::group_of_f16_scale(op, group);
     check::divides(op, "group", group, "k", k);
@@ -60,9 +50,11 @@ Rows checked(std::string_view op, Format format, std::size_t n, std::size_t k, s
   check::size_is(op, "values", values.size(), bytes(rows.values()));
   if (scales.size() != bytes(rows.scales()))  // without zero points
     check::size_is(op, "scales", scales.size(), bytes(rows.scales() + rows.zeros()));
-  check_alignment(op, "values", values.data(), values.size(), alignment_of(row));
-  check_alignment(op, "scales", scales.data(), scales.size(),
-                  std::max<std::size_t>(row.scale_bytes(), 1));
+  check::disjoint(op, "w", std::as_bytes(w), "values", values);
+  check::disjoint(op, "w", std::as_bytes(w), "scales", scales);
+  check::aligned(op, "w", std::as_bytes(w), alignof(float));
+  check::aligned(op, "values", values, row.alignment());
+  check::aligned(op, "scales", scales, std::max<std::size_t>(row.scale_bytes(), 1));
   return rows;
 }
 
@@ -184,6 +176,7 @@ void quantize_rows(Format format, std::span<const float> w, std::size_t n, std::
                    std::size_t group, std::span<std::byte> values, std::span<std::byte> scales) {
   constexpr std::string_view op = "quantize::quantize_rows";
   const Rows rows = checked(op, format, n, k, group, w, values, scales);
+  check::disjoint(op, "values", values, "scales", scales);
   if (k == 0) return;
   each_row(op, n, [&](std::size_t i) {
     quantize_row(rows, part(w, i, k), part(values, i, rows.values()),
