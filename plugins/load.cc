@@ -250,7 +250,8 @@ void load(const std::string& file) try {
       },
       kLoading);
   if (!trouble.empty()) {
-    const bool ended = trouble.starts_with("crash") || trouble.starts_with("hang");
+    const bool ended = trouble.starts_with("crash:") || trouble.starts_with("hang:") ||
+                       trouble.starts_with("exit:");
     refuse((ended ? "loading it: " : "") + trouble);
   }
   keep(kernels_of(path), file, fingerprint_of(path));

@@ -28,6 +28,10 @@ static void absmax(const float* x, size_t groups, size_t len, float* out) {
 __attribute__((constructor)) static void crash(void) { abort(); }
 #endif
 
+#if defined(EXIT)
+__attribute__((constructor)) static void leave(void) { exit(0); }
+#endif
+
 #if defined(NO_ENTRY)
 void absmax_alone(float* out) { absmax(NULL, 1, 0, out); }
 #else
