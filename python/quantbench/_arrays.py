@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import ml_dtypes
@@ -26,20 +27,34 @@ _CONVERSIONS = {
 
 
 def array(name: str, value: ArrayLike, *dtypes: np.dtype[Any]) -> NDArray[Any]:
-    """`value` as a contiguous array, not copied if it is one; ValueError if of another type."""
+    """`value` as a contiguous, aligned array, not copied if it is one; ValueError if of another
+    type."""
     result = np.asarray(value)
     if result.dtype not in dtypes:
         wanted = " or ".join(str(dtype) for dtype in dtypes)
         raise ValueError(f"{name} is of type {result.dtype}, not {wanted}")
-    return np.ascontiguousarray(result) if result.ndim else result.reshape(())
+    return np.require(result, requirements=["C", "ALIGNED"])
 
 
-def count(name: str, value: int, least: int = 0) -> int:
+def count(name: str, value: int, least: int = 0, most: int = sys.maxsize) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ValueError(f"{name} is {value!r}, not a whole number")
     if value < least:
         raise ValueError(f"{name} is {value}, less than {least}")
+    if value > most:
+        raise ValueError(f"{name} is {value}, more than {most}")
     return int(value)
+
+
+def threads_of(value: int) -> int:
+    """A number of threads as the library takes it."""
+    return count("threads", value, 1, 4096)
+
+
+def text(name: str, value: str) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}, not a string")
+    return value
 
 
 def flat(a: NDArray[Any]) -> NDArray[Any]:
@@ -62,7 +77,10 @@ def convert(x: ArrayLike, dtype: DTypeLike) -> NDArray[Any]:
     payload kept where there is room for one. Raises ValueError for any other pair of types.
     """
     source = array("x", x, *dict.fromkeys(pair[0] for pair in _CONVERSIONS))
-    target = np.dtype(dtype)
+    try:
+        target = np.dtype(dtype)
+    except TypeError:
+        raise ValueError(f"dtype is {dtype!r}, no type of an array") from None
     operation = _CONVERSIONS.get((source.dtype, target))
     if operation is None:
         known = ", ".join(f"{a} to {b}" for a, b in _CONVERSIONS)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from quantbench import _core
@@ -50,9 +51,9 @@ class Format:
         return {"output": 4, "group": 2, "zeros": 2}.get(self.scales, 0)
 
     def bits_per_weight(self, k: int, group: int = 0) -> float:
-        """Bits that a row of k weights takes, divided by k."""
+        """Bits that a row of k weights takes, divided by k; NaN of none."""
         scales = self.scales_of_row(k, group) * self.scale_bytes + self.zeros_of_row(k, group)
-        return 8 * (self.row_bytes(k) + scales) / k
+        return 8 * (self.row_bytes(k) + scales) / k if k else math.nan
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -37,18 +35,19 @@ def dequantize_f16(codes: ArrayLike, inverse: float) -> NDArray[np.float16]:
     The same for codes of 8 and of 4 bits, if both come as int8."""
     source = array("codes", codes, np.dtype(np.int8))
     result = np.empty(source.shape, np.float16)
-    scale = np.array([inverse], np.float16)
+    with np.errstate(over="ignore"):  # which is refused
+        scale = np.array([inverse], np.float16)
     if source.size:
         _core.dequantize_s8_f16(flat(source), source.size, flat(scale), flat(result))
     return result
 
 
-def unpack_s4(packed: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.int8]:
+def unpack_s4(packed: ArrayLike, shape: int | tuple[int, ...]) -> NDArray[np.int8]:
     """Codes of 4 bits, two a byte, the even index in the low nibble, as int8 of that shape."""
     source = array("packed", packed, np.dtype(np.uint8))
     result = np.empty(shape, np.int8)
-    if source.size != (math.prod(shape) + 1) // 2:
+    if source.size != (result.size + 1) // 2:
         raise ValueError(f"packed has {source.size} bytes, but {shape} codes take "
-                         f"{(math.prod(shape) + 1) // 2}")
+                         f"{(result.size + 1) // 2}")
     _core.unpack_s4(flat(source), flat(result))
     return result

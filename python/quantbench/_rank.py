@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from quantbench import _problems as problems
-from quantbench._arrays import count
+from quantbench._arrays import count, threads_of
 from quantbench._catalog import Variant, formats, variants as all_variants
 
 _BATCH = 100e-6  # seconds that a batch lasts at the least
@@ -262,6 +262,8 @@ def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | Non
     (those of the function, such as a BLAS behind it, are its user's to set), `variants` the names
     of those to time (all that run here), `seconds` the time to spend.
 
+    The function runs in this process, which one that crashes or writes outside its arrays may end.
+
     Raises ValueError for an operation, shape or variant that does not exist, and Wrong, which is
     one, with the first wrong element if a result is wrong.
     """
@@ -270,7 +272,7 @@ def rank(function: Callable[..., Any], op: str, shape: int | Sequence[int] | Non
     axes = _shape(op, shape)
     sides = _sides(op, variants)
     called = name or str(getattr(function, "__name__", type(function).__name__))
-    timed, small = _inputs(op, axes, seed, prepare, count("threads", threads, 1))
+    timed, small = _inputs(op, axes, seed, prepare, threads_of(threads))
     checked = [timed] if same_shape else [*small, timed]
     for problem in checked:
         _verify(function, called, op, problem, out)

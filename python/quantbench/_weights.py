@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from quantbench import _core
-from quantbench._arrays import F16, F32, array, count, flat
+from quantbench._arrays import F16, F32, array, count, flat, text, threads_of
 from quantbench._catalog import Format, formats
 
 _SCALE_TYPES = {"output": np.float32, "group": np.float16, "zeros": np.float16}
@@ -19,7 +20,7 @@ _SCALE_TYPES = {"output": np.float32, "group": np.float16, "zeros": np.float16}
 
 def _format(name: str) -> Format:
     known = formats()
-    if name not in known:
+    if text("format", name) not in known:
         raise ValueError(f"there is no format {name!r}; there are: {', '.join(known)}")
     return known[name]
 
@@ -34,6 +35,23 @@ def _group(format: Format, group: int | None) -> int:
     if count("group", group) not in (32, 64, 128):
         raise ValueError(f"group is {group}, none of 32, 64 and 128")
     return int(group)
+
+
+def _rows(shape: Any, format: Format, group: int) -> tuple[int, int]:
+    """N and K, if rows of K can be of that format."""
+    if not isinstance(shape, Iterable) or len(sizes := tuple(shape)) != 2:
+        raise ValueError(f"shape is {shape!r}, not (N, K)")
+    n, k = (count("shape", size) for size in sizes)
+    unit = group or (format.weights if format.in_blocks else 1)
+    if k % unit:
+        raise ValueError(f"shape is {(n, k)}, but {format.name} takes rows of a multiple of {unit}")
+    return n, k
+
+
+def _weights(q: Quantized) -> Quantized:
+    if not isinstance(q, Quantized):
+        raise ValueError(f"q is of type {type(q).__name__}, not Quantized, which quantize() makes")
+    return q
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +74,11 @@ class Quantized:
     def __post_init__(self) -> None:
         format = _format(self.format)
         group = _group(format, self.group)
-        n, k = (count("shape", size) for size in self.shape)
+        n, k = _rows(self.shape, format, group)
+        object.__setattr__(self, "shape", (n, k))
         values = array("values", self.values, np.dtype(np.uint8))
+        if values.ctypes.data % 4:  # of blocks' scales and of floats
+            values = values.copy()
         if values.shape != (n, format.row_bytes(k)):
             raise ValueError(f"values are {values.shape}, not {(n, format.row_bytes(k))}, which "
                              f"{n} x {k} weights of {self.format} take")
@@ -89,7 +110,9 @@ class Quantized:
 
     @property
     def bits_per_weight(self) -> float:
-        return 8 * self.nbytes / (self.shape[0] * self.shape[1])
+        """Of no weights: NaN."""
+        count = self.shape[0] * self.shape[1]
+        return 8 * self.nbytes / count if count else math.nan
 
     def _arguments(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, int]:
         """What the module takes for weights: values, scales with zero points behind them, N, K,
@@ -130,7 +153,7 @@ def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
 
 def dequantize(q: Quantized) -> NDArray[np.float32]:
     """float32 weights [N, K]. Raises ValueError if a scale of a block is not finite."""
-    result = np.empty(q.shape, np.float32)
+    result = np.empty(_weights(q).shape, np.float32)
     _core.dequantize_rows(q.format, *q._arguments(), result.reshape(-1))
     return result
 
@@ -140,8 +163,9 @@ class Packed:
 
     def __init__(self, weights: Quantized, arithmetic: str, variant: str, threads: int,
                  expected_m: int) -> None:
-        self._core = _core.Packed(weights.format, *weights._arguments(), arithmetic, variant,
-                                  count("threads", threads, 1), count("expected_m", expected_m))
+        self._core = _core.Packed(_weights(weights).format, *weights._arguments(),
+                                  text("arithmetic", arithmetic), text("variant", variant),
+                                  threads_of(threads), count("expected_m", expected_m))
         self.weights = weights
         self.arithmetic = arithmetic
 
@@ -169,7 +193,7 @@ class Packed:
         result = np.empty((*source.shape[:-1], n), source.dtype)
         m = source.size // k if k else result.size // max(n, 1)
         run = self._core.run_f16 if half else self._core.run
-        run(flat(source), m, flat(result), count("threads", threads, 1))
+        run(flat(source), m, flat(result), threads_of(threads))
         return result
 
 
@@ -188,5 +212,5 @@ def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int =
 def matmul(x: ArrayLike, q: Quantized, arithmetic: str = "a8", variant: str = "",
            threads: int = 1) -> NDArray[Any]:
     """Packs q for as many rows as x has, and multiplies: for weights that are used once."""
-    rows = np.size(x) // max(q.shape[1], 1)
+    rows = np.size(x) // max(_weights(q).shape[1], 1)
     return pack(q, arithmetic, variant, threads, rows).matmul(x, threads)

@@ -68,7 +68,26 @@ def test_strided_input_is_copied():
     assert np.array_equal(qb.convert(x, np.float16), x.astype(np.float16))
 
 
+def test_misaligned_input_is_copied():
+    x = np.frombuffer(b"\0" + np.arange(6, dtype=np.float32).tobytes(), np.uint8)[1:].view(np.float32)
+    assert not x.flags.aligned
+    assert np.array_equal(qb.convert(x, np.float16), np.arange(6))
+    assert qb.absmax(x) == 5
+
+
+@pytest.mark.parametrize("dtype", [source for source, _ in CONVERSIONS])
+def test_no_axes_and_no_elements(dtype):
+    targets = [target for source, target in CONVERSIONS if source == dtype]
+    for target in targets:
+        assert qb.convert(np.array(1.5, dtype), target) == np.array(1.5, target)
+        assert qb.convert(np.zeros((0, 3), dtype), target).shape == (0, 3)
+
+
 @pytest.mark.parametrize("call, says", [
+    (lambda: qb.convert(np.zeros(3, np.float32), "nonsense"), "dtype is 'nonsense', no type"),
+    (lambda: qb.absmax(np.zeros(3, ">f4")), "x is of type >f4, not float32"),
+    (lambda: qb.dequantize_f16(np.zeros(3, np.int8), 1e9), "is infinite"),
+    (lambda: qb.unpack_s4(np.zeros(2, np.uint8), 5), "packed has 2 bytes, but 5 codes take 3"),
     (lambda: qb.convert(np.zeros(3), np.float32), "x is of type float64, not float16 or float32"),
     (lambda: qb.convert(np.zeros(3, np.float32), np.int8), "no conversion from float32 to int8"),
     (lambda: qb.convert(np.zeros(3, np.float16), np.float16), "no conversion from float16"),

@@ -78,6 +78,22 @@ def test_a_ctypes_function_fills_what_it_is_given():
     assert "does nothing" in ranking.overhead_of and ranking.verified == 1
 
 
+def test_a_function_compiled_by_numba():
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def absmax_of_all(x):
+        largest = np.float32(0)
+        for value in x:
+            magnitude = abs(value)
+            if not magnitude <= largest and not np.isnan(largest):
+                largest = magnitude
+        return largest
+
+    ranking = qb.rank(absmax_of_all, "absmax_f32", 10_000, **BRIEFLY)
+    assert ranking.function.name == "absmax_of_all" and ranking.verified > 20
+
+
 def products():
     return [f"matmul_{arithmetic}_{format}" for format in qb.formats()
             for arithmetic in ("a32", "a8", "abf16")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every format against gguf.quants and NumPy: codes, weights back, products."""
 
+import math
 import threading
 
 import gguf
@@ -144,6 +145,44 @@ def test_packed_weights_outlive_their_arrays():
     assert np.allclose(packed.matmul(np.eye(64, dtype=np.float32)), normal(6, 64, 5).T)
 
 
+def misplaced(a):
+    """The same array one byte behind an aligned address."""
+    return np.frombuffer(b"\0" + a.tobytes(), np.uint8)[1:].view(a.dtype).reshape(a.shape)
+
+
+@pytest.mark.parametrize("name", qb.formats())
+def test_arrays_may_lie_anywhere(name):
+    """Fortran's order, negative strides, read-only, misaligned, a row repeated: what comes out is
+    what comes of an ordinary array."""
+    row = qb.formats()[name]
+    group = group_of(row)
+    w = normal(6, 2 * unit_of(row), 1)
+    x = normal(3, w.shape[1], 2)
+    read_only = w.copy()
+    read_only.flags.writeable = False
+    q = qb.quantize(w, name, group)
+    for other in (np.asfortranarray(w), w[::-1].copy()[::-1], w[:, ::-1].copy()[:, ::-1], read_only,
+                  misplaced(w)):
+        assert np.array_equal(qb.quantize(other, name, group).values, q.values)
+    elsewhere = qb.Quantized(name, q.shape, misplaced(q.values),
+                             None if q.scales is None else misplaced(q.scales), group,
+                             None if q.zeros is None else misplaced(q.zeros))
+    assert np.array_equal(qb.dequantize(elsewhere), qb.dequantize(q))
+    y = qb.matmul(x, q, "a32")
+    for other in (np.asfortranarray(x), misplaced(x)):
+        assert np.array_equal(qb.matmul(other, elsewhere, "a32"), y)
+    assert np.array_equal(qb.matmul(np.broadcast_to(x[:1], (3, x.shape[1])), q, "a32")[2], y[0])
+
+
+def test_nothing_has_no_size():
+    q = qb.quantize(np.zeros((0, 64), np.float32), "q4_0")
+    assert qb.matmul(normal(2, 64, 1), q).shape == (2, 0)
+    assert math.isnan(q.bits_per_weight) and math.isnan(qb.formats()["q4_0"].bits_per_weight(0))
+    assert np.array_equal(qb.matmul(np.zeros((2, 0), np.float32),
+                                    qb.quantize(np.zeros((3, 0), np.float32), "q4_0")),
+                          np.zeros((2, 3)))
+
+
 def with_nan():
     w = normal(2, 64, 1)
     w[1, 3] = np.nan
@@ -166,6 +205,20 @@ def with_nan():
      "no arithmetic 'a16'; there are: a32"),
     (lambda: qb.matmul(normal(2, 64, 1), qb.quantize(normal(2, 64, 1), "q4_0"), threads=0),
      "threads is 0, less than 1"),
+    (lambda: qb.matmul(normal(2, 64, 1), qb.quantize(normal(2, 64, 1), "q4_0"), threads=2**40),
+     "threads is 1099511627776, more than 4096"),
+    (lambda: qb.pack(qb.quantize(normal(2, 64, 1), "q4_0"), expected_m=2**70), "expected_m is .*more"),
+    (lambda: qb.pack(qb.quantize(normal(2, 64, 1), "q4_0"), 8), "arithmetic is 8, not a string"),
+    (lambda: qb.pack(qb.quantize(normal(2, 64, 1), "q4_0"), variant=None),
+     "variant is None, not a string"),
+    (lambda: qb.quantize(normal(2, 64, 1), ["q4_0"]), "format is .*, not a string"),
+    (lambda: qb.matmul(normal(2, 64, 1), normal(2, 64, 1)), "q is of type ndarray, not Quantized"),
+    (lambda: qb.pack(normal(2, 64, 1)), "q is of type ndarray, not Quantized"),
+    (lambda: qb.dequantize(normal(2, 64, 1)), "q is of type ndarray, not Quantized"),
+    (lambda: qb.Quantized("q4_0", (2, 63), np.zeros((2, 36), np.uint8)),
+     r"shape is \(2, 63\), but q4_0 takes rows of a multiple of 32"),
+    (lambda: qb.Quantized("q4_0", (2, 64, 1), np.zeros((2, 36), np.uint8)),
+     r"shape is \(2, 64, 1\), not \(N, K\)"),
     (lambda: qb.Quantized("q4_0", (2, 64), np.zeros((2, 35), np.uint8)),
      r"values are \(2, 35\), not \(2, 36\)"),
     (lambda: qb.Quantized("s8", (2, 64), np.zeros((2, 64), np.uint8)), "s8 needs scales"),
