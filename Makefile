@@ -144,7 +144,7 @@ test-avx512:  ## the AVX-512 variants on a CPU emulated by BOCHS=<bochs 3.0 or n
 	  GTEST_FILTER='$(AVX512_TESTS)' $(addprefix build/release/tests/,$(AVX512_PROGRAMS))
 
 test-results: venv  ## of the results tools; the report in a real browser if Chromium is there
-	.venv/bin/pytest results
+	.venv/bin/pytest -n auto results
 
 # The module is linked with the release build's library, so that the kernels are compiled once.
 test-python: venv  ## the Python package, built and installed into .venv
