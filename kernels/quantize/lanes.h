@@ -29,12 +29,26 @@
 //   byte_words(const uint8_t*, size_t n)   the same as words
 //   low_nibbles(I) -> I, to_floats(I) -> F; or, where a vector holds sixteen floats,
 //   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word
+//   scaled8(uint64_t codes, float factor, float* to)    factor times each of eight signed bytes;
+//                                    if missing, from_bytes does it
 //   multiply_add(F a, F b, F c)            a*b + c, where a*b is exact: fused or not
+//
+//   Bytes, kBytes        a vector of unsigned bytes and how many it has: 1, 16 or 32
+//   load_bytes(const uint8_t*), store_bytes(int8_t*, Bytes)
+//   masked(Bytes, uint8_t), joined(Bytes, Bytes), lowered(Bytes, uint8_t)    and, or, minus
+//   left<n>, right<n>(Bytes)         shifts, which may bring in bits of neighbouring bytes
+//   where_clear(const uint8_t* bits, size_t at, uint8_t v)    v, but 0 where the bit at + i is set
+//   bytes_of_table(const int8_t* sixteen, Bytes index)        indices are below 16
+//   store_eights(int8_t* p, size_t j, Bytes low, Bytes high)  eight bytes of low, eight of high,
+//   ...,
+//                                    of kBytes from j of a longer array
+//   nibbles32(const uint8_t* qs)     if kBytes is 32: sixteen low nibbles, then the high ones
+//
 //   put<kStream>(float*, F, size_t n)      stores the first min(n, lanes())
 //   streams(const float* y, read, written), fence()   whether to store past the caches, and a
 //                                    fence after such stores
 //
-// Memory that load and store see is aligned to a vector; that of from_bytes and put is not.
+// Memory that load and store see is aligned to a vector; that of from_bytes, put and bytes is not.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
@@ -96,6 +110,16 @@ struct Twice {
   }
   static float widened(f16 h) { return V::widened(h); }
   static f16 narrowed(float v) { return V::narrowed(v); }
+};
+
+/// V, or what V is twice.
+template <class V>
+struct SingleOf {
+  using Vector = V;
+};
+template <class V>
+struct SingleOf<Twice<V>> {
+  using Vector = V;
 };
 
 /// 1.5 * 2^23: a float of this exponent keeps no fraction, so adding it rounds to the nearest

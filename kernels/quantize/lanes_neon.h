@@ -79,7 +79,43 @@ struct Lanes {
     const int16x8_t words16 = vmovl_s8(vreinterpret_s8_s32(vdup_n_s32(four)));
     return vcvtq_f32_s32(vmovl_s16(vget_low_s16(words16)));
   }
+  static void scaled8(std::uint64_t eight, float factor, float* to) {
+    const int16x8_t codes = vmovl_s8(vcreate_s8(eight));
+    vst1q_f32(to, vmulq_n_f32(vcvtq_f32_s32(vmovl_s16(vget_low_s16(codes))), factor));
+    vst1q_f32(to + 4, vmulq_n_f32(vcvtq_f32_s32(vmovl_high_s16(codes)), factor));
+  }
   static F multiply_add(F a, F b, F c) { return vfmaq_f32(c, a, b); }
+
+  using Bytes = uint8x16_t;
+  static constexpr std::size_t kBytes = 16;
+  static Bytes load_bytes(const std::uint8_t* p) { return vld1q_u8(p); }
+  static void store_bytes(std::int8_t* p, Bytes v) { vst1q_s8(p, vreinterpretq_s8_u8(v)); }
+  static Bytes masked(Bytes v, std::uint8_t m) { return vandq_u8(v, vdupq_n_u8(m)); }
+  static Bytes joined(Bytes a, Bytes b) { return vorrq_u8(a, b); }
+  static Bytes lowered(Bytes v, std::uint8_t by) { return vsubq_u8(v, vdupq_n_u8(by)); }
+  template <int n>
+  static Bytes left(Bytes v) {
+    return vshlq_n_u8(v, n);
+  }
+  template <int n>
+  static Bytes right(Bytes v) {
+    return vshrq_n_u8(v, n);
+  }
+  static Bytes bytes_of_table(const std::int8_t* table, Bytes index) {
+    return vreinterpretq_u8_s8(vqtbl1q_s8(vld1q_s8(table), index));
+  }
+  static void store_eights(std::int8_t* p, std::size_t j, Bytes low, Bytes high) {
+    const uint64x2_t a = vreinterpretq_u64_u8(low), b = vreinterpretq_u64_u8(high);
+    store_bytes(p + 2 * j, vreinterpretq_u8_u64(vzip1q_u64(a, b)));
+    store_bytes(p + 2 * j + 16, vreinterpretq_u8_u64(vzip2q_u64(a, b)));
+  }
+  static Bytes where_clear(const std::uint8_t* bits, std::size_t at, std::uint8_t v) {
+    const std::uint8_t* const two = bits + at / 8;
+    const uint8x16_t spread = vcombine_u8(vdup_n_u8(two[0]), vdup_n_u8(two[1]));
+    const uint8x16_t bit = vreinterpretq_u8_u64(vdupq_n_u64(0x8040201008040201u));
+    return vbicq_u8(vdupq_n_u8(v), vtstq_u8(spread, bit));
+  }
+
   static I byte_words(const std::uint8_t* p, std::size_t) {
     std::uint32_t four;
     __builtin_memcpy(&four, p, sizeof four);

@@ -57,6 +57,34 @@ struct Lanes {
   }
   static F from_bytes(const std::int8_t* p, std::size_t) { return *p; }
   static F multiply_add(F a, F b, F c) { return a * b + c; }
+
+  using Bytes = std::uint8_t;
+  static constexpr std::size_t kBytes = 1;
+  static Bytes load_bytes(const std::uint8_t* p) { return *p; }
+  static void store_bytes(std::int8_t* p, Bytes v) { *p = static_cast<std::int8_t>(v); }
+  static Bytes masked(Bytes v, std::uint8_t m) { return v & m; }
+  static Bytes joined(Bytes a, Bytes b) { return a | b; }
+  static Bytes lowered(Bytes v, std::uint8_t by) { return static_cast<Bytes>(v - by); }
+  template <int n>
+  static Bytes left(Bytes v) {
+    return static_cast<Bytes>(v << n);
+  }
+  template <int n>
+  static Bytes right(Bytes v) {
+    return static_cast<Bytes>(v >> n);
+  }
+  static Bytes bytes_of_table(const std::int8_t* table, Bytes index) {
+    return static_cast<Bytes>(table[index]);
+  }
+  static void store_eights(std::int8_t* p, std::size_t j, Bytes low, Bytes high) {
+    std::int8_t* const to = p + j / 8 * 16 + j % 8;
+    store_bytes(to, low);
+    store_bytes(to + 8, high);
+  }
+  static Bytes where_clear(const std::uint8_t* bits, std::size_t at, std::uint8_t v) {
+    return bits[at / 8] >> at % 8 & 1 ? std::uint8_t(0) : v;
+  }
+
   static I byte_words(const std::uint8_t* p, std::size_t) { return *p; }
   static I low_nibbles(I v) { return v & 15; }
   static F to_floats(I v) { return F(std::int32_t(v)); }

@@ -65,6 +65,45 @@ struct Lanes {
     return svcvt_f32_s32_x(all(), svld1sb_s32(lanes32(0, n), p));
   }
   static F multiply_add(F a, F b, F c) { return svmla_f32_x(all(), c, a, b); }
+
+  // Sixteen bytes, whatever the vector's length: what a half of a block of 32 has.
+  using Bytes = svuint8_t;
+  static constexpr std::size_t kBytes = 16;
+  static svbool_t sixteen() { return svptrue_pat_b8(SV_VL16); }
+  static Bytes load_bytes(const std::uint8_t* p) { return svld1_u8(sixteen(), p); }
+  static void store_bytes(std::int8_t* p, Bytes v) {
+    svst1_s8(sixteen(), p, svreinterpret_s8_u8(v));
+  }
+  static Bytes masked(Bytes v, std::uint8_t m) { return svand_n_u8_x(sixteen(), v, m); }
+  static Bytes joined(Bytes a, Bytes b) { return svorr_u8_x(sixteen(), a, b); }
+  static Bytes lowered(Bytes v, std::uint8_t by) { return svsub_n_u8_x(sixteen(), v, by); }
+  template <int n>
+  static Bytes left(Bytes v) {
+    return svlsl_n_u8_x(sixteen(), v, n);
+  }
+  template <int n>
+  static Bytes right(Bytes v) {
+    return svlsr_n_u8_x(sixteen(), v, n);
+  }
+  static Bytes bytes_of_table(const std::int8_t* table, Bytes index) {
+    return svreinterpret_u8_s8(svtbl_s8(svld1_s8(sixteen(), table), index));
+  }
+  static void store_eights(std::int8_t* p, std::size_t j, Bytes low, Bytes high) {
+    const svuint64_t a = svreinterpret_u64_u8(low), b = svreinterpret_u64_u8(high);
+    const svuint64_t next_a = svreinterpret_u64_u8(svext_u8(low, low, 8));
+    const svuint64_t next_b = svreinterpret_u64_u8(svext_u8(high, high, 8));
+    store_bytes(p + 2 * j, svreinterpret_u8_u64(svzip1_u64(a, b)));
+    store_bytes(p + 2 * j + 16, svreinterpret_u8_u64(svzip1_u64(next_a, next_b)));
+  }
+  static Bytes where_clear(const std::uint8_t* bits, std::size_t at, std::uint8_t v) {
+    const svuint8_t place = svindex_u8(0, 1);
+    const svuint8_t two = svld1_u8(svptrue_pat_b8(SV_VL2), bits + at / 8);
+    const svuint8_t spread = svtbl_u8(two, svlsr_n_u8_x(sixteen(), place, 3));
+    const svuint8_t down = svlsr_u8_x(sixteen(), spread, svand_n_u8_x(sixteen(), place, 7));
+    const svbool_t clear = svcmpeq_n_u8(sixteen(), svand_n_u8_x(sixteen(), down, 1), 0);
+    return svdup_n_u8_z(clear, v);
+  }
+
   static I byte_words(const std::uint8_t* p, std::size_t n) {
     return svld1ub_u32(lanes32(0, n), p);
   }

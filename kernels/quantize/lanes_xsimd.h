@@ -71,6 +71,56 @@ struct Lanes {
     return xsimd::to_float((bytes ^ I(128)) - I(128));  // of signed values: the bit above tells
   }
   static F multiply_add(const F& a, const F& b, const F& c) { return a * b + c; }
+
+  using Bytes = Byte;
+  static constexpr std::size_t kBytes = Byte::size;
+  static Bytes load_bytes(const std::uint8_t* p) { return Byte::load_unaligned(p); }
+  static void store_bytes(std::int8_t* p, const Bytes& v) {
+    v.store_unaligned(reinterpret_cast<std::uint8_t*>(p));
+  }
+  static Bytes masked(const Bytes& v, std::uint8_t m) { return v & Byte(m); }
+  static Bytes joined(const Bytes& a, const Bytes& b) { return a | b; }
+  static Bytes lowered(const Bytes& v, std::uint8_t by) { return v - Byte(by); }
+  template <int n>
+  static Bytes left(const Bytes& v) {
+    return as<Byte>(as<Word>(v) << n);
+  }
+  template <int n>
+  static Bytes right(const Bytes& v) {
+    return as<Byte>(as<Word>(v) >> n);
+  }
+  static Bytes bytes_of_table(const std::int8_t* table, const Bytes& index) {
+    return Table(reinterpret_cast<const std::uint8_t*>(table)).at(index);
+  }
+  static void store_eights(std::int8_t* p, std::size_t j, const Bytes& low, const Bytes& high) {
+    alignas(64) std::uint8_t lows[kBytes], highs[kBytes];
+    low.store_aligned(lows);
+    high.store_aligned(highs);
+    for (std::size_t i = 0; i < kBytes; i += 8) {
+      __builtin_memcpy(p + 2 * (j + i), lows + i, 8);
+      __builtin_memcpy(p + 2 * (j + i) + 8, highs + i, 8);
+    }
+  }
+  static Bytes where_clear(const std::uint8_t* bits, std::size_t at, std::uint8_t v) {
+    std::uint8_t some[16] = {};
+    alignas(64) std::uint8_t place[32], bit[32];
+    __builtin_memcpy(some, bits + at / 8, kBytes / 8);
+    for (std::size_t i = 0; i < kBytes; ++i) {
+      place[i] = std::uint8_t(i / 8);
+      bit[i] = std::uint8_t(1u << i % 8);
+    }
+    const Byte spread = Table(some).at(Byte::load_aligned(place)) & Byte::load_aligned(bit);
+    return xsimd::select(spread == Byte(std::uint8_t(0)), Byte(v), Byte(std::uint8_t(0)));
+  }
+  static Bytes nibbles32(const std::uint8_t* qs) {
+    alignas(64) std::uint8_t nibbles[32];
+    for (std::size_t j = 0; j < 16; ++j) {
+      nibbles[j] = qs[j] & 15u;
+      nibbles[j + 16] = qs[j] >> 4;
+    }
+    return Byte::load_aligned(nibbles);
+  }
+
   static I byte_words(const std::uint8_t* p, std::size_t) { return load8(p); }
   static I low_nibbles(const I& v) { return v & I(15); }
   static F to_floats(const I& v) { return xsimd::to_float(v); }

@@ -24,7 +24,7 @@ struct Found {
 
 /// Of a format: kGroup, the length of its groups; kLowest and kHighest, its codes;
 /// kNibbles, whether decode_nibbles reads them; kDirect, whether codes follow from the scale before
-/// it is rounded; and
+/// it is rounded; kMinimum, whether there is an offset; and
 ///
 ///   search<V>(columns, scale, minimum, inverse, least)     of V::lanes() groups
 ///   pack_scales<V>(Found, first group, Block&, scale, offset)
@@ -32,10 +32,33 @@ struct Found {
 ///   pack_codes(words, stride, Block&)   codes - kLowest, in words of four codes: word k of group g
 ///                                       is words[k * stride + g]
 ///   code<V>(x, inverse, least)          kIntegers + code, by what search left (only kDirect)
-///   unpack(Block, int8_t* codes)        of all weights, in order (unless kNibbles)
-///   unpack_scales<V>(Block, scale, offset)
+///   unpack<V>(Block, int8_t* codes)     of all weights, in order (unless kNibbles)
+///   unpack_scales<V>(Block, scale, offset)     kGroups each, at a vector
 template <class Block>
 struct SuperFormat;
+
+/// factor times each of kCount codes, to memory at a vector.
+template <class V, std::size_t kCount>
+inline void scaled_codes(const std::int8_t* codes, float factor, float* to) {
+  constexpr std::size_t kPadded = V::kMostLanes > kCount ? V::kMostLanes : kCount;
+  alignas(64) float products[kPadded];
+  float* const into = kPadded == kCount ? to : products;
+  for (std::size_t g = 0; g < kCount; g += V::lanes())
+    V::store(into + g, V::multiply(V::set(factor), V::from_bytes(codes + g, kCount - g)));
+  if (into != to) __builtin_memcpy(to, products, kCount * sizeof *to);
+}
+
+/// The same of the eight bytes of a word.
+template <class V>
+inline void scaled_word(std::uint64_t codes, float factor, float* to) {
+  if constexpr (requires { V::scaled8(codes, factor, to); }) {
+    V::scaled8(codes, factor, to);
+  } else {
+    std::int8_t bytes[sizeof codes];
+    __builtin_memcpy(bytes, &codes, sizeof codes);
+    scaled_codes<V, sizeof codes>(bytes, factor, to);
+  }
+}
 
 }  // namespace
 }  // namespace qb::quantize

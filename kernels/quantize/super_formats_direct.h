@@ -37,7 +37,7 @@ template <>
 struct SuperFormat<BlockQ4_1> {
   static constexpr std::size_t kGroup = kBlock, kGroups = 1;
   static constexpr int kLowest = 0, kHighest = 15;
-  static constexpr bool kNibbles = true, kDirect = true;
+  static constexpr bool kNibbles = true, kDirect = true, kMinimum = true;
 
   template <class V>
   static void search(const float* columns, float* scale, float*, float* inverse, float* least) {
@@ -86,7 +86,7 @@ template <>
 struct SuperFormat<BlockQ5_0> {
   static constexpr std::size_t kGroup = kBlock, kGroups = 1;
   static constexpr int kLowest = 0, kHighest = 31;
-  static constexpr bool kNibbles = false, kDirect = true;
+  static constexpr bool kNibbles = false, kDirect = true, kMinimum = false;
 
   template <class V>
   static void search(const float* columns, float* scale, float*, float* inverse, float* least) {
@@ -126,18 +126,27 @@ struct SuperFormat<BlockQ5_0> {
       __builtin_memcpy(y.qs + 4 * k, &both, sizeof both);
     }
   }
+  /// A nibble whose fifth bit is clear is negative, two's complement.
+  template <class V>
   static void unpack(const BlockQ5_0& x, std::int8_t* codes) {
-    std::uint32_t fifth;
-    __builtin_memcpy(&fifth, x.qh, sizeof fifth);
-    for (unsigned j = 0; j < 16; ++j) {
-      codes[j] = std::int8_t(int((x.qs[j] & 15u) | (fifth >> j & 1) << 4) - 16);
-      codes[j + 16] = std::int8_t(int(x.qs[j] >> 4 | (fifth >> (j + 16) & 1) << 4) - 16);
+    constexpr std::uint8_t kNegative = 0xf0;
+    if constexpr (V::kBytes == 32) {
+      V::store_bytes(codes, V::joined(V::nibbles32(x.qs), V::where_clear(x.qh, 0, kNegative)));
+    } else {
+      for (std::size_t j = 0; j < 16; j += V::kBytes)
+        V::store_bytes(codes + j, V::joined(V::masked(V::load_bytes(x.qs + j), 15),
+                                            V::where_clear(x.qh, j, kNegative)));
+      for (std::size_t j = 0; j < 16; j += V::kBytes) {
+        const auto pairs = V::load_bytes(x.qs + j);
+        V::store_bytes(codes + 16 + j, V::joined(V::masked(V::template right<4>(pairs), 15),
+                                                 V::where_clear(x.qh, 16 + j, kNegative)));
+      }
     }
   }
   template <class V>
   static void unpack_scales(const BlockQ5_0& x, float* scale, float* offset) {
     *scale = V::widened(x.d);
-    *offset = -0.0f;
+    *offset = 0;
   }
 };
 
@@ -146,7 +155,7 @@ template <>
 struct SuperFormat<BlockTq2_0> {
   static constexpr std::size_t kGroup = kSuperBlock, kGroups = 1;
   static constexpr int kLowest = 0, kHighest = 2;
-  static constexpr bool kNibbles = false, kDirect = true;
+  static constexpr bool kNibbles = false, kDirect = true, kMinimum = false;
 
   template <class V>
   static void search(const float* columns, float* scale, float*, float* inverse, float* least) {
@@ -181,21 +190,22 @@ struct SuperFormat<BlockTq2_0> {
         __builtin_memcpy(y.qs + 32 * h + 4 * k, &four, sizeof four);
       }
   }
+  template <class V>
   static void unpack(const BlockTq2_0& x, std::int8_t* codes) {
     for (std::size_t h = 0; h < 2; ++h)
-      for (std::size_t m = 0; m < 32; ++m) {
-        const unsigned four = x.qs[32 * h + m];
+      for (std::size_t m = 0; m < 32; m += V::kBytes) {
+        const auto four = V::load_bytes(x.qs + 32 * h + m);
         std::int8_t* const to = codes + 128 * h + m;
-        to[0] = std::int8_t(int(four & 3) - 1);
-        to[32] = std::int8_t(int(four >> 2 & 3) - 1);
-        to[64] = std::int8_t(int(four >> 4 & 3) - 1);
-        to[96] = std::int8_t(int(four >> 6) - 1);
+        V::store_bytes(to, V::lowered(V::masked(four, 3), 1));
+        V::store_bytes(to + 32, V::lowered(V::masked(V::template right<2>(four), 3), 1));
+        V::store_bytes(to + 64, V::lowered(V::masked(V::template right<4>(four), 3), 1));
+        V::store_bytes(to + 96, V::lowered(V::masked(V::template right<6>(four), 3), 1));
       }
   }
   template <class V>
   static void unpack_scales(const BlockTq2_0& x, float* scale, float* offset) {
     *scale = V::widened(x.d);
-    *offset = -0.0f;
+    *offset = 0;
   }
 };
 

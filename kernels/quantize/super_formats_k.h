@@ -53,21 +53,15 @@ struct WithMinimum {
     y.d = V::narrowed(quotient(most_scale, 63));
     y.dmin = V::narrowed(quotient(most_minimum, 63));
     pack_6_bits(s, m, y.packed_scales);
-    unpack_scales<V>(y, scale, offset);
+    unpack_scales<typename SingleOf<V>::Vector>(y, scale, offset);
   }
 
   template <class V>
   static void unpack_scales(const Block& x, float* scale, float* offset) {
-    const float d = V::widened(x.d), minus = -V::widened(x.dmin);
     std::uint64_t scales, minima;
     unpack_6_bits(x.packed_scales, scales, minima);
-    std::uint8_t s[kGroups], m[kGroups];
-    __builtin_memcpy(s, &scales, sizeof s);
-    __builtin_memcpy(m, &minima, sizeof m);
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      scale[g] = d * float(s[g]);
-      offset[g] = minus * float(m[g]);
-    }
+    scaled_word<V>(scales, V::widened(x.d), scale);
+    scaled_word<V>(minima, -V::widened(x.dmin), offset);
   }
 
  private:
@@ -83,7 +77,7 @@ struct WithMinimum {
 
 template <>
 struct SuperFormat<BlockQ4_K> : WithMinimum<BlockQ4_K, 15> {
-  static constexpr bool kNibbles = true, kDirect = false;
+  static constexpr bool kNibbles = true, kDirect = false, kMinimum = true;
 
   /// The first trial has 15 - 1 steps between the extremes, the last 15 + 1.
   template <class V>
@@ -104,7 +98,7 @@ struct SuperFormat<BlockQ4_K> : WithMinimum<BlockQ4_K, 15> {
 
 template <>
 struct SuperFormat<BlockQ5_K> : WithMinimum<BlockQ5_K, 31> {
-  static constexpr bool kNibbles = false, kDirect = false;
+  static constexpr bool kNibbles = false, kDirect = false, kMinimum = true;
 
   template <class V>
   static void search(const float* columns, float* scale, float* minimum, float* inverse,
@@ -127,13 +121,19 @@ struct SuperFormat<BlockQ5_K> : WithMinimum<BlockQ5_K, 31> {
     }
   }
 
+  template <class V>
   static void unpack(const BlockQ5_K& x, std::int8_t* codes) {
-    for (std::size_t c = 0; c < kGroups / 2; ++c)
-      for (std::size_t l = 0; l < kGroup; ++l) {
-        const unsigned byte = x.qs[32 * c + l], fifth = unsigned(x.qh[l]) >> 2 * c;
-        codes[64 * c + l] = std::int8_t((byte & 15) | (fifth & 1) << 4);
-        codes[64 * c + 32 + l] = std::int8_t(byte >> 4 | (fifth >> 1 & 1) << 4);
+    for (std::size_t l = 0; l < kGroup; l += V::kBytes) {
+      auto fifth = V::load_bytes(x.qh + l);
+      for (std::size_t c = 0; c < kGroups / 2; ++c) {
+        const auto pairs = V::load_bytes(x.qs + 32 * c + l);
+        const auto low = V::masked(pairs, 15), high = V::masked(V::template right<4>(pairs), 15);
+        std::int8_t* const to = codes + 64 * c + l;
+        V::store_bytes(to, V::joined(low, V::masked(V::template left<4>(fifth), 16)));
+        V::store_bytes(to + 32, V::joined(high, V::masked(V::template left<3>(fifth), 16)));
+        fifth = V::template right<2>(fifth);
       }
+    }
   }
 };
 
@@ -142,7 +142,7 @@ template <>
 struct SuperFormat<BlockQ6_K> {
   static constexpr std::size_t kGroup = 16, kGroups = kSuperBlock / kGroup;
   static constexpr int kLowest = -32, kHighest = 31;
-  static constexpr bool kNibbles = false, kDirect = false;
+  static constexpr bool kNibbles = false, kDirect = false, kMinimum = false;
 
   template <class V>
   static void search(const float* columns, float* scale, float*, float* inverse, float* least) {
@@ -166,7 +166,7 @@ struct SuperFormat<BlockQ6_K> {
       y.scales[g] = std::int8_t(dead ? 0 : s < 127 ? s : 127);
       if (dead) put_lowest_code(found.inverse[first + g], found.least[first + g]);
     }
-    unpack_scales<V>(y, scale, offset);
+    unpack_scales<typename SingleOf<V>::Vector>(y, scale, offset);
   }
 
   /// words: 0 to 63. Of element l + 32*i of half h, i is half the group's number within h.
@@ -188,27 +188,28 @@ struct SuperFormat<BlockQ6_K> {
         }
   }
 
+  template <class V>
   static void unpack(const BlockQ6_K& x, std::int8_t* codes) {
-    for (std::size_t h = 0; h < 2; ++h) {
-      const std::uint8_t *const low = x.ql + 64 * h, *const upper = x.qh + 32 * h;
-      std::int8_t* const to = codes + 128 * h;
-      for (std::size_t l = 0; l < 32; ++l) {
-        const unsigned first = low[l], second = low[l + 32], two = upper[l];
-        to[l] = std::int8_t(int((first & 15) | (two & 3) << 4) - 32);
-        to[l + 32] = std::int8_t(int((second & 15) | (two >> 2 & 3) << 4) - 32);
-        to[l + 64] = std::int8_t(int(first >> 4 | (two >> 4 & 3) << 4) - 32);
-        to[l + 96] = std::int8_t(int(second >> 4 | two >> 6 << 4) - 32);
+    const auto put = [](std::int8_t* to, typename V::Bytes low, typename V::Bytes upper) {
+      V::store_bytes(to, V::lowered(V::joined(V::masked(low, 15), V::masked(upper, 48)), 32));
+    };
+    for (std::size_t h = 0; h < 2; ++h)
+      for (std::size_t l = 0; l < 32; l += V::kBytes) {
+        const auto first = V::load_bytes(x.ql + 64 * h + l);
+        const auto second = V::load_bytes(x.ql + 64 * h + 32 + l);
+        const auto upper = V::load_bytes(x.qh + 32 * h + l);
+        std::int8_t* const to = codes + 128 * h + l;
+        put(to, first, V::template left<4>(upper));
+        put(to + 32, second, V::template left<2>(upper));
+        put(to + 64, V::template right<4>(first), upper);
+        put(to + 96, V::template right<4>(second), V::template right<2>(upper));
       }
-    }
   }
 
   template <class V>
   static void unpack_scales(const BlockQ6_K& x, float* scale, float* offset) {
-    const float d = V::widened(x.d);
-    for (std::size_t g = 0; g < kGroups; ++g) {
-      scale[g] = d * float(x.scales[g]);
-      offset[g] = -0.0f;  // the one number that changes no other by addition
-    }
+    scaled_codes<V, kGroups>(x.scales, V::widened(x.d), scale);
+    for (std::size_t g = 0; g < kGroups; ++g) offset[g] = 0;
   }
 };
 

@@ -8,7 +8,7 @@
 //            round the scales of a block together (pack_scales); codes from the rounded scales;
 //            pack_codes.
 //   decode   Codes that are nibbles are read as they are; others are unpacked to a byte a
-//            code, in order (plain loops, which compilers vectorise); then scale * code + offset.
+//            code, in order; then scale * code + offset.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
@@ -170,10 +170,11 @@ inline void decode_groups(const std::int8_t* codes, const float* scale, const fl
   for (std::size_t g = 0; g < Format::kGroups; ++g)
     for (std::size_t j = 0; j < Format::kGroup; j += V::lanes()) {
       const std::size_t at = g * Format::kGroup + j, left = Format::kGroup - j;
-      V::template put<kStream>(
-          y + at,
-          V::multiply_add(V::set(scale[g]), V::from_bytes(codes + at, left), V::set(offset[g])),
-          left);
+      const typename V::F code = V::from_bytes(codes + at, left), factor = V::set(scale[g]);
+      if constexpr (Format::kMinimum)
+        V::template put<kStream>(y + at, V::multiply_add(factor, code, V::set(offset[g])), left);
+      else
+        V::template put<kStream>(y + at, V::multiply(factor, code), left);
     }
 }
 
@@ -219,7 +220,7 @@ inline void decode_superblock(const Block& x, float* y) {
                                  {offset[g], offset[g + 1]}, y + 32 * g, y + 32 * g + 32);
   } else {
     alignas(64) std::int8_t codes[kWeightsOf<Block>];
-    Format::unpack(x, codes);
+    Format::template unpack<V>(x, codes);
     decode_groups<V, kStream, Format>(codes, scale, offset, y);
   }
 }
