@@ -14,6 +14,8 @@
 //   q4_1                   f32    f16 d and m in each 20-byte block  ggml's; f32(d)*nibble + f32(m)
 //   q5_0                   f32    f16 d in each 22-byte block        ggml's; f32(d)*(code-16)
 //   tq2_0                  f32    f16 d in each block of 256         ggml's; f32(d)*(code-1)
+//   nvfp4                  f32    in blocks of 64, an E4M3 scale     ggml's; scale*number
+//                                 for each 16
 //   q4_K, q5_K             f32    in blocks of 256, a scale and a    ggml's; scale*code - minimum
 //                                 minimum for each 32
 //   q6_K                   f32    in blocks of 256, a scale for      ggml's; scale*code
@@ -103,6 +105,7 @@ QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockIq4Nl> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ4_1> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ5_0> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockTq2_0> y);
+QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockNvfp4> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ4_K> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ5_K> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ6_K> y);
@@ -116,6 +119,7 @@ QUANTBENCH_API void dequantize(std::span<const BlockIq4Nl> x, std::span<float> y
 QUANTBENCH_API void dequantize(std::span<const BlockQ4_1> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ5_0> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockTq2_0> x, std::span<float> y);
+QUANTBENCH_API void dequantize(std::span<const BlockNvfp4> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ4_K> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ5_K> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ6_K> x, std::span<float> y);

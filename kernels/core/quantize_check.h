@@ -96,6 +96,8 @@ bool scale_is_finite(const Block& block) {
     return finite_half(block.d) && finite_half(block.dmin);
   else if constexpr (requires { block.m; })
     return finite_half(block.d) && finite_half(block.m);
+  else if constexpr (!requires { block.d; })
+    return true;  // every byte of nvfp4 is a number
   else
     return finite_half(block.d);
 }

@@ -14,6 +14,7 @@
 #pragma once
 
 #include "quantize/super_formats_direct.h"
+#include "quantize/super_formats_e2m1.h"
 #include "quantize/super_formats_k.h"
 
 namespace qb::quantize {

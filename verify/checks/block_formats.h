@@ -25,13 +25,16 @@ concept TableBlock = requires(Block block) {
   oracle::table_value(block, 0);
 };
 
-/// Gives a block the i-th of all scales, the bits of an f16 or an exponent, and another minimum.
+/// Gives a block the i-th of all scales, the bits of an f16 or a byte, and another minimum; the
+/// next ones to other groups where each has its own.
 template <class Block>
 void set_scale(Block& block, unsigned i) {
   if constexpr (requires { block.e; })
     block.e = std::uint8_t(i);
-  else
+  else if constexpr (requires { block.d; })
     block.d = f16(i);
+  else
+    for (std::uint8_t& scale : block.scales) scale = std::uint8_t(i++);
   if constexpr (requires { block.dmin; }) block.dmin = f16(i * 5 % 0x7c00);
   if constexpr (requires { block.m; }) block.m = f16(i * 5 % 0x7c00);
 }
@@ -40,8 +43,8 @@ void set_scale(Block& block, unsigned i) {
 template <class Block>
 std::vector<unsigned> every_scale() {
   std::vector<unsigned> list;
-  if constexpr (requires(Block b) { b.e; }) {
-    for (unsigned e = 0; e < 256; ++e) list.push_back(e);
+  if constexpr (!requires(Block b) { b.d; }) {
+    for (unsigned byte = 0; byte < 256; ++byte) list.push_back(byte);
   } else {
     for (unsigned bits = 0; bits < 0x10000; bits += 7)
       if ((bits & 0x7c00u) != 0x7c00u) list.push_back(bits);
@@ -64,7 +67,7 @@ std::vector<float> values_by_code() {
 /// Of larger values the sums that find a scale may overflow.
 template <class Block>
 constexpr float largest_magnitude() {
-  if constexpr (requires(Block b) { b.e; })
+  if constexpr (!requires(Block b) { b.d; })
     return kMost;
   else
     return kWeightsOf<Block> == kSuperBlock ? 1e10f : 1e12f;

@@ -61,6 +61,52 @@ inline double table_value(const BlockMxfp4& block, std::size_t j) {
 }
 inline double scale_of(const BlockMxfp4& block) { return std::ldexp(1.0, block.e - 128); }
 
+// ---- nvfp4
+
+/// What a scale stands for: E4M3 without a sign, of which 0x7f is zero.
+inline double nvfp4_scale(std::uint8_t scale) {
+  if (scale == 0x7f) return 0;
+  const int exponent = scale / 8 % 16, mantissa = scale % 8;
+  return exponent ? std::ldexp(8 + mantissa, exponent - 10) : std::ldexp(mantissa, -9);
+}
+/// The scale nearest to v, half up, of 7 steps at the most below the normal numbers; 0x7e from 248
+/// up.
+inline std::uint8_t to_nvfp4_scale(float v) {
+  if (v < 0x1p-6f) return std::uint8_t(std::min(7, int(v * 512 + 0.5f)));
+  if (v >= 248) return 0x7e;
+  int best = 8;  // the last whose lower neighbour is not nearer
+  for (int scale = 9; scale < 0x78; ++scale) {
+    const double below = nvfp4_scale(std::uint8_t(scale - 1));
+    const double step = nvfp4_scale(std::uint8_t(scale)) - below;
+    if (double(v) >= below + step / 2) best = scale;
+  }
+  return std::uint8_t(best);
+}
+
+inline void encode(std::span<const float> x, BlockNvfp4& to) {
+  to = {};
+  for (std::size_t g = 0; g < 4; ++g) {
+    const std::span<const float> group = x.subspan(16 * g, 16);
+    float largest = 0;
+    for (const float e : group) largest = std::max(largest, std::fabs(e));
+    to.scales[g] = to_nvfp4_scale(largest / 6);
+    const double scale = nvfp4_scale(to.scales[g]);
+    for (std::size_t j = 0; j < 16; ++j) {
+      // Beyond the largest number its distance to x, and that of the others, may round alike.
+      const double x_in_reach = std::clamp(double(group[j]), -6 * scale, 6 * scale);
+      const auto error = [&](int code) { return std::fabs(scale * e2m1(code) - x_in_reach); };
+      int best = 0;
+      for (int code = 1; code < 16; ++code)
+        if (error(code) < error(best)) best = code;
+      to.qs[8 * g + j % 8] = std::uint8_t(to.qs[8 * g + j % 8] + best * (j < 8 ? 1 : 16));
+    }
+  }
+}
+inline float decoded(const BlockNvfp4& block, std::size_t j) {
+  const int pair = block.qs[j / 16 * 8 + j % 8], code = j % 16 < 8 ? pair % 16 : pair / 16;
+  return float(nvfp4_scale(block.scales[j / 16]) * (e2m1(code) + 0.0));
+}
+
 // ---- iq4_nl
 
 inline constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10,
