@@ -69,7 +69,7 @@ void add_named_format(std::vector<Peer>& peers, const std::string& format, std::
   // search among scales with nearly equal errors ends at another one: in 3 of 10 of q5_K's
   // super-blocks (`differing` of its row).
   constexpr double kOneCode = 1e-4, kAnotherScale = 1e-3;
-  const double most = format.ends_with("_K") ? kAnotherScale : kOneCode;
+  const double most = format.ends_with("_K") || format == "iq4_xs" ? kAnotherScale : kOneCode;
   for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
     const char* const name = ggml_type_name(ggml_type(type));
     if (name && format == name) Named<Block>::type = ggml_type(type);

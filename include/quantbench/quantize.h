@@ -16,6 +16,8 @@
 //   tq2_0                  f32    f16 d in each block of 256         ggml's; f32(d)*(code-1)
 //   nvfp4                  f32    in blocks of 64, an E4M3 scale     ggml's; scale*number
 //                                 for each 16
+//   iq4_xs                 f32    in blocks of 256, a scale for      ggml's; scale*table[nibble]
+//                                 each 32
 //   q4_K, q5_K             f32    in blocks of 256, a scale and a    ggml's; scale*code - minimum
 //                                 minimum for each 32
 //   q6_K                   f32    in blocks of 256, a scale for      ggml's; scale*code
@@ -95,7 +97,7 @@ QUANTBENCH_API void dequantize(std::span<const std::uint8_t> q, std::size_t grou
                                std::span<const f16> scale, std::span<const std::uint8_t> zero,
                                std::span<float> y);
 
-/// Blocks of 32 or 256 weights, as ggml encodes and decodes them: x.size() is a multiple of a
+/// Blocks of 32, 64 or 256 weights, as ggml encodes and decodes them: x.size() is a multiple of a
 /// block's weights (kWeightsOf) and y holds a block for each. Refuses a scale that overflows f16,
 /// naming the block.
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ8_0> y);
@@ -106,6 +108,7 @@ QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ4_1> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ5_0> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockTq2_0> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockNvfp4> y);
+QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockIq4Xs> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ4_K> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ5_K> y);
 QUANTBENCH_API void quantize(std::span<const float> x, std::span<BlockQ6_K> y);
@@ -120,6 +123,7 @@ QUANTBENCH_API void dequantize(std::span<const BlockQ4_1> x, std::span<float> y)
 QUANTBENCH_API void dequantize(std::span<const BlockQ5_0> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockTq2_0> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockNvfp4> x, std::span<float> y);
+QUANTBENCH_API void dequantize(std::span<const BlockIq4Xs> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ4_K> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ5_K> x, std::span<float> y);
 QUANTBENCH_API void dequantize(std::span<const BlockQ6_K> x, std::span<float> y);

@@ -31,6 +31,8 @@
 //   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word
 //   scaled8(uint64_t codes, float factor, float* to)    factor times each of eight signed bytes;
 //                                    if missing, from_bytes does it
+//   nearest(F v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
+//                                    midpoint going up, and that value
 //   multiply_add(F a, F b, F c)            a*b + c, where a*b is exact: fused or not
 //
 //   Bytes, kBytes        a vector of unsigned bytes and how many it has: 1, 16 or 32
@@ -55,6 +57,7 @@
 
 #include "quantbench/blocks.h"
 #include "quantbench/types.h"
+#include "quantize/table_of_16.h"
 
 namespace qb::quantize {
 namespace {
@@ -99,6 +102,11 @@ struct Twice {
   }
   static I any_of(I x, I y) { return {V::any_of(x.a, y.a), V::any_of(x.b, y.b)}; }
   static I bits(F v) { return {V::bits(v.a), V::bits(v.b)}; }
+  static F floats(I v) { return {V::floats(v.a), V::floats(v.b)}; }
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    V::nearest(v.a, table, code.a, value.a);
+    V::nearest(v.b, table, code.b, value.b);
+  }
   template <int n>
   static I shift_left(I v) {
     return {V::template shift_left<n>(v.a), V::template shift_left<n>(v.b)};

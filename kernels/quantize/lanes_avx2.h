@@ -137,8 +137,28 @@ struct Lanes {
     _mm_storeu_si128(to + 3, _mm256_extracti128_si256(odd, 1));
   }
   static Bytes nibbles32(const std::uint8_t* qs) {
-    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(qs));
-    return masked(_mm256_set_m128i(_mm_srli_epi16(pairs, 4), pairs), 15);
+    const __m256i pairs =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(qs)));
+    return masked(_mm256_srlv_epi32(pairs, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), 15);
+  }
+
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    const float* const m = table.middles;
+    const __m256 fours = _mm256_setr_ps(m[1], m[5], m[9], m[13], m[1], m[5], m[9], m[13]);
+    const __m256 twos = _mm256_setr_ps(m[0], m[2], m[4], m[6], m[8], m[10], m[12], m[14]);
+    const M upper = less_equal(set(m[7]), v);
+    code = shift_right<31>(bits(upper));
+    code = doubled_and(code, less_equal(select(upper, set(m[11]), set(m[3])), v));
+    code = doubled_and(code, less_equal(_mm256_permutevar8x32_ps(fours, code), v));
+    code = doubled_and(code, less_equal(_mm256_permutevar8x32_ps(twos, code), v));
+    const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table.values), code);
+    const __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps(table.values + 8), code);
+    value = select(upper, high, low);
+  }
+  /// 2n, and one more where m.
+  static I doubled_and(I n, M m) {
+    return _mm256_sub_epi32(_mm256_add_epi32(n, n), _mm256_castps_si256(m));
   }
 
   static I byte_words(const std::uint8_t* p, std::size_t) {

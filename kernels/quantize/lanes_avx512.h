@@ -157,6 +157,45 @@ struct Lanes {
     return any_of(bytes, _mm512_slli_epi64(bytes, 28));
   }
   template <bool kStream>
+  /// The low and the high nibbles of 64 bytes, with bits above them: those of `mask` after 32 bytes
+  /// of `upper` were turned left, so far for the first and for the second half of either.
+  struct Wide {
+    __m512i low, high;
+  };
+  static Wide wide_codes(const std::uint8_t* qs, const std::uint8_t* upper, std::uint8_t mask,
+                         const int (&turn_low)[2], const int (&turn_high)[2]) {
+    const auto halves = [](const int(&n)[2]) {
+      return _mm512_setr_epi64(n[0], n[0], n[0], n[0], n[1], n[1], n[1], n[1]);
+    };
+    const __m512i pairs = _mm512_loadu_si512(qs), nibble = _mm512_set1_epi8(15);
+    const __m512i above = _mm512_set1_epi8(static_cast<char>(mask));
+    const __m512i bits = _mm512_broadcast_i64x4(load_bytes(upper));
+    const __m512i low = _mm512_and_si512(pairs, nibble);
+    const __m512i high = _mm512_and_si512(_mm512_srli_epi16(pairs, 4), nibble);
+    // 0xf8: a | (b & c)
+    return {
+        _mm512_ternarylogic_epi64(low, _mm512_rolv_epi64(bits, halves(turn_low)), above, 0xf8),
+        _mm512_ternarylogic_epi64(high, _mm512_rolv_epi64(bits, halves(turn_high)), above, 0xf8)};
+  }
+  static void store_wide(std::int8_t* p, __m512i v) { _mm512_storeu_si512(p, v); }
+  static void store_halves(std::int8_t* p, std::int8_t* q, __m512i v) {
+    store_bytes(p, _mm512_castsi512_si256(v));
+    store_bytes(q, _mm512_extracti64x4_epi64(v, 1));
+  }
+  static __m512i lowered(__m512i v, std::uint8_t by) {
+    return _mm512_sub_epi8(v, _mm512_set1_epi8(static_cast<char>(by)));
+  }
+
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    const __m512 middles = _mm512_load_ps(table.middles);
+    code = words(0);
+    for (std::uint32_t step = 8; step; step /= 2) {
+      const __m512 middle = _mm512_permutexvar_ps(_mm512_add_epi32(code, words(step - 1)), middles);
+      code = plus_where(code, less_equal(middle, v), step);
+    }
+    value = _mm512_permutexvar_ps(code, _mm512_load_ps(table.values));
+  }
   static void put(float* p, F v, std::size_t) {
     qb::store<kStream>(p, _mm512_castps_si512(v));
   }

@@ -116,6 +116,15 @@ struct Lanes {
     return vbicq_u8(vdupq_n_u8(v), vtstq_u8(spread, bit));
   }
 
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    code = words(0);
+    for (int i = 0; i < 15; ++i) code = plus_where(code, less_equal(set(table.middles[i]), v), 1);
+    // The bytes above the low one look up T[0]; the shifts drop them.
+    const int8x16_t found = vqtbl1q_s8(vld1q_s8(table.bytes), vreinterpretq_u8_u32(code));
+    const int32x4_t top = vshlq_n_s32(vreinterpretq_s32_s8(found), 24);
+    value = vcvtq_f32_s32(vshrq_n_s32(top, 24));
+  }
   static I byte_words(const std::uint8_t* p, std::size_t) {
     std::uint32_t four;
     __builtin_memcpy(&four, p, sizeof four);

@@ -85,6 +85,12 @@ struct Lanes {
     return bits[at / 8] >> at % 8 & 1 ? std::uint8_t(0) : v;
   }
 
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    code = 0;
+    for (int i = 0; i < 15; ++i) code += table.middles[i] <= v;
+    value = table.values[code];
+  }
   static I byte_words(const std::uint8_t* p, std::size_t) { return *p; }
   static I low_nibbles(I v) { return v & 15; }
   static F to_floats(I v) { return F(std::int32_t(v)); }

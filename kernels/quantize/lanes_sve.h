@@ -10,6 +10,17 @@
 namespace qb::quantize {
 namespace {
 
+/// The float of the value that each lane's low byte is the code of: TBL by bytes, of which SXTB
+/// takes the low one.
+inline svfloat32_t looked_up(svint8_t values, svuint32_t codes) {
+  const svbool_t all = svptrue_b32();
+  const svint8_t bytes = svtbl_s8(values, svreinterpret_u8_u32(codes));
+  return svcvt_f32_s32_x(all, svextb_s32_x(all, svreinterpret_s32_s8(bytes)));
+}
+inline svint8_t values_of(const TableOf16& table) {
+  return svld1_s8(svptrue_pat_b8(SV_VL16), table.bytes);
+}
+
 struct Lanes {
   using F = svfloat32_t;
   using I = svuint32_t;
@@ -104,6 +115,13 @@ struct Lanes {
     return svdup_n_u8_z(clear, v);
   }
 
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(F v, const TableOf16& table, I& code, F& value) {
+    code = words(0);
+    for (int i = 0; i < 15; ++i)
+      code = plus_where(code, svcmpge_n_f32(all(), v, table.middles[i]), 1);
+    value = looked_up(values_of(table), code);
+  }
   static I byte_words(const std::uint8_t* p, std::size_t n) {
     return svld1ub_u32(lanes32(0, n), p);
   }

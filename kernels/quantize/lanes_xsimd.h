@@ -121,6 +121,16 @@ struct Lanes {
     return Byte::load_aligned(nibbles);
   }
 
+  /// The code whose value is nearest to v, a midpoint going up, and that value.
+  static void nearest(const F& v, const TableOf16& table, I& code, F& value) {
+    code = words(0);
+    value = F(table.values[0]);
+    for (int i = 0; i < 15; ++i) {
+      const M above = F(table.middles[i]) <= v;
+      code = plus_where(code, above, 1);
+      value = value + xsimd::select(above, F(table.values[i + 1] - table.values[i]), F(0.0f));
+    }
+  }
   static I byte_words(const std::uint8_t* p, std::size_t) { return load8(p); }
   static I low_nibbles(const I& v) { return v & I(15); }
   static F to_floats(const I& v) { return xsimd::to_float(v); }

@@ -10,15 +10,16 @@
   apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
   apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)
 
-/// Those that are a scale times an integer for each code, and perhaps an offset, in groups
-/// (superblocks.h).
-#define QB_SUPER_FORMATS(apply, ...)    \
-  apply(q4_1, BlockQ4_1, __VA_ARGS__)   \
-  apply(q5_0, BlockQ5_0, __VA_ARGS__)   \
-  apply(tq2_0, BlockTq2_0, __VA_ARGS__) \
-  apply(nvfp4, BlockNvfp4, __VA_ARGS__) \
-  apply(q4_K, BlockQ4_K, __VA_ARGS__)   \
-  apply(q5_K, BlockQ5_K, __VA_ARGS__)   \
+/// Those that are a scale times an integer for each code, its own or a table's, and perhaps an
+/// offset, in groups (superblocks.h).
+#define QB_SUPER_FORMATS(apply, ...)     \
+  apply(q4_1, BlockQ4_1, __VA_ARGS__)    \
+  apply(q5_0, BlockQ5_0, __VA_ARGS__)    \
+  apply(tq2_0, BlockTq2_0, __VA_ARGS__)  \
+  apply(nvfp4, BlockNvfp4, __VA_ARGS__)  \
+  apply(iq4_xs, BlockIq4Xs, __VA_ARGS__) \
+  apply(q4_K, BlockQ4_K, __VA_ARGS__)    \
+  apply(q5_K, BlockQ5_K, __VA_ARGS__)    \
   apply(q6_K, BlockQ6_K, __VA_ARGS__)
 
 /// Those of groups with a zero point, and the type of a scale (zero_points.h).

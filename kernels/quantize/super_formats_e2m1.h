@@ -32,16 +32,6 @@ inline std::uint8_t e4m3_of(float v) {
   return std::uint8_t(code < 15u << 3 ? code : 0x7e);
 }
 
-/// Sixteen bytes of this translation unit's own.
-struct Bytes16 {
-  alignas(16) std::int8_t values[16];
-};
-constexpr Bytes16 bytes16(const std::int8_t (&from)[16]) {
-  Bytes16 copy{};
-  for (std::size_t i = 0; i < 16; ++i) copy.values[i] = from[i];
-  return copy;
-}
-
 /// Groups of 16: the scale is absmax/6 in E4M3, a code that of the nearest number, the smaller one
 /// on a tie.
 template <>
@@ -49,7 +39,7 @@ struct SuperFormat<BlockNvfp4> {
   static constexpr std::size_t kGroup = 16, kGroups = 4;
   static constexpr int kLowest = 0, kHighest = 15;
   static constexpr bool kNibbles = false, kDirect = true, kMinimum = false;
-  static constexpr Bytes16 kTable = bytes16(kE2m1Doubled);
+  static constexpr TableOf16 kTable = table_of(kE2m1Doubled);
   static constexpr float kMiddles[] = {0.5f, 1.5f, 2.5f, 3.5f, 5.0f, 7.0f, 10.0f};
 
   template <class V>
@@ -99,9 +89,8 @@ struct SuperFormat<BlockNvfp4> {
   static void unpack(const BlockNvfp4& x, std::int8_t* codes) {
     for (std::size_t j = 0; j < sizeof x.qs; j += V::kBytes) {
       const auto pairs = V::load_bytes(x.qs + j);
-      const auto low = V::bytes_of_table(kTable.values, V::masked(pairs, 15));
-      const auto high =
-          V::bytes_of_table(kTable.values, V::masked(V::template right<4>(pairs), 15));
+      const auto low = V::bytes_of_table(kTable.bytes, V::masked(pairs, 15));
+      const auto high = V::bytes_of_table(kTable.bytes, V::masked(V::template right<4>(pairs), 15));
       V::store_eights(codes, j, low, high);
     }
   }

@@ -15,6 +15,7 @@
 
 #include "quantize/super_formats_direct.h"
 #include "quantize/super_formats_e2m1.h"
+#include "quantize/super_formats_iq4.h"
 #include "quantize/super_formats_k.h"
 
 namespace qb::quantize {

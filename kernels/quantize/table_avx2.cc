@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The formats of 4-bit codes that index a table, AVX2 + F16C: eight blocks at a time.
 //
-//   quantize    An 8x8 transpose of floats, three shuffles a vector. A code is the number of
-//   midpoints
-//               below, a comparison and a subtraction each.
+//   quantize    An 8x8 transpose of floats, three shuffles a vector. A code of a table is found by
+//               halving: a blend or vpermps for the midpoint, a comparison, two additions.
 //   dequantize  vpshufb looks up the values as bytes; vpmovsxbd, vcvtdq2ps, vmulps.
 #include "quantize/kernels.h"
 #include "quantize/lanes_avx2.h"
@@ -13,15 +12,6 @@ namespace qb::quantize {
 namespace {
 
 struct Vectors : Lanes {
-  static void nearest(F v, const TableOf16& table, I& code, F& value) {
-    code = words(0);
-    for (int i = 0; i < 15; ++i)
-      code = plus_where(code, less_equal(_mm256_broadcast_ss(table.middles + i), v), 1);
-    const __m256 low = _mm256_permutevar8x32_ps(_mm256_load_ps(table.values), code);
-    const __m256 high = _mm256_permutevar8x32_ps(_mm256_load_ps(table.values + 8), code);
-    // vblendvps looks at the sign: bit 3 of the code.
-    value = _mm256_blendv_ps(low, high, floats(shift_left<28>(code)));
-  }
   template <bool kStream>
   static void decode(const std::uint8_t* qs, const TableOf16& table, float scale, float* y) {
     const __m128i values = load128(table.bytes), bytes = load128(qs), low = _mm_set1_epi8(15);

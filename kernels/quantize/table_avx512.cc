@@ -13,15 +13,6 @@ namespace qb::quantize {
 namespace {
 
 struct Vectors : Lanes {
-  static void nearest(F v, const TableOf16& table, I& code, F& value) {
-    const __m512 middles = _mm512_load_ps(table.middles);
-    code = words(0);
-    for (std::uint32_t step = 8; step; step /= 2) {
-      const __m512 middle = _mm512_permutexvar_ps(_mm512_add_epi32(code, words(step - 1)), middles);
-      code = plus_where(code, less_equal(middle, v), step);
-    }
-    value = _mm512_permutexvar_ps(code, _mm512_load_ps(table.values));
-  }
   template <bool kStream>
   static void decode(const std::uint8_t* qs, const TableOf16& table, float scale, float* y) {
     const __m512 products = _mm512_mul_ps(_mm512_load_ps(table.values), _mm512_set1_ps(scale));

@@ -7,8 +7,6 @@
 //
 // `V` is the instruction set's Lanes (lanes.h) and
 //
-//   nearest(F v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
-//                                    midpoint going up, and that value
 //   decode<kStream>(const uint8_t* qs, const TableOf16&, float scale, float* y)   one block
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
@@ -17,26 +15,10 @@
 #include "quantbench/blocks.h"
 #include "quantbench/types.h"
 #include "quantize/lanes.h"
+#include "quantize/table_of_16.h"
 
 namespace qb::quantize {
 namespace {
-
-/// The 16 values of a format's codes, as bytes and as floats, and the 15 midpoints between them if
-/// they ascend.
-struct TableOf16 {
-  alignas(64) std::int8_t bytes[16];
-  alignas(64) float values[16];
-  alignas(64) float middles[16];
-};
-constexpr TableOf16 table_of(const std::int8_t (&values)[16]) {
-  TableOf16 table{};
-  for (int i = 0; i < 16; ++i) {
-    table.bytes[i] = values[i];
-    table.values[i] = values[i];
-    table.middles[i] = i < 15 ? float(values[i] + values[i + 1]) / 2 : __builtin_inff();
-  }
-  return table;
-}
 
 /// Of a block format: its table, the scale of a block, and the encoder of V::lanes() blocks.
 template <class Block>

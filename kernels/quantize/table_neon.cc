@@ -12,14 +12,6 @@ namespace qb::quantize {
 namespace {
 
 struct Vectors : Lanes {
-  static void nearest(F v, const TableOf16& table, I& code, F& value) {
-    code = words(0);
-    for (int i = 0; i < 15; ++i) code = plus_where(code, less_equal(set(table.middles[i]), v), 1);
-    // The bytes above the low one look up T[0]; the shifts drop them.
-    const int8x16_t found = vqtbl1q_s8(vld1q_s8(table.bytes), vreinterpretq_u8_u32(code));
-    const int32x4_t top = vshlq_n_s32(vreinterpretq_s32_s8(found), 24);
-    value = vcvtq_f32_s32(vshrq_n_s32(top, 24));
-  }
   template <bool kStream>
   static void decode(const std::uint8_t* qs, const TableOf16& table, float scale, float* y) {
     const uint8x16_t codes = vld1q_u8(qs);

@@ -9,11 +9,6 @@ namespace qb::quantize {
 namespace {
 
 struct Vectors : Lanes {
-  static void nearest(F v, const TableOf16& table, I& code, F& value) {
-    code = 0;
-    for (int i = 0; i < 15; ++i) code += table.middles[i] <= v;
-    value = table.values[code];
-  }
   template <bool kStream>
   static void decode(const std::uint8_t* qs, const TableOf16& table, float scale, float* y) {
     for (std::size_t j = 0; j < kBlock / 2; ++j) {

@@ -9,15 +9,6 @@ namespace qb::quantize {
 namespace {
 
 struct Vectors : Lanes {
-  static void nearest(const F& v, const TableOf16& table, I& code, F& value) {
-    code = words(0);
-    value = F(table.values[0]);
-    for (int i = 0; i < 15; ++i) {
-      const M above = F(table.middles[i]) <= v;
-      code = plus_where(code, above, 1);
-      value = value + xsimd::select(above, F(table.values[i + 1] - table.values[i]), F(0.0f));
-    }
-  }
   template <bool kStream>
   static void decode(const std::uint8_t* qs, const TableOf16& table, float scale, float* y) {
     const Table lookup(bytes_of(table));

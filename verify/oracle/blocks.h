@@ -142,6 +142,67 @@ inline double table_value(const BlockIq4Nl& block, std::size_t j) {
 }
 inline double scale_of(const BlockIq4Nl& block) { return value(block.d); }
 
+// ---- iq4_xs
+
+/// The index whose value is nearest to v; a midpoint goes up.
+inline int iq4_code(double v) {
+  int code = 0;
+  while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
+  return code;
+}
+
+/// Scale of a group of 32: 0 where no magnitude is 1e-15 or more.
+inline float search_iq4_xs(std::span<const float> x) {
+  float extreme = 0;
+  for (const float e : x)
+    if (std::fabs(e) > std::fabs(extreme)) extreme = e;
+  if (std::fabs(extreme) < 1e-15f) return 0;
+  float scale = 0, best = 0;
+  const auto attempt = [&](float inverse, bool first) {
+    float xq = 0, qq = 0;
+    for (const float e : x) {
+      const float q = float(kIq4[iq4_code(inverse * e)]), weighted = e * e * q;
+      xq = xq + weighted * e;
+      qq = qq + weighted * q;
+    }
+    if (!first && !(qq > 0 && xq * xq > best * qq)) return;
+    scale = xq / qq;
+    best = scale * xq;
+  };
+  attempt(1 / (extreme / float(-kIq4[0])), true);
+  for (int i = -7; i <= 7; ++i) attempt(float(kIq4[0] + i) / extreme, false);
+  return scale;
+}
+
+inline void encode(std::span<const float> x, BlockIq4Xs& to) {
+  to = {};
+  float scales[8], extreme = 0;
+  for (std::size_t g = 0; g < 8; ++g) {
+    scales[g] = search_iq4_xs(x.subspan(32 * g, 32));
+    if (std::fabs(scales[g]) > std::fabs(extreme)) extreme = scales[g];
+  }
+  const float d = -extreme / 32;
+  to.d = to_f16(d);
+  for (std::size_t g = 0; g < 8; ++g) {
+    const int s = d == 0 ? 0 : clipped_code(1 / d * scales[g], -32, 31);
+    to.scales_l[g / 2] = std::uint8_t(to.scales_l[g / 2] + (s + 32) % 16 * (g % 2 ? 16 : 1));
+    to.scales_h[g / 4] = std::uint8_t(to.scales_h[g / 4] + ((s + 32) / 16 << 2 * (g % 4)));
+    const float product = d * float(s);
+    int codes[32];
+    for (std::size_t j = 0; j < 32; ++j)
+      codes[j] = iq4_code(product == 0 ? 0 : 1 / product * x[32 * g + j]);
+    for (std::size_t j = 0; j < 16; ++j)
+      to.qs[16 * g + j] = std::uint8_t(codes[j] + 16 * codes[j + 16]);
+  }
+}
+inline float decoded(const BlockIq4Xs& b, std::size_t j) {
+  const std::size_t g = j / 32, l = j % 32;
+  const int low = b.scales_l[g / 2] / (g % 2 ? 16 : 1) % 16;
+  const int scale = low + 16 * (b.scales_h[g / 4] >> 2 * (g % 4) & 3) - 32;
+  const int byte = b.qs[16 * g + l % 16], code = l < 16 ? byte % 16 : byte / 16;
+  return float(value(b.d) * scale * kIq4[code]);  // exact in double but for one rounding
+}
+
 // ---- any format whose codes index a table
 
 template <class Block>
