@@ -56,6 +56,41 @@ inline __attribute__((always_inline)) typename V::I stored_code(const float* x, 
                                                                 typename V::F offset) {
   const auto v = V::divide(V::subtract(V::load(x), offset), scale);
   return V::minus(V::bits(clamped<V>(v, Format::kLowest, Format::kHighest)),
+/// A word of the codes of four columns: clamp(rne((x - offset) / scale)) - kLowest.
+template <class V, class Format>
+inline __attribute__((always_inline)) typename V::I divided_codes(const float* x,
+                                                                  typename V::F scale,
+                                                                  typename V::F offset) {
+  const auto code = [&](std::size_t i) {
+    const typename V::F v = V::subtract(V::load(x + i * V::lanes()), offset);
+    return code_of<V, Format>(V::divide(v, scale));
+  };
+  return word_of<V>(code(0), code(1), code(2), code(3));
+}
+/// The same by the scale's inverse, without a division where that can make no difference. Codes are
+/// below 64: a product and a quotient differ by less than 2^-17, so that they are rounded alike but
+/// for products that near to the middle between two integers.
+template <class V, class Format>
+inline __attribute__((always_inline)) typename V::I multiplied_codes(const float* x,
+                                                                     typename V::F scale,
+                                                                     typename V::F offset,
+                                                                     typename V::F inverse) {
+  using F = typename V::F;
+  const auto product = [&](std::size_t i) {
+    return V::multiply(V::subtract(V::load(x + i * V::lanes()), offset), inverse);
+  };
+  const auto from_integer = [](F v) {
+    const F integers = V::set(kIntegers);
+    return V::absolute(V::subtract(v, V::subtract(V::add(v, integers), integers)));
+  };
+  const F a = product(0), b = product(1), c = product(2), d = product(3);
+  const F farthest = V::larger(V::larger(from_integer(a), from_integer(b)),
+                               V::larger(from_integer(c), from_integer(d)));
+  if (V::any(V::less(V::set(0.5f - 0x1p-16f), farthest))) [[unlikely]]
+    return divided_codes<V, Format>(x, scale, offset);
+  return word_of<V>(code_of<V, Format>(a), code_of<V, Format>(b), code_of<V, Format>(c),
+                    code_of<V, Format>(d));
+}
                   V::words(kIntegerBits + std::uint32_t(Format::kLowest)));
 }
 /// The same, but clamp(rne((x - least) * inverse)) - kLowest where `zero`.
@@ -83,13 +118,11 @@ inline void encode_codes(const float* columns, const float* scale, const float* 
   const F stored = V::load(scale), from = V::load(offset);
   const typename V::M zero = V::less_equal(V::absolute(stored), V::set(0));
   // So that nothing is divided by 0. A sum: clang would divide first and select among quotients.
+    const F inverse_of_stored = V::divide(V::set(1), by);
   const F by = V::add(stored, V::select(zero, V::set(1), V::set(0)));
   if (!V::any(zero)) {
     for (std::size_t j = 0; j < Format::kGroup; j += 4, columns += 4 * lanes, words += stride)
-      V::store(words, word_of<V>(stored_code<V, Format>(columns, by, from),
-                                 stored_code<V, Format>(columns + lanes, by, from),
-                                 stored_code<V, Format>(columns + 2 * lanes, by, from),
-                                 stored_code<V, Format>(columns + 3 * lanes, by, from)));
+      V::store(words, multiplied_codes<V, Format>(columns, by, from, inverse_of_stored));
     return;
   }
   const F factor = V::load(inverse), low = V::load(least);

@@ -150,6 +150,27 @@ inline void put_lowest_code(float& inverse, float& least) {
   least = 64;
 }
 
+/// Sums over a group of 16 for the codes of x * inverse, from -32 to 31: of code * x^3 and of
+/// code^2 * x^2. `kMayFallBelow`: whether a product may be below -32.5.
+template <class V, bool kMayFallBelow>
+inline __attribute__((always_inline)) void signed_sums(const float* columns, const float* squares,
+                                                       const float* cubes, typename V::F inverse,
+                                                       typename V::F& sum_xq,
+                                                       typename V::F& sum_qq) {
+  using F = typename V::F;
+  const std::size_t lanes = V::lanes();
+  const F integers = V::set(kIntegers), lowest = V::set(kIntegers - 32);
+  const F highest = V::set(kIntegers + 31);
+  sum_xq = sum_qq = V::set(0);
+  for (std::size_t j = 0; j < 16 * lanes; j += lanes) {
+    const F v = V::add(V::multiply(inverse, V::load(columns + j)), integers);
+    const F from_lowest = kMayFallBelow ? V::larger(v, lowest) : v;
+    const F q = V::subtract(V::smaller(from_lowest, highest), integers);
+    sum_xq = V::add(sum_xq, V::multiply(V::load(cubes + j), q));
+    sum_qq = V::add(sum_qq, V::multiply(V::multiply(V::load(squares + j), q), q));
+  }
+}
+
 /// Codes -32 to 31 of w = scale*code in groups of 16, weights x^2: least squares for the codes of
 /// x * (-(32 + 0.1 i) / m), m being the signed value of largest magnitude (the first on a tie), i
 /// from -9 to 9, 0 first. Where |m| is below 1e-15 the scale is 0.
@@ -173,18 +194,15 @@ inline void search_signed_scale(const float* columns, float* scale_out, float* i
   }
   const M zero = V::less(most, V::set(1e-15f));
   const F divisor = V::add(extreme, V::select(zero, one, none));
-  const F integers = V::set(kIntegers);
   F scale = none, best = none, won = none;
   for (int trial = 0; trial < 19; ++trial) {
     const int i = trial == 0 ? 0 : trial <= 9 ? trial - 10 : trial - 9;
     const F inverse = V::divide(V::set(-(32.0f + 0.1f * float(i))), divisor);
     F sum_xq = none, sum_qq = none;
-    for (std::size_t j = 0; j < end; j += lanes) {
-      const F v = V::multiply(inverse, V::load(columns + j));
-      const F q = V::subtract(clamped<V>(v, -32, 31), integers);
-      sum_xq = V::add(sum_xq, V::multiply(V::load(cubes + j), q));
-      sum_qq = V::add(sum_qq, V::multiply(V::multiply(V::load(squares + j), q), q));
-    }
+    if (i <= 4)
+      signed_sums<V, false>(columns, squares, cubes, inverse, sum_xq, sum_qq);
+    else
+      signed_sums<V, true>(columns, squares, cubes, inverse, sum_xq, sum_qq);
     const M some = V::less(none, sum_qq);
     const F quotient = V::divide(sum_xq, V::add(sum_qq, V::select(some, none, one)));
     const M better = V::both(some, V::less(V::multiply(best, sum_qq), V::multiply(sum_xq, sum_xq)));
