@@ -28,7 +28,12 @@
 //   from_bytes(const int8_t*, size_t n)    the first min(n, lanes()) as floats
 //   byte_words(const uint8_t*, size_t n)   the same as words
 //   low_nibbles(I) -> I, to_floats(I) -> F; or, where a vector holds sixteen floats,
-//   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word
+//   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word;
+//   nibble_words(const uint8_t* eight) -> I   the low nibbles of eight bytes, then the high ones,
+//                                    with other bits above each
+//   of_pairs(F scale) -> F, look_up_pair(F, I) -> F   -scale, 0, scale or 2 scale, by the low two
+//                                    bits of each word
+//   wide_codes, store_wide, store_halves, lowered   of 64 bytes (lanes_avx512.h)
 //   scaled8(uint64_t codes, float factor, float* to)    factor times each of eight signed bytes;
 //                                    if missing, from_bytes does it
 //   nearest(F v, const TableOf16&, I& code, F& value)   the code whose value is nearest to v, a
@@ -41,9 +46,8 @@
 //   left<n>, right<n>(Bytes)         shifts, which may bring in bits of neighbouring bytes
 //   where_clear(const uint8_t* bits, size_t at, uint8_t v)    v, but 0 where the bit at + i is set
 //   bytes_of_table(const int8_t* sixteen, Bytes index)        indices are below 16
-//   store_eights(int8_t* p, size_t j, Bytes low, Bytes high)  eight bytes of low, eight of high,
-//   ...,
-//                                    of kBytes from j of a longer array
+//   store_eights(int8_t* p, size_t j, Bytes low, Bytes high)  low and high are kBytes from j of
+//                                    longer arrays: eight bytes of low, eight of high, and so on
 //   nibbles32(const uint8_t* qs)     if kBytes is 32: sixteen low nibbles, then the high ones
 //
 //   put<kStream>(float*, F, size_t n)      stores the first min(n, lanes())

@@ -91,6 +91,16 @@ struct Lanes {
   static void scaled8(std::uint64_t eight, float factor, float* to) {
     const __m256i codes = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(std::int64_t(eight)));
     _mm256_store_ps(to, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(factor)));
+    stays_in_memory(to);
+  }
+  /// A broadcast from memory is a load; gcc would shuffle the register, on the port that is scarce.
+  static void stays_in_memory(float* eight) {
+    __asm__("" : "+m"(*reinterpret_cast<float(*)[8]>(eight)));
+  }
+  static void widen(const f16* halves, std::size_t n, float* to) {
+    for (std::size_t i = 0; i < n; i += 8)
+      _mm256_store_ps(
+          to + i, _mm256_cvtph_ps(_mm_load_si128(reinterpret_cast<const __m128i*>(halves + i))));
   }
   static F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 

@@ -94,6 +94,16 @@ struct Lanes {
   static void scaled8(std::uint64_t eight, float factor, float* to) {
     const __m256i codes = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(std::int64_t(eight)));
     _mm256_store_ps(to, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(factor)));
+    stays_in_memory(to);
+  }
+  /// A broadcast from memory is a load; gcc would shuffle the register, on the port that is scarce.
+  static void stays_in_memory(float* eight) {
+    __asm__("" : "+m"(*reinterpret_cast<float(*)[8]>(eight)));
+  }
+  static void widen(const f16* halves, std::size_t n, float* to) {
+    for (std::size_t i = 0; i < n; i += 16)
+      _mm512_store_ps(
+          to + i, _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(halves + i))));
   }
   static F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 
@@ -120,7 +130,7 @@ struct Lanes {
   static Bytes where_clear(const std::uint8_t* bits, std::size_t, std::uint8_t v) {
     std::uint32_t set;
     __builtin_memcpy(&set, bits, sizeof set);
-    return _mm256_maskz_set1_epi8(~set, static_cast<char>(v));
+    return _mm256_maskz_mov_epi8(~set, all_bytes(v));
   }
   /// The bytes among the table's sixteen that indices below 16 name.
   static Bytes bytes_of_table(const std::int8_t* table, Bytes index) {
@@ -136,27 +146,11 @@ struct Lanes {
     _mm_storeu_si128(to + 3, _mm256_extracti128_si256(odd, 1));
   }
   static Bytes nibbles32(const std::uint8_t* qs) {
-    const __m128i pairs = _mm_loadu_si128(reinterpret_cast<const __m128i*>(qs));
-    return masked(_mm256_set_m128i(_mm_srli_epi16(pairs, 4), pairs), 15);
+    const __m256i pairs =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(qs)));
+    return masked(_mm256_srlv_epi32(pairs, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), 15);
   }
 
-  static I byte_words(const std::uint8_t* p, std::size_t) {
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
-  /// What the sixteen nibbles stand for, and those of the words' low nibbles: vpermps ignores the
-  /// bits above them.
-  static F of_nibbles(F scale, F offset) {
-    const F nibbles = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    return multiply_add(scale, nibbles, offset);
-  }
-  static F look_up(F table, I v) { return _mm512_permutexvar_ps(v, table); }
-  /// Sixteen codes from eight bytes. Code i is the low nibble of lane i; what its neighbour leaves
-  /// above it is ignored by look_up().
-  static I nibbles(const std::uint8_t* p) {
-    const I bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-    return any_of(bytes, _mm512_slli_epi64(bytes, 28));
-  }
-  template <bool kStream>
   /// The low and the high nibbles of 64 bytes, with bits above them: those of `mask` after 32 bytes
   /// of `upper` were turned left, so far for the first and for the second half of either.
   struct Wide {
@@ -196,6 +190,36 @@ struct Lanes {
     }
     value = _mm512_permutexvar_ps(code, _mm512_load_ps(table.values));
   }
+  static I byte_words(const std::uint8_t* p, std::size_t) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  /// What the sixteen nibbles stand for, and those of the words' low nibbles: vpermps ignores the
+  /// bits above them.
+  static F of_nibbles(F scale, F offset) {
+    const F nibbles = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return multiply_add(scale, nibbles, offset);
+  }
+  static F look_up(F table, I v) { return _mm512_permutexvar_ps(v, table); }
+  /// Sixteen codes from eight bytes. Code i is the low nibble of lane i; what its neighbour leaves
+  /// above it is ignored by look_up().
+  static I nibbles(const std::uint8_t* p) {
+    const I bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return any_of(bytes, _mm512_slli_epi64(bytes, 28));
+  }
+  /// The low nibbles of eight bytes, then the high ones, as words; something above them.
+  static I nibble_words(const std::uint8_t* eight) {
+    std::int64_t both;
+    __builtin_memcpy(&both, eight, sizeof both);
+    const __m128i twice = _mm_set1_epi64x(both);
+    const __m512i right = _mm512_setr_epi32(0, 0, 0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 4, 4, 4, 4);
+    return _mm512_srlv_epi32(_mm512_cvtepu8_epi32(twice), right);
+  }
+  /// scale times -1, 0, 1, 2, by the low two bits of each word.
+  static F of_pairs(F scale) {
+    return multiply(scale, _mm512_broadcast_f32x4(_mm_setr_ps(-1, 0, 1, 2)));
+  }
+  static F look_up_pair(F table, I v) { return _mm512_permutevar_ps(table, v); }
+  template <bool kStream>
   static void put(float* p, F v, std::size_t) {
     qb::store<kStream>(p, _mm512_castps_si512(v));
   }

@@ -33,6 +33,7 @@ struct Found {
 ///                                       is words[k * stride + g]
 ///   code<V>(x, inverse, least)          kIntegers + code, by what search left (only kDirect)
 ///   unpack<V>(Block, int8_t* codes)     of all weights, in order (unless kNibbles)
+///   decode<V, kStream>(Block, scale, y) instead of unpack, where V looks codes up (optional)
 ///   unpack_scales<V>(Block, scale, offset)     kGroups each, at a vector
 template <class Block>
 struct SuperFormat;
@@ -46,6 +47,8 @@ inline void scaled_codes(const std::int8_t* codes, float factor, float* to) {
   for (std::size_t g = 0; g < kCount; g += V::lanes())
     V::store(into + g, V::multiply(V::set(factor), V::from_bytes(codes + g, kCount - g)));
   if (into != to) __builtin_memcpy(to, products, kCount * sizeof *to);
+  if constexpr (requires { V::stays_in_memory(to); })
+    for (std::size_t g = 0; g < kCount; g += 8) V::stays_in_memory(to + g);
 }
 
 /// The same of the eight bytes of a word.
@@ -57,6 +60,19 @@ inline void scaled_word(std::uint64_t codes, float factor, float* to) {
     std::int8_t bytes[sizeof codes];
     __builtin_memcpy(bytes, &codes, sizeof codes);
     scaled_codes<V, sizeof codes>(bytes, factor, to);
+  }
+}
+
+/// Codes that are the low and the high nibbles of `len` bytes, to low[len] and high[len], by what
+/// each code stands for (V::look_up).
+template <class V, bool kStream>
+inline void decode_by_tables(const std::uint8_t* qs, std::size_t len, typename V::F low_table,
+                             typename V::F high_table, float* low, float* high) {
+  for (std::size_t j = 0; j < len; j += V::lanes()) {
+    const typename V::I bytes = V::byte_words(qs + j, len - j);
+    V::template put<kStream>(low + j, V::look_up(low_table, bytes), len - j);
+    V::template put<kStream>(high + j, V::look_up(high_table, V::template shift_right<4>(bytes)),
+                             len - j);
   }
 }
 

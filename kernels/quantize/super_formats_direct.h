@@ -190,6 +190,24 @@ struct SuperFormat<BlockTq2_0> {
         __builtin_memcpy(y.qs + 32 * h + 4 * k, &four, sizeof four);
       }
   }
+  template <class V, bool kStream>
+  static void decode(const BlockTq2_0& x, const float* scale, float* y) requires requires {
+    V::of_pairs(V::set(0));
+  }
+  {
+    const auto products = V::of_pairs(V::set(*scale));
+    for (std::size_t h = 0; h < 2; ++h, y += 128)
+      for (std::size_t m = 0; m < 32; m += V::lanes()) {
+        const auto four = V::byte_words(x.qs + 32 * h + m, 32 - m);
+        const auto put = [&](std::size_t i, auto codes) {
+          V::template put<kStream>(y + 32 * i + m, V::look_up_pair(products, codes), 32 - m);
+        };
+        put(0, four);
+        put(1, V::template shift_right<2>(four));
+        put(2, V::template shift_right<4>(four));
+        put(3, V::template shift_right<6>(four));
+      }
+  }
   template <class V>
   static void unpack(const BlockTq2_0& x, std::int8_t* codes) {
     for (std::size_t h = 0; h < 2; ++h)

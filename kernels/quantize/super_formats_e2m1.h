@@ -11,12 +11,22 @@ namespace {
 
 /// What a scale of nvfp4 stands for, halved, since the table's values are doubled. 0x7f is zero;
 /// the top bit does not count, but for that.
-inline float half_of_e4m3(std::uint8_t scale) {
+constexpr float half_of_e4m3(std::uint8_t scale) {
   const std::uint32_t bits = scale & 0x7fu;
-  const float normal = __builtin_bit_cast(float, (bits << 20) + (119u << 23));
-  const float value = bits < 8 ? float(int(bits)) * 0x1p-10f : normal;
-  return scale == 0x7f ? 0.0f : value;
+  if (scale == 0x7f) return 0;
+  if (bits < 8) return float(bits) * 0x1p-10f;
+  return __builtin_bit_cast(float, (bits << 20) + (119u << 23));
 }
+/// The same of all bytes.
+struct HalvesOfE4m3 {
+  alignas(64) float of[256];
+};
+constexpr HalvesOfE4m3 halves_of_e4m3() {
+  HalvesOfE4m3 all{};
+  for (unsigned scale = 0; scale < 256; ++scale) all.of[scale] = half_of_e4m3(std::uint8_t(scale));
+  return all;
+}
+constexpr HalvesOfE4m3 kHalvesOfE4m3 = halves_of_e4m3();
 
 /// The scale nearest to v, half up on the bit behind the last; 0x7e for all that rounds to 256 or
 /// more, 0 for NaN.
@@ -74,7 +84,7 @@ struct SuperFormat<BlockNvfp4> {
                           float*) {
     for (std::size_t g = 0; g < kGroups; ++g) {
       y.scales[g] = e4m3_of(found.scale[first + g]);
-      found.inverse[first + g] = y.scales[g] == 0 ? 1.0f : half_of_e4m3(y.scales[g]);
+      found.inverse[first + g] = y.scales[g] == 0 ? 1.0f : kHalvesOfE4m3.of[y.scales[g]];
     }
   }
   static void pack_codes(const std::uint32_t* words, std::size_t stride, BlockNvfp4& y) {
@@ -85,6 +95,17 @@ struct SuperFormat<BlockNvfp4> {
       }
   }
 
+  template <class V, bool kStream>
+  static void decode(const BlockNvfp4& x, const float* scale, float* y) requires requires {
+    V::nibble_words(x.qs);
+  }
+  {
+    for (std::size_t g = 0; g < kGroups; ++g) {
+      const auto products = V::multiply(V::load(kTable.values), V::set(scale[g]));
+      V::template put<kStream>(y + kGroup * g, V::look_up(products, V::nibble_words(x.qs + 8 * g)),
+                               kGroup);
+    }
+  }
   template <class V>
   static void unpack(const BlockNvfp4& x, std::int8_t* codes) {
     for (std::size_t j = 0; j < sizeof x.qs; j += V::kBytes) {
@@ -97,7 +118,7 @@ struct SuperFormat<BlockNvfp4> {
   template <class V>
   static void unpack_scales(const BlockNvfp4& x, float* scale, float* offset) {
     for (std::size_t g = 0; g < kGroups; ++g) {
-      scale[g] = half_of_e4m3(x.scales[g]);
+      scale[g] = kHalvesOfE4m3.of[x.scales[g]];
       offset[g] = 0;
     }
   }

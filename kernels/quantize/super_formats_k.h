@@ -122,6 +122,18 @@ struct SuperFormat<BlockQ5_K> : WithMinimum<BlockQ5_K, 31> {
   }
 
   template <class V>
+  static void unpack(const BlockQ5_K& x, std::int8_t* codes) requires requires {
+    V::wide_codes;
+  }
+  {
+    for (int c = 0; c < int(kGroups) / 2; c += 2, codes += 128) {
+      const auto wide =
+          V::wide_codes(x.qs + 32 * c, x.qh, 16, {4 - 2 * c, 2 - 2 * c}, {3 - 2 * c, 1 - 2 * c});
+      V::store_halves(codes, codes + 64, wide.low);
+      V::store_halves(codes + 32, codes + 96, wide.high);
+    }
+  }
+  template <class V>
   static void unpack(const BlockQ5_K& x, std::int8_t* codes) {
     for (std::size_t l = 0; l < kGroup; l += V::kBytes) {
       auto fifth = V::load_bytes(x.qh + l);
@@ -188,6 +200,17 @@ struct SuperFormat<BlockQ6_K> {
         }
   }
 
+  template <class V>
+  static void unpack(const BlockQ6_K& x, std::int8_t* codes) requires requires {
+    V::wide_codes;
+  }
+  {
+    for (std::size_t h = 0; h < 2; ++h, codes += 128) {
+      const auto wide = V::wide_codes(x.ql + 64 * h, x.qh + 32 * h, 0x30, {4, 2}, {0, -2});
+      V::store_wide(codes, V::lowered(wide.low, 32));
+      V::store_wide(codes + 64, V::lowered(wide.high, 32));
+    }
+  }
   template <class V>
   static void unpack(const BlockQ6_K& x, std::int8_t* codes) {
     const auto put = [](std::int8_t* to, typename V::Bytes low, typename V::Bytes upper) {

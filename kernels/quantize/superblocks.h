@@ -50,12 +50,12 @@ inline void encode_directly(const float* columns, const float* inverse, const fl
   }
 }
 
-/// clamp(rne((x - offset) / scale)) - kLowest.
+/// Code of a quotient: clamp(rne(v)) - kLowest.
 template <class V, class Format>
-inline __attribute__((always_inline)) typename V::I stored_code(const float* x, typename V::F scale,
-                                                                typename V::F offset) {
-  const auto v = V::divide(V::subtract(V::load(x), offset), scale);
+inline __attribute__((always_inline)) typename V::I code_of(typename V::F v) {
   return V::minus(V::bits(clamped<V>(v, Format::kLowest, Format::kHighest)),
+                  V::words(kIntegerBits + std::uint32_t(Format::kLowest)));
+}
 /// A word of the codes of four columns: clamp(rne((x - offset) / scale)) - kLowest.
 template <class V, class Format>
 inline __attribute__((always_inline)) typename V::I divided_codes(const float* x,
@@ -91,8 +91,6 @@ inline __attribute__((always_inline)) typename V::I multiplied_codes(const float
   return word_of<V>(code_of<V, Format>(a), code_of<V, Format>(b), code_of<V, Format>(c),
                     code_of<V, Format>(d));
 }
-                  V::words(kIntegerBits + std::uint32_t(Format::kLowest)));
-}
 /// The same, but clamp(rne((x - least) * inverse)) - kLowest where `zero`.
 template <class V, class Format>
 inline __attribute__((always_inline)) typename V::I stored_code(
@@ -118,9 +116,9 @@ inline void encode_codes(const float* columns, const float* scale, const float* 
   const F stored = V::load(scale), from = V::load(offset);
   const typename V::M zero = V::less_equal(V::absolute(stored), V::set(0));
   // So that nothing is divided by 0. A sum: clang would divide first and select among quotients.
-    const F inverse_of_stored = V::divide(V::set(1), by);
   const F by = V::add(stored, V::select(zero, V::set(1), V::set(0)));
   if (!V::any(zero)) {
+    const F inverse_of_stored = V::divide(V::set(1), by);
     for (std::size_t j = 0; j < Format::kGroup; j += 4, columns += 4 * lanes, words += stride)
       V::store(words, multiplied_codes<V, Format>(columns, by, from, inverse_of_stored));
     return;
@@ -223,14 +221,8 @@ inline void decode_nibbles(const std::uint8_t* qs, std::size_t len, const float 
   const F low_scale = V::set(scale[0]), low_offset = V::set(offset[0]);
   const F high_scale = V::set(scale[1]), high_offset = V::set(offset[1]);
   if constexpr (requires { V::of_nibbles(low_scale, low_offset); }) {
-    const F low_table = V::of_nibbles(low_scale, low_offset);
-    const F high_table = V::of_nibbles(high_scale, high_offset);
-    for (std::size_t j = 0; j < len; j += V::lanes()) {
-      const I bytes = V::byte_words(qs + j, len - j);
-      V::template put<kStream>(low + j, V::look_up(low_table, bytes), len - j);
-      V::template put<kStream>(high + j, V::look_up(high_table, V::template shift_right<4>(bytes)),
-                               len - j);
-    }
+    decode_by_tables<V, kStream>(qs, len, V::of_nibbles(low_scale, low_offset),
+                                 V::of_nibbles(high_scale, high_offset), low, high);
   } else {
     for (std::size_t j = 0; j < len; j += V::lanes()) {
       const I bytes = V::byte_words(qs + j, len - j);
@@ -242,13 +234,19 @@ inline void decode_nibbles(const std::uint8_t* qs, std::size_t len, const float 
   }
 }
 
+/// Whether V looks up the format's codes of 2 or 4 bits as they lie in memory.
+template <class V, class Block>
+concept LooksUp = requires(const Block& x, const float* scale, float* y) {
+  SuperFormat<Block>::template decode<V, true>(x, scale, y);
+};
+
 template <class V, bool kStream, class Block>
-inline void decode_superblock(const Block& x, float* y) {
+inline void decode_superblock(const Block& x, const float* scale, const float* offset, float* y) {
   using Format = SuperFormat<Block>;
-  alignas(64) float scale[Format::kGroups], offset[Format::kGroups];
-  Format::template unpack_scales<V>(x, scale, offset);
-  if constexpr (Format::kNibbles && Format::kGroups == 1) {
-    decode_nibbles<V, kStream>(x.qs, 16, {scale[0], scale[0]}, {offset[0], offset[0]}, y, y + 16);
+  if constexpr (LooksUp<V, Block>) {
+    Format::template decode<V, kStream>(x, scale, y);
+  } else if constexpr (Format::kNibbles && Format::kGroups == 1) {
+    decode_nibbles<V, kStream>(x.qs, 16, {*scale, *scale}, {*offset, *offset}, y, y + 16);
   } else if constexpr (Format::kNibbles) {
     for (std::size_t g = 0; g < Format::kGroups; g += 2)
       decode_nibbles<V, kStream>(x.qs + 16 * g, 32, {scale[g], scale[g + 1]},
@@ -260,15 +258,47 @@ inline void decode_superblock(const Block& x, float* y) {
   }
 }
 
+/// Blocks of one group: their scales are converted by vectors, many blocks' together.
+template <class V, bool kStream, class Block>
+inline void decode_small_blocks(const Block* x, std::size_t blocks, float* y) {
+  constexpr std::size_t kTogether = 64, kWeights = kWeightsOf<Block>;
+  alignas(64) float scale[kTogether], offset[kTogether];
+  alignas(64) f16 halves[kTogether] = {};
+  for (; blocks > 0; x += kTogether, y += kTogether * kWeights) {
+    const std::size_t some = blocks < kTogether ? blocks : kTogether;
+    for (std::size_t i = 0; i < some; ++i) halves[i] = x[i].d;
+    V::widen(halves, kTogether, scale);
+    if constexpr (requires { x->m; }) {
+      for (std::size_t i = 0; i < some; ++i) halves[i] = x[i].m;
+      V::widen(halves, kTogether, offset);
+    }
+    for (std::size_t i = 0; i < some; ++i)
+      decode_superblock<V, kStream>(x[i], scale + i, offset + i, y + i * kWeights);
+    blocks -= some;
+  }
+}
+
+template <class V, bool kStream, class Block>
+inline void decode_all(const Block* x, std::size_t blocks, float* y) {
+  using Format = SuperFormat<Block>;
+  if constexpr (kWeightsOf<Block> == kBlock && requires(float* to) { V::widen(&x->d, 64, to); }) {
+    decode_small_blocks<V, kStream>(x, blocks, y);
+  } else {
+    for (std::size_t i = 0; i < blocks; ++i) {
+      alignas(64) float scale[Format::kGroups], offset[Format::kGroups];
+      Format::template unpack_scales<V>(x[i], scale, offset);
+      decode_superblock<V, kStream>(x[i], scale, offset, y + i * kWeightsOf<Block>);
+    }
+  }
+}
+
 template <class V, class Block>
 inline void decode_superblocks(const Block* x, std::size_t blocks, float* y) {
   if (V::streams(y, blocks * sizeof *x, blocks * kWeightsOf<Block> * sizeof *y)) {
-    for (std::size_t i = 0; i < blocks; ++i)
-      decode_superblock<V, true>(x[i], y + i * kWeightsOf<Block>);
+    decode_all<V, true>(x, blocks, y);
     V::fence();
   } else {
-    for (std::size_t i = 0; i < blocks; ++i)
-      decode_superblock<V, false>(x[i], y + i * kWeightsOf<Block>);
+    decode_all<V, false>(x, blocks, y);
   }
 }
 
