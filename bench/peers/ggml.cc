@@ -299,6 +299,9 @@ std::string add_ggml(std::vector<Peer>& peers) {
   add_mul_mat(peers, "matmul_a8_q6_K", GGML_TYPE_Q6_K,
               "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
               kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_iq4_xs", GGML_TYPE_IQ4_XS,
+              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
+              kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();
 }
 

@@ -18,7 +18,7 @@ namespace qb::matmul {
 ///   s4g            const uint8[N,K/2],          const f16[N,K/group]
 ///   u4h            const uint8[N,K/2],          const f16[N,K/scale_group]
 ///   blocks of 32   const BlockQ8_0[N,K/32] and so on (blocks.h), scales unused
-///   blocks of 256  const BlockQ4_K[N,K/256] and so on, scales unused
+///   blocks of 256  const BlockQ4_K[N,K/256], BlockIq4Xs[N,K/256] and so on, scales unused
 struct Weights {
   const void* values;
   const void* scales;

@@ -89,7 +89,11 @@ struct HalfScaleAndMinimum {
 struct ScaleOf16 {
   float scale;
 };
-/// The same as a product of two, of which groups of a block of 256 share the first.
+/// For each group of 32, exact in f32 as well.
+struct ScaleOf32 {
+  float scale;
+};
+/// Either as a product of two, of which groups of a block of 256 share the first.
 struct ScaleOf256 {
   qb::f16 d;
   std::int8_t scale;
@@ -113,6 +117,7 @@ constexpr bool kOfGroups = !__is_same(Scale, float) && !__is_same(Scale, None);
 [[maybe_unused]] inline float to_f32(qb::bf16 scale) { return bf16_to_f32(scale); }
 [[maybe_unused]] inline float to_f32(ScaleAndMinimum pair) { return pair.scale; }
 [[maybe_unused]] inline float to_f32(ScaleOf16 group) { return group.scale; }
+[[maybe_unused]] inline float to_f32(ScaleOf32 group) { return group.scale; }
 
 }  // namespace
 }  // namespace qb::matmul

@@ -289,6 +289,10 @@ WeightView view_q6_K(std::span<const BlockQ6_K> blocks, std::size_t n, std::size
   return checked_view(Format::q6_K, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_iq4_xs(std::span<const BlockIq4Xs> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::iq4_xs, "blocks", blocks, kNoScales, n, k);
+}
+
 struct PackedWeights::State {
   WeightView weights;
   Arithmetic arithmetic;

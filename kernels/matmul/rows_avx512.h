@@ -56,6 +56,7 @@ inline __m512i codes_of(const Weights& w, size_t n, size_t k, size_t count) {
 /// 16 scales of groups.
 template <class Scale>
 inline __m512 group_scales(const void* p) {
+  if constexpr (sizeof(Scale) == sizeof(float)) return _mm512_loadu_ps(p);
   const __m256i v = _mm256_loadu_si256(static_cast<const __m256i*>(p));
   if constexpr (__is_same(Scale, bf16))
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(v), 16));

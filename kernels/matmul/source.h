@@ -7,7 +7,7 @@
 // and where codes and scales lie, in blocks of 32 weights:
 //
 //   Codes                 the kind of codes
-//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16
+//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16; ScaleOf32
 //   per_group, group(w)   whether each group along K has a scale, or else each output; its length
 //   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
 //                         block; the earlier one in the low nibble
@@ -236,6 +236,35 @@ struct SuperBlocksQ6_K {
   }
 };
 
+/// Blocks of 256 indices of a table in groups of 32, each with the nibbles of a block of 32.
+struct SuperBlocksIq4Xs {
+  using Codes = Table<kIq4Values>;
+  using Scale = ScaleOf32;
+  static constexpr bool per_group = true;
+  static constexpr std::size_t group(const Weights&) { return kBlock; }
+  static constexpr bool neighbours = false;
+  static constexpr int flip = 0;
+  static constexpr std::size_t kGroups = kSuperBlock / kBlock;
+  static const BlockIq4Xs& at(const Weights& w, std::size_t n, std::size_t g) {
+    return static_cast<const BlockIq4Xs*>(w.values)[n * (w.k / kSuperBlock) + g / kGroups];
+  }
+  static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
+    const BlockIq4Xs& block = at(w, n, g);
+    const std::size_t i = g % kGroups;
+    const int low = block.scales_l[i / 2] >> i % 2 * 4 & 15;
+    const int high = block.scales_h[i / 4] >> i % 4 * 2 & 3;
+    return {block.d, static_cast<std::int8_t>((high << 4 | low) - 32)};
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    const ScaleOf256 both = levels(w, n, g);
+    return {f16_to_f32(both.d) * float(both.scale)};
+  }
+  static void gather(const Weights& w, std::size_t n, std::size_t b,
+                     std::uint8_t (&to)[kBlock / 2]) {
+    __builtin_memcpy(to, at(w, n, b).qs + b % kGroups * sizeof to, sizeof to);
+  }
+};
+
 /// The scale of a group, and what its codes have for 0.
 struct ScaleAndZero {
   qb::f16 scale;
@@ -285,6 +314,7 @@ using q5_0 = BlocksQ5_0;
 using q4_K = SuperBlocksQ4_K;
 using q5_K = SuperBlocksQ5_K;
 using q6_K = SuperBlocksQ6_K;
+using iq4_xs = SuperBlocksIq4Xs;
 }  // namespace source
 
 /// Whether groups have zero points, whose products with the scales are the minima.

@@ -127,6 +127,11 @@ class TestWeights {
         for (std::size_t i = 192; i < 208; ++i) values_[210 * b + i] = std::byte(words_());
         put(values_, 105 * b + 104, scale());
         break;
+      case Format::iq4_xs:
+        put(values_, 68 * b, codes_ == Codes::zero ? f16(0) : scale());  // no value is 0
+        for (std::size_t i = 2; i < 8; ++i) values_[136 * b + i] = std::byte(words_());
+        for (std::size_t g = 0; g < 8; ++g) indices(136 * b + 8 + 16 * g, 15, 0);
+        break;
       case Format::f32:
       case Format::f16:
       case Format::s8:

@@ -29,6 +29,13 @@ inline double twice_e2m1(int bits) {
   return bits < 8 ? magnitude : -magnitude;
 }
 
+/// The number that the index `bits` of iq4_nl and iq4_xs stands for.
+inline double iq4(int bits) {
+  constexpr int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
+                            1,    13,   25,  38,  53,  69,  89,  113};
+  return values[bits];
+}
+
 /// Scale and minimum of group g of q4_K, which 12 bytes hold with 6 bits each: those of the first
 /// four groups in the low bits of a byte; of the others four bits in bytes of their own, the upper
 /// two above those of the first four.
@@ -87,11 +94,9 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
               std::ldexp(1.0, int(block.e) - 128)};
     }
     case matmul::Format::iq4_nl: {
-      constexpr int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
-                                1,    13,   25,  38,  53,  69,  89,  113};
       const BlockIq4Nl& block = static_cast<const BlockIq4Nl*>(w.values)[at / 32];
       const std::size_t j = at % 32;
-      return {double(values[j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16]), value(block.d)};
+      return {iq4(j < 16 ? block.qs[j] % 16 : block.qs[j - 16] / 16), value(block.d)};
     }
     case matmul::Format::q4_1: {
       const BlockQ4_1& block = static_cast<const BlockQ4_1*>(w.values)[at / 32];
@@ -127,6 +132,14 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const int low = block.ql[64 * half + j % 64], high = block.qh[32 * half + j % 32];
       const int code = (j < 64 ? low % 16 : low / 16) + (high >> j / 32 * 2) % 4 * 16;
       return {double(code - 32), value(block.d) * block.scales[at % 256 / 16]};
+    }
+    case matmul::Format::iq4_xs: {
+      const BlockIq4Xs& block = static_cast<const BlockIq4Xs*>(w.values)[at / 256];
+      const std::size_t g = at % 256 / 32, j = at % 32;
+      const int byte = block.qs[16 * g + j % 16], low = block.scales_l[g / 2];
+      const int high = (block.scales_h[0] + 256 * block.scales_h[1]) >> (2 * g) & 3;
+      const int scale = (g % 2 ? low / 16 : low % 16) + 16 * high;
+      return {iq4(j < 16 ? byte % 16 : byte / 16), value(block.d) * (scale - 32)};
     }
   }
   return {};

@@ -27,10 +27,10 @@
 // the scales of groups read in order with the codes.
 //
 // Panel: for each group the codes of its blocks of 32, then 16 f16 scales, and 16 f16 minima if it
-// has any (of blocks of 256 with minima 16 scales and 16 minima as bytes, and before eight groups
-// 16 f16 d and 16 f16 dmin that these are multiplied with); for one scale per output the codes of
-// all blocks, then 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit: K+0..15 in
-// the low nibbles, K+16..31 in the high ones), then the other 8.
+// has any (of blocks of 256 16 scales, and minima, as bytes, and before their first group 16 f16 d,
+// and dmin, that these are multiplied with); for one scale per output the codes of all blocks, then
+// 16 f32 scales. A block: 8 outputs (32 bytes for each 4 of K; 4-bit: K+0..15 in the low nibbles,
+// K+16..31 in the high ones), then the other 8.
 //
 // Tiles walk a piece of K that stays in the first cache. The first tile also writes the unpacked
 // nibbles to scratch there; the later tiles read those.
@@ -209,10 +209,11 @@ constexpr int kTileRows = 4;
 constexpr std::size_t kMostRows = Avx2Budget::kInt8Rows;             // whose sums wait in memory,
 constexpr std::size_t kRowBytes = Avx2Budget::kInt8ActivationsInL2;  // and which fit a second cache
 constexpr std::size_t kRowSums = kPanel * 4;                         // bytes
-/// Of a panel's block that was unpacked, with scales and minima as floats behind the codes.
+/// Of a panel's block that was unpacked, with scales and minima as floats behind the codes where
+/// each block has its own.
 template <class L>
 constexpr std::size_t kUnpackedBlock = kPanel* kBlock +
-                                       (L::kMinimum ? 2 * kPanel * sizeof(float) : 0);
+                                       (L::kScalesEach ? 2 * kPanel * sizeof(float) : 0);
 
 /// A piece of K of a panel.
 struct Piece {
@@ -278,14 +279,14 @@ template <class L, From from, int R>
         __m256 d, minima = _mm256_setzero_ps();
         if constexpr (from == From::bytes) {
           d = _mm256_load_ps(floats + c * kVector);
-          minima = _mm256_load_ps(floats + kPanel + c * kVector);
+          if constexpr (L::kMinimum) minima = _mm256_load_ps(floats + kPanel + c * kVector);
         } else {
           d = scales_of<L>(w - L::kScales, factors, c);
           if constexpr (L::kMinimum) minima = minima_of<L>(w - L::kScales, factors, c);
         }
         if constexpr (from == From::panel_for_others) {
           _mm256_store_ps(floats + c * kVector, d);
-          _mm256_store_ps(floats + kPanel + c * kVector, minima);
+          if constexpr (L::kMinimum) _mm256_store_ps(floats + kPanel + c * kVector, minima);
         }
         QB_UNROLL for (int r = 0; r < R; ++r) {
           const __m256 s = broadcast_float(scale + r * stride);

@@ -273,7 +273,7 @@ void pack(const Weights& w, std::size_t n0, std::size_t n1, void* packed) {
     }
     const std::size_t groups = F::per_group ? blocks * (kBlock / L::kUnit) / group_blocks : 1;
     for (std::size_t g = 0; g < groups; ++g) {
-      if constexpr (kHasMinimum<typename F::Scale> || L::kUnit != kBlock) {
+      if constexpr (kHasMinimum<typename F::Scale> || L::kUnit != kBlock || kLevels<F>) {
         L::template put_group<F>(w, n, g, panel);
       } else {
         typename F::Scale scales[kPanel] = {};

@@ -157,12 +157,8 @@ template <class V, class K, int R, int C>
   typename V::Int sum[sets][R][C];
   Float result[R][C];
   each_sum<R, C>([&](int r, int c) { result[r][c] = V::zero_float(); });
-  const auto pass = [&](const Byte*(&header)[panels], size_t bytes) {
-    QB_UNROLL for (int p = 0; p < panels; ++p) {
-      for (size_t line = 0; line < bytes; line += kLine) prefetch(w[p] + K::kAhead + line);
-      header[p] = w[p];
-      w[p] += bytes;
-    }
+  const auto fetch = [&](int p, size_t bytes) {
+    for (size_t line = 0; line < bytes; line += kLine) prefetch(w[p] + K::kAhead + line);
   };
   const auto pair_of_halves = [&](auto half) {
     constexpr int h = decltype(half)::value;
@@ -191,8 +187,7 @@ template <class V, class K, int R, int C>
     add_pair<V, K, R, C, sets, h>(w, x, stride, sum, begin, end, [] {});
   };
   for (size_t b = 0; b < call.blocks; b += K::kTogether, x += 2 * kBlock, s += 8 * K::kTogether) {
-    if (Header::kSuper && b % K::kOfSuper == 0) pass(headers.super, Header::kSuper);
-    pass(headers.pair, Header::kPair);
+    headers.next_pair(w, b % K::kOfSuper == 0, fetch);
     pair_of_halves(Half<0>{});
     if constexpr (K::kHalves == 2) pair_of_halves(Half<1>{});
   }

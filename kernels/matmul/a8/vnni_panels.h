@@ -24,7 +24,7 @@
 // minima are products of two keep both factors: a line of 16 f16 d and 16 f16 dmin before eight
 // blocks, and before each pair of blocks a line with 16 scales and 16 minima of either, as bytes.
 // Blocks of 32 have both as f16, two lines before each pair; or scales as f16 and zero points as
-// bytes, whose products are the minima.
+// bytes, whose products are the minima. vnni_headers.h has all of them.
 //
 // Codes of 5 and 6 bits lie as nibbles in pairs of blocks, and behind these the bits above them: of
 // 5 bits a line for each block, whose bytes hold one bit of each of its eight dwords; of 6 bits two
@@ -49,14 +49,11 @@
 
 #include "core/budgets.h"
 #include "matmul/a8/activations_x86.h"
+#include "matmul/a8/vnni_headers.h"
 
 namespace qb::matmul {
 namespace {
 
-using std::size_t;
-using Byte = std::uint8_t;
-
-constexpr size_t kLine = 64;
 constexpr size_t kDepth = VnniBudget::kDepth;  // blocks of K that tiles walk at a time
 constexpr size_t kMostRows = VnniBudget::kRows;
 constexpr size_t kRowBytes = VnniBudget::kActivationsInL2;
@@ -66,117 +63,6 @@ template <int locality = 3>
 inline void prefetch(const Byte* p) {
   __builtin_prefetch(p, 0, locality);
 }
-
-/// Vector c of a panel's dword, or of its scales in units of `size` bytes.
-template <class V>
-constexpr size_t part(int c, size_t size) {
-  return size_t(c) % (kPanel / V::kLanes) * V::kLanes * size;
-}
-
-// A Header says where the scales and minima of a panel stand, and loads a vector of them:
-//
-//   kSuper, kPair, kEach   bytes before kSuperBlock weights, before a pair of blocks (or kOfPair of
-//                          them), before each block
-//   put<F>(w, n, g, ...)   stores those of group g
-//   scales, minima<V>(...) the c'th vector; i: of the pair's i'th block
-
-/// Scales without minima: Kind says where they stand.
-struct ScalesAlone {
-  static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0, kOfPair = 2;
-};
-/// Products of two: d and dmin as f16 before eight blocks; scales and minima, as bytes, of both
-/// blocks of a pair.
-struct LevelsOf256 {
-  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 2;
-  template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair) {
-    Byte* const scales = pair + g % 2 * (2 * kPanel);
-    put_levels<F>(w, n, g, super, scales, scales + kPanel);
-  }
-  template <class V>
-  static typename V::Float scales(const Byte* super, const Byte* pair, const Byte*, int second,
-                                  int c) {
-    return V::mul(V::from_bytes(pair + second * 2 * int(kPanel) + part<V>(c, 1)),
-                  V::from_half(super + part<V>(c, sizeof(f16))));
-  }
-  template <class V>
-  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
-                                  int c) {
-    return scales<V>(super + kPanel * sizeof(f16), pair + kPanel, each, second, c);
-  }
-};
-/// As f16 before each pair of blocks: scales and minima of the first, then of the second.
-struct HalvesOfPairs {
-  static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
-  template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair) {
-    put_halves<F>(w, n, g, pair + g % 2 * kLine);
-  }
-  template <class V>
-  static typename V::Float scales(const Byte*, const Byte* pair, const Byte*, int second, int c) {
-    return V::from_half(pair + second * int(kLine) + part<V>(c, sizeof(f16)));
-  }
-  template <class V>
-  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
-                                  int c) {
-    return scales<V>(super, pair + kPanel * sizeof(f16), each, second, c);
-  }
-};
-/// Scales as f16 before each pair of blocks, a line with those of the first and of the second, then
-/// their zero points as bytes, of the first and of the second: a minimum is their product.
-struct ZerosOfPairs {
-  static constexpr size_t kSuper = 0, kPair = 2 * kLine, kEach = 0, kOfPair = 2;
-  template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair) {
-    put_zeros<F>(w, n, g, pair + g % 2 * (kLine / 2), pair + kLine + g % 2 * kPanel);
-  }
-  template <class V>
-  static typename V::Float scales(const Byte*, const Byte* pair, const Byte*, int second, int c) {
-    return V::from_half(pair + second * int(kLine / 2) + part<V>(c, sizeof(f16)));
-  }
-  template <class V>
-  static typename V::Float minima(const Byte* super, const Byte* pair, const Byte* each, int second,
-                                  int c) {
-    return V::mul(scales<V>(super, pair, each, second, c),
-                  V::from_bytes(pair + kLine + second * int(kPanel) + part<V>(c, 1)));
-  }
-};
-/// Products of two without minima, of groups of 16: d before 256 weights, and the scales of four
-/// groups before them.
-struct ScalesOf256 {
-  static constexpr size_t kSuper = kLine, kPair = kLine, kEach = 0, kOfPair = 4;
-  template <class F>
-  static void put(const Weights& w, size_t n, size_t g, Byte* super, Byte* pair) {
-    put_levels<F>(w, n, g, super, pair + g % kOfPair * kPanel, nullptr);
-  }
-  template <class V>
-  static typename V::Float scales(const Byte* super, const Byte* pair, const Byte*, int i, int c) {
-    return V::mul(V::from_signed_bytes(pair + i * int(kPanel) + part<V>(c, 1)),
-                  V::from_half(super + part<V>(c, sizeof(f16))));
-  }
-};
-/// Floats before each block.
-struct FloatsOfBlocks {
-  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 2;
-  template <class V>
-  static typename V::Float scales(const Byte*, const Byte*, const Byte* each, int, int c) {
-    return V::load_float(each + part<V>(c, sizeof(float)));
-  }
-  template <class V>
-  static typename V::Float minima(const Byte*, const Byte*, const Byte* each, int, int c) {
-    return V::load_float(each + kLine + part<V>(c, sizeof(float)));
-  }
-};
-
-/// Floats before each block of 32: a line with the scales of its first 16 codes, then a line with
-/// those of the other 16.
-struct FloatsOfHalves {
-  static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 4;
-  template <class V>
-  static typename V::Float scales(const Byte*, const Byte*, const Byte* each, int i, int c) {
-    return V::load_float(each + size_t(i % 2) * kLine + part<V>(c, sizeof(float)));
-  }
-};
 
 /// Codes of 5 or 6 bits, less half their range if they have no minimum.
 template <int bits_>
@@ -199,6 +85,10 @@ struct UnpackedOf<ScaleAndMinimum> {
   using Type = Kind<UnsignedBytes, ScaleAndMinimum, FloatsOfBlocks>;
 };
 template <>
+struct UnpackedOf<ScaleOf32> {
+  using Type = Kind<Bytes, ScaleOf32, FloatsOfBlocks>;
+};
+template <>
 struct UnpackedOf<ScaleOf16> {
   using Type = Kind<Bytes, ScaleOf16, FloatsOfHalves>;
 };
@@ -217,7 +107,7 @@ struct Kind : ByteCodes {
   static constexpr int kHalves = int(kBlock / kUnit);          ///< of 32 codes
   static constexpr size_t kOfSuper = kSuperBlock / kUnit;
   /// Whether a Header has the scales.
-  static constexpr bool kHeaders = kMinimum || kUnit != kBlock;
+  static constexpr bool kHeaders = !__is_same(Header, ScalesAlone);
   static constexpr bool kSplit = kIsSplit<Codes>;
   /// Codes are multiplied 2^kRaise larger.
   static constexpr int kRaise = kSplit ? bits - 1 : kNibbles ? 3 : 7;
@@ -285,7 +175,9 @@ constexpr auto kind_of() {
   using Codes = decltype(codes_of<F>());
   if constexpr (kUnitOf<typename F::Scale> != kBlock)
     return Kind<Codes, typename F::Scale, ScalesOf256>{};
-  else if constexpr (requires { F::levels; })
+  else if constexpr (__is_same(typename F::Scale, ScaleOf32))
+    return Kind<Codes, typename F::Scale, ScalesOf256Together>{};
+  else if constexpr (kLevels<F>)
     return Kind<Codes, typename F::Scale, LevelsOf256>{};
   else if constexpr (kZeroPoints<F>)
     return Kind<Codes, typename F::Scale, ZerosOfPairs>{};
@@ -314,39 +206,6 @@ inline void store(const Call& call, float* y, size_t n, typename V::Float v) {
   else if (n < call.n1)
     V::store(y + n, v, call.n1 - n);
 }
-
-/// Panels that hold C vectors.
-template <class V>
-constexpr int panels_of(int C) {
-  return C / int(kPanel / V::kLanes);
-}
-/// Which of them holds vector c.
-template <class V>
-constexpr int panel_of(int c) {
-  return c / int(kPanel / V::kLanes);
-}
-
-/// Where the scales and minima of the next blocks stand, as Header has them.
-template <class V, class Header, int panels>
-struct Headers {
-  const Byte* super[panels];
-  const Byte* pair[panels];
-  const Byte* each[panels];
-
-  explicit Headers(const Byte* const (&panel)[panels]) {
-    QB_UNROLL for (int p = 0; p < panels; ++p) super[p] = pair[p] = each[p] = panel[p];
-  }
-
-  /// Scales and minima of the c'th vector, of the i'th block (or half) of a pair.
-  typename V::Float scales(int c, int i) const {
-    const int p = panel_of<V>(c);
-    return Header::template scales<V>(super[p], pair[p], each[p], i, c);
-  }
-  typename V::Float minima(int c, int i) const {
-    const int p = panel_of<V>(c);
-    return Header::template minima<V>(super[p], pair[p], each[p], i, c);
-  }
-};
 
 /// Calls f(r, c) for every sum of R rows and C vectors of outputs.
 template <int R, int C, class F>

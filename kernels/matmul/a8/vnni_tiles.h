@@ -166,18 +166,6 @@ template <class V, class K, int R>
   }
 }
 
-/// Notes where a header stands, and goes past it.
-template <class V, bool unpacks, int R>
-[[gnu::always_inline]] inline void pass(Cursor<V, R>& at, const Byte* (&header)[Piece<V>::panels],
-                                        size_t bytes) {
-  if constexpr (unpacks)
-    for (size_t line = 0; line < bytes; line += kLine) at.fetch_next();
-  QB_UNROLL for (int p = 0; p < at.panels; ++p) {
-    header[p] = at.w[p];
-    at.w[p] += bytes;
-  }
-}
-
 /// Two lines of floats before each block of 32 that is left behind: its scales and minima, or the
 /// scales of its halves.
 constexpr size_t kFloats = 2 * kLine;
@@ -268,18 +256,19 @@ template <class V, class K, bool second, int R>
 template <class V, class K, int R>
 [[gnu::noinline]] void tile_with_headers(const Call& call, const Piece<V>& piece, const Byte* x,
                                          size_t b0, Byte* partial, float* y) {
-  using Header = typename K::Header;
-  constexpr bool unpacks = K::kPairedBlocks;
   Cursor<V, R> at(call, piece, x, b0, true, K::kUnit);
-  Headers<V, Header, Piece<V>::panels> headers(at.w);
+  Headers<V, typename K::Header, Piece<V>::panels> headers(at.w);
+  const auto fetch = [&](int p, size_t bytes) {  // fetch_next() is of all panels
+    if constexpr (K::kPairedBlocks)
+      for (size_t line = 0; p == 0 && line < bytes; line += kLine) at.fetch_next();
+  };
   typename V::Float result[R][kWide];
   begin_floats<V, R>(piece, partial, result);
   for (size_t b = 0; b < piece.blocks; b += 2 * K::kHalves) {
-    if (Header::kSuper && b % K::kOfSuper == 0) pass<V, unpacks>(at, headers.super, Header::kSuper);
-    if (Header::kPair) pass<V, unpacks>(at, headers.pair, Header::kPair);
-    if (Header::kEach) pass<V, unpacks>(at, headers.each, Header::kEach);
+    headers.next_pair(at.w, b % K::kOfSuper == 0, fetch);
+    headers.next_block(at.w, fetch);
     add_scaled_units<V, K, false>(at, headers, result);
-    if (Header::kEach) pass<V, unpacks>(at, headers.each, Header::kEach);
+    headers.next_block(at.w, fetch);
     add_scaled_units<V, K, true>(at, headers, result);
   }
   end_floats<V, R>(call, piece, partial, y, result);

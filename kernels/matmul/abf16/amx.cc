@@ -287,12 +287,12 @@ struct Walk<Codes<F>> {
       }
     }
 
-    static constexpr bool kNarrow = sizeof(typename C::Scale) == sizeof(f16);
-
     /// Through memory, from where they are broadcast for nothing.
     static void scales_of(const Byte* header, float* d) {
-      _mm512_storeu_ps(d,
-                       kNarrow ? group_scales<typename C::Scale>(header) : _mm512_loadu_ps(header));
+      if constexpr (C::kMinimum)
+        _mm512_storeu_ps(d, _mm512_loadu_ps(header));
+      else
+        _mm512_storeu_ps(d, group_scales<typename C::Scale>(header));
       stored(d);
     }
     /// The 16 values of each of 16 outputs.

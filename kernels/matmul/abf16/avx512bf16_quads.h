@@ -11,7 +11,8 @@ namespace qb::matmul {
 namespace {
 
 // Panel: four quads, each of four neighbouring outputs: a line of scales, those of eight groups of
-// each output or the single ones (with minima two lines of scales and two of minima, as f32), the
+// each output or the single ones (with minima two lines of scales and two of minima, as f32; of
+// blocks of 256 a byte for each scale and then each output's f16 that they are multiplied by), the
 // codes they belong to, the next line, and so on: read in two places, scales and codes came from
 // memory at two thirds of the speed (when this was written). A vector of weights is 32 of K of one
 // output, so that what is looked up needs no index but the code.
@@ -142,12 +143,14 @@ struct Quads : InQuads<typename F::Codes> {
   using Scale = typename F::Scale;
   static constexpr bool per_block = F::per_group;
   static constexpr bool kMinimum = kHasMinimum<Scale>;
-  /// Bytes of the scales of eight groups, or of single ones.
+  static constexpr bool kTwoLevels = kLevels<F> && !kMinimum;
+  static constexpr size_t kGroupsOfLine = 8;
+  /// Bytes of the scales of so many groups, or of single ones.
   static constexpr size_t kHeader = kMinimum ? 4 * kVector : kVector;
 
   /// Blocks whose scales share a line: all, if there is one scale an output.
   static size_t line_blocks(size_t group_blocks) {
-    return per_block ? 8 * group_blocks : static_cast<size_t>(-1);
+    return per_block ? kGroupsOfLine * group_blocks : static_cast<size_t>(-1);
   }
   /// Bytes of the lines of scales before block b.
   static size_t lines(size_t b, size_t group_blocks) {
@@ -193,9 +196,14 @@ struct Quads : InQuads<typename F::Codes> {
     for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
       if constexpr (per_block) {
         const size_t g0 = b * kBlock / w.group;
-        for (size_t g = 0; g < 8 && g0 + g < w.k / w.group; ++g) {
+        for (size_t g = 0; g < kGroupsOfLine && g0 + g < w.k / w.group; ++g) {
           const Scale d = F::scale(w, n + c, g0 + g);
-          if constexpr (kMinimum) {
+          if constexpr (kTwoLevels) {
+            static_assert(kSuperBlock == kGroupsOfLine * kBlock);
+            const ScaleOf256 both = F::levels(w, n + c, g0 + g);
+            to[4 * g + c] = static_cast<Byte>(both.scale);
+            __builtin_memcpy(to + 4 * kGroupsOfLine + c * sizeof both.d, &both.d, sizeof both.d);
+          } else if constexpr (kMinimum) {
             __builtin_memcpy(to + (4 * g + c) * sizeof(float), &d.scale, sizeof(float));
             __builtin_memcpy(to + (32 + 4 * g + c) * sizeof(float), &d.minimum, sizeof(float));
           } else {

@@ -107,6 +107,15 @@ struct GroupScalesAhead {
       _mm512_store_ps(scale[2 + g / 4 % 2], _mm512_loadu_ps(scales + C::kHeader / 2));
       scales += C::kHeader / 4;
       if (g % 8 == 4) scales += C::kHeader / 2;
+    } else if constexpr (C::kTwoLevels) {
+      const Byte* const line = scales - g % 8 * 4;
+      const __m128 d = _mm_cvtph_ps(
+          _mm_loadl_epi64(reinterpret_cast<const __m128i*>(line + 4 * C::kGroupsOfLine)));
+      const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(scales));
+      _mm512_store_ps(scale[g / 4 % 2],
+                      _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)),
+                                    _mm512_broadcast_f32x4(d)));
+      scales += g % 8 == 4 ? C::kHeader - 16 : 16;
     } else {
       _mm512_store_ps(scale[g / 4 % 2], group_scales<typename C::Scale>(scales));
       scales += kVector / 2;
