@@ -203,7 +203,8 @@ def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int =
     "abf16" (both factors rounded to bfloat16, float32 sums) or, for f16 weights, "f16".
 
     For the best variant of this CPU, for products of `expected_m` rows, unless one is named: it
-    takes any number of rows all the same. Raises ValueError if there is no such
+    takes any number of rows all the same. Some variants read q's own arrays, which must not change
+    then. Raises ValueError if there is no such
     arithmetic, product or variant, or if it can't run here.
     """
     return Packed(q, arithmetic, variant, threads, expected_m)
