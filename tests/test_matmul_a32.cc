@@ -31,8 +31,8 @@ QB_MATMUL_TESTS(MatmulA32_f16, qb::matmul::a32_f16, A32, Format::f16, 1)
   QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A32, format, __VA_ARGS__)
 
 // Of every format whose codes are scaled: MatmulA32_q4_0 and so on.
-#define QB_QUANTIZED_FORMAT(name, scales) \
-  QB_A32_TESTS(MatmulA32_##name, qb::matmul::a32_##name, Format::name, QB_GROUPS_OF_##scales)
+#define QB_QUANTIZED_FORMAT(name, ...) \
+  QB_A32_TESTS(MatmulA32_##name, qb::matmul::a32_##name, Format::name, __VA_ARGS__)
 #include "support/quantized_formats.inc"
 
 QB_VARIANT_TEST_SUITE(MatmulF16F16, qb::matmul::f16_f16);

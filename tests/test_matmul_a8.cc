@@ -39,8 +39,8 @@ void check_longest(const Kernel& kernel, Format format, std::size_t) {
   QB_TEST_EACH_GROUP(Suite, ExtremesDoNotSaturate, qb::test::check_saturation, format, __VA_ARGS__)
 
 // Of every format whose codes are scaled: MatmulA8_q4_0 and so on.
-#define QB_QUANTIZED_FORMAT(name, scales) \
-  QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, QB_GROUPS_OF_##scales)
+#define QB_QUANTIZED_FORMAT(name, ...) \
+  QB_A8_TESTS(MatmulA8_##name, qb::matmul::a8_##name, Format::name, __VA_ARGS__)
 #include "support/quantized_formats.inc"
 QB_TEST_EACH_GROUP(MatmulA8_s8, LongestRowDoesNotOverflow, check_longest, Format::s8, 1)
 QB_TEST_EACH_GROUP(MatmulA8_s4, LongestRowDoesNotOverflow, check_longest, Format::s4, 1)

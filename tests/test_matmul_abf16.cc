@@ -21,8 +21,8 @@ QB_MATMUL_TESTS(MatmulAbf16_f32, qb::matmul::abf16_f32, Abf16, Format::f32, 1)
   QB_MATMUL_QUANTIZED_TESTS(Suite, operation, Abf16, format, __VA_ARGS__)
 
 // Of every format whose codes are scaled: MatmulAbf16_q4_0 and so on.
-#define QB_QUANTIZED_FORMAT(name, scales) \
-  QB_ABF16_TESTS(MatmulAbf16_##name, qb::matmul::abf16_##name, Format::name, QB_GROUPS_OF_##scales)
+#define QB_QUANTIZED_FORMAT(name, ...) \
+  QB_ABF16_TESTS(MatmulAbf16_##name, qb::matmul::abf16_##name, Format::name, __VA_ARGS__)
 #include "support/quantized_formats.inc"
 
 // By hand: one product each, so that how a factor is rounded can be read off.

@@ -49,6 +49,15 @@ void dequantize(const Block* x, std::size_t blocks, float* y) {
   ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kBlock));
 }
 
+/// GGML_TYPE_COUNT if this ggml has no type of that name.
+ggml_type type_named(std::string_view name) {
+  for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
+    const char* const its_name = ggml_type_name(ggml_type(type));
+    if (its_name && name == its_name) return ggml_type(type);
+  }
+  return GGML_TYPE_COUNT;
+}
+
 /// The same of a format by its name, which is ggml's.
 template <class Block>
 struct Named {
@@ -70,10 +79,7 @@ void add_named_format(std::vector<Peer>& peers, const std::string& format, std::
   // super-blocks (`differing` of its row).
   constexpr double kOneCode = 1e-4, kAnotherScale = 1e-3;
   const double most = format.ends_with("_K") || format == "iq4_xs" ? kAnotherScale : kOneCode;
-  for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
-    const char* const name = ggml_type_name(ggml_type(type));
-    if (name && format == name) Named<Block>::type = ggml_type(type);
-  }
+  Named<Block>::type = type_named(format);
   if (Named<Block>::type == GGML_TYPE_COUNT) return;
   peers.push_back(array_peer(there, "peer:ggml", Named<Block>::quantize,
                              "quantize_row_" + format + "_ref, plain C compiled for this CPU",
@@ -302,6 +308,9 @@ std::string add_ggml(std::vector<Peer>& peers) {
   add_mul_mat(peers, "matmul_a8_iq4_xs", GGML_TYPE_IQ4_XS,
               "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
               kInt8Activations);
+  if (const ggml_type nvfp4 = type_named("nvfp4"); nvfp4 != GGML_TYPE_COUNT)  // since 2026
+    add_mul_mat(peers, "matmul_a8_nvfp4", nvfp4, "mul_mat, activations quantized by its SIMD q8_0",
+                kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();
 }
 

@@ -19,13 +19,14 @@ namespace qb::matmul {
 ///   u4h            const uint8[N,K/2],          const f16[N,K/scale_group]
 ///   blocks of 32   const BlockQ8_0[N,K/32] and so on (blocks.h), scales unused
 ///   blocks of 256  const BlockQ4_K[N,K/256], BlockIq4Xs[N,K/256] and so on, scales unused
+///   blocks of 64   const BlockNvfp4[N,K/64], scales unused
 struct Weights {
   const void* values;
   const void* scales;
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
   std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for u4h, whatever its groups, and for
-                      ///< the block formats, but 16 for q6_K; k otherwise
+                      ///< the block formats, but 16 for q6_K and nvfp4; k otherwise
   /// u4h: a row's zero points, of 4 bits, are (K/scale_group+1)/2 bytes, the even group in the low
   /// nibble; null if there are none, and all are 8.
   const std::uint8_t* zeros = nullptr;

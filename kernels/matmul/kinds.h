@@ -89,6 +89,10 @@ struct HalfScaleAndMinimum {
 struct ScaleOf16 {
   float scale;
 };
+/// The same as an f16 whose sign and last seven bits are 0, so that a byte holds the others.
+struct HalfOf16 {
+  qb::f16 scale;
+};
 /// For each group of 32, exact in f32 as well.
 struct ScaleOf32 {
   float scale;
@@ -103,6 +107,8 @@ template <class Scale>
 constexpr std::size_t kUnitOf = kBlock;
 template <>
 inline constexpr std::size_t kUnitOf<ScaleOf16> = 16;
+template <>
+inline constexpr std::size_t kUnitOf<HalfOf16> = 16;
 
 template <class Scale>
 constexpr bool kHasMinimum = false;
@@ -118,6 +124,7 @@ constexpr bool kOfGroups = !__is_same(Scale, float) && !__is_same(Scale, None);
 [[maybe_unused]] inline float to_f32(ScaleAndMinimum pair) { return pair.scale; }
 [[maybe_unused]] inline float to_f32(ScaleOf16 group) { return group.scale; }
 [[maybe_unused]] inline float to_f32(ScaleOf32 group) { return group.scale; }
+[[maybe_unused]] inline float to_f32(HalfOf16 group) { return f16_to_f32(group.scale); }
 
 }  // namespace
 }  // namespace qb::matmul

@@ -293,6 +293,10 @@ WeightView view_iq4_xs(std::span<const BlockIq4Xs> blocks, std::size_t n, std::s
   return checked_view(Format::iq4_xs, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_nvfp4(std::span<const BlockNvfp4> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::nvfp4, "blocks", blocks, kNoScales, n, k);
+}
+
 struct PackedWeights::State {
   WeightView weights;
   Arithmetic arithmetic;

@@ -4,8 +4,8 @@
 // register (or, if it takes two outputs at a time, of two). How AArch64's variants for SDOT, SMMLA
 // and BFMMLA pack; a class S says how long a word is (S::kWord codes along K) and interleaves them.
 //
-// Panels of 8 outputs. For each group 8 f16 scales (or f32 scales and minima; or two f32 scales, of
-// the first 16 codes and of the others), then its blocks of 32; for one scale per output 8 f32
+// Panels of 8 outputs. For each group 8 f16 scales (or f32 scales and minima; or two scales, of the
+// first 16 codes and of the others), then its blocks of 32; for one scale per output 8 f32
 // scales, then all blocks. A block: two quads. 4-bit codes have K+0..15 in the low nibbles,
 // K+16..31 in the high ones, integers as two's complement. Those are taken 16 times too large, by a
 // shift or a mask; the conversion to float, which has a fixed point, takes the 16 away.
@@ -128,7 +128,7 @@ inline void put_group(const Weights& w, size_t n, size_t g, size_t panel, Byte* 
     put_scales<F>(w, n, g, panel, to);
   } else {
     put_scales<F>(w, n, 2 * g, panel, to);
-    put_scales<F>(w, n, 2 * g + 1, panel, to + panel * sizeof(float));
+    put_scales<F>(w, n, 2 * g + 1, panel, to + panel * sizeof(typename F::Scale));
   }
 }
 
@@ -223,7 +223,10 @@ inline float32x4_t load_scales(const Byte* p) {
 /// Four outputs' minima, or scales of second halves, from where their scales are.
 template <class K>
 inline float32x4_t load_second(const Byte* p) {
-  return vreinterpretq_f32_u8(vld1q_u8(p + kPanel * sizeof(float)));
+  if constexpr (K::halves)
+    return load_scales<K>(p + kPanel * K::scale);
+  else
+    return vreinterpretq_f32_u8(vld1q_u8(p + kPanel * sizeof(float)));
 }
 
 /// What the products of one call have in common.

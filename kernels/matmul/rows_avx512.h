@@ -64,6 +64,13 @@ inline __m512 group_scales(const void* p) {
     return _mm512_cvtph_ps(v);
 }
 
+/// Indices of one of two tables of 16 that a register holds: words' low four bits, and 16 more in
+/// the upper 16 words.
+[[maybe_unused]] inline __m512i index_of_halves(__m512i v) {
+  const __m512i upper = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
+  return _mm512_ternarylogic_epi32(v, _mm512_set1_epi16(15), upper, 0xea);  // (v & 15) | upper
+}
+
 // --- bf16 --------------------------------------------------------------------------------------
 
 /// 32 values to bf16, subnormals to zero.

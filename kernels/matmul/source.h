@@ -7,17 +7,18 @@
 // and where codes and scales lie, in blocks of 32 weights:
 //
 //   Codes                 the kind of codes
-//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16; ScaleOf32
-//   per_group, group(w)   whether each group along K has a scale, or else each output; its length
-//   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
+//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16, ScaleOf32,
+//   HalfOf16 per_group, group(w)   whether each group along K has a scale, or else each output; its
+//   length neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16
+//   of a
 //                         block; the earlier one in the low nibble
 //   flip                  4 bits: what a stored nibble is xor'ed with to become Codes' 0 to 15
 //   block, codes          bytes of 32 weights, and of them what lies before the codes
 //   row(k)                bytes of an output
 //   scale(w, n, g)        of group g of output n; g is 0 where an output has one scale
 //   kBits                 of a code of 8 bits, if fewer tell it
-//   levels, halves        as scale, where panels can keep less: the two factors of a product; scale
-//                         and minimum as f16
+//   levels, halves,       as scale, where panels can keep less: the two factors of a product; scale
+//   narrow                and minimum as f16; a HalfOf16's byte
 //   zeros                 as scale, where the minimum is the scale times a zero point: these two
 //   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
 //                         together: those of block b of output n, as q4_0's nibbles or as bytes
@@ -33,7 +34,7 @@
 #include "core/scalar_half.h"
 #include "matmul/kernels.h"
 #include "matmul/kinds.h"
-#include "quantbench/blocks.h"
+#include "matmul/source_blocks.h"
 
 namespace qb::matmul {
 namespace {
@@ -69,200 +70,6 @@ struct Array : Scales {
   static constexpr int flip = 8;  ///< nibbles are two's complement
   static constexpr std::size_t block = kBlock * Codes::bits / 8, codes = 0;
   static std::size_t row(std::size_t k) { return (k * Codes::bits + 7) / 8; }
-};
-
-/// The scale of a block.
-template <class Block>
-inline qb::f16 scale_of(const Block& block) {
-  return block.d;
-}
-/// 2^(e-128). As bf16 it is exact: 2^-127 and 2^-128 are subnormal numbers of it.
-inline qb::bf16 scale_of(const BlockMxfp4& block) {
-  const int e = block.e;
-  return qb::bf16(static_cast<std::uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7));
-}
-
-/// Blocks of 32 codes and their scale.
-template <class Codes_, class Block>
-struct Blocks {
-  using Codes = Codes_;
-  using Scale = decltype(scale_of(*static_cast<const Block*>(nullptr)));
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kBlock; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static constexpr std::size_t block = sizeof(Block), codes = offsetof(Block, qs);
-  static std::size_t row(std::size_t k) { return k / kBlock * block; }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    return scale_of(static_cast<const Block*>(w.values)[n * (w.k / kBlock) + g]);
-  }
-};
-
-/// Blocks of 32 nibbles with a minimum, stored with its sign turned.
-struct BlocksQ4_1 : Blocks<UnsignedNibbles, BlockQ4_1> {
-  using Scale = ScaleAndMinimum;
-  static HalfScaleAndMinimum halves(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockQ4_1& block = static_cast<const BlockQ4_1*>(w.values)[n * (w.k / kBlock) + g];
-    return {block.d,
-            qb::f16(static_cast<std::uint16_t>(static_cast<std::uint16_t>(block.m) ^ 0x8000))};
-  }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const HalfScaleAndMinimum both = halves(w, n, g);
-    return {f16_to_f32(both.scale), f16_to_f32(both.minimum)};
-  }
-};
-
-/// Eight codes of five bits less 16, as bytes: low nibbles, and the fifth bits as those of a byte.
-inline std::uint64_t less_16(std::uint64_t nibbles, std::uint8_t fifth_bits) {
-  // Byte i of `clear` is not 0 if bit i is 0, then 16 if it is; the sign is 15 times that.
-  const auto bits = static_cast<std::uint8_t>(~fifth_bits);
-  std::uint64_t clear = std::uint64_t{bits} * 0x0101010101010101 & 0x8040201008040201;
-  clear = (clear + 0x7f7f7f7f7f7f7f7f) >> 3 & 0x1010101010101010;
-  return nibbles | clear * 15;
-}
-
-/// Blocks of 32 codes of five bits, which products take as bytes.
-struct BlocksQ5_0 : Blocks<Bytes, BlockQ5_0> {
-  static constexpr int kBits = 5;
-  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ5_0& block = static_cast<const BlockQ5_0*>(w.values)[n * (w.k / kBlock) + b];
-    constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
-    std::uint64_t pairs[2], codes[4];
-    __builtin_memcpy(pairs, block.qs, sizeof pairs);
-    for (std::size_t i = 0; i < 4; ++i)
-      codes[i] = less_16(pairs[i % 2] >> i / 2 * 4 & nibbles, block.qh[i]);
-    __builtin_memcpy(to, codes, sizeof to);
-  }
-};
-
-struct SixBits {
-  int scale, minimum;
-};
-/// Of group g, as q4_K and q5_K pack them (quantbench/blocks.h).
-inline SixBits scale_and_minimum(const std::uint8_t (&p)[12], std::size_t g) {
-  if (g < 4) return {p[g] & 63, p[g + 4] & 63};
-  return {(p[g + 4] & 15) | (p[g - 4] >> 6) << 4, (p[g + 4] >> 4) | (p[g] >> 6) << 4};
-}
-
-/// Blocks of 256 codes in groups of 32 that have a scale and a minimum.
-template <class Codes_, class Block>
-struct SuperBlocks32 {
-  using Codes = Codes_;
-  using Scale = ScaleAndMinimum;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kBlock; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static const Block& at(const Weights& w, std::size_t n, std::size_t g) {
-    constexpr std::size_t groups = kSuperBlock / kBlock;
-    return static_cast<const Block*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
-  }
-  static ScaleAndMinimumOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const Block& block = at(w, n, g);
-    const SixBits bits = scale_and_minimum(block.packed_scales, g % (kSuperBlock / kBlock));
-    return {block.d, block.dmin, static_cast<std::uint8_t>(bits.scale),
-            static_cast<std::uint8_t>(bits.minimum)};
-  }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const ScaleAndMinimumOf256 both = levels(w, n, g);
-    return {f16_to_f32(both.d) * float(both.scale), f16_to_f32(both.dmin) * float(both.minimum)};
-  }
-};
-
-struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
-  static void gather(const Weights& w, std::size_t n, std::size_t b,
-                     std::uint8_t (&to)[kBlock / 2]) {
-    const std::size_t g = b % (kSuperBlock / kBlock);
-    constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
-    std::uint64_t pairs[4];  // of this group and of the one it shares bytes with
-    __builtin_memcpy(pairs, at(w, n, b).qs + g / 2 * kBlock, sizeof pairs);
-    for (std::uint64_t& word : pairs) word = word >> g % 2 * 4 & nibbles;
-    for (std::size_t i = 0; i < 2; ++i) pairs[i] |= pairs[i + 2] << 4;
-    __builtin_memcpy(to, pairs, sizeof to);
-  }
-};
-
-/// Codes of five bits, which products take as bytes.
-struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
-  static constexpr int kBits = 5;
-  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ5_K& block = at(w, n, b);
-    const std::size_t g = b % (kSuperBlock / kBlock);
-    constexpr std::uint64_t ones = 0x0101010101010101;
-    std::uint64_t pairs[4], fifth[4];
-    __builtin_memcpy(pairs, block.qs + g / 2 * kBlock, sizeof pairs);
-    __builtin_memcpy(fifth, block.qh, sizeof fifth);
-    for (std::size_t i = 0; i < 4; ++i)
-      pairs[i] = (pairs[i] >> g % 2 * 4 & ones * 15) | (fifth[i] >> g & ones) << 4;
-    __builtin_memcpy(to, pairs, sizeof to);
-  }
-};
-
-/// Blocks of 256 codes of six bits in groups of 16, which products take as bytes.
-struct SuperBlocksQ6_K {
-  using Codes = Bytes;
-  static constexpr int kBits = 6;
-  using Scale = ScaleOf16;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static const BlockQ6_K& at(const Weights& w, std::size_t n, std::size_t k) {
-    return static_cast<const BlockQ6_K*>(w.values)[n * (w.k / kSuperBlock) + k / kSuperBlock];
-  }
-  static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockQ6_K& block = at(w, n, g * kUnitOf<Scale>);
-    return {block.d, block.scales[g % (kSuperBlock / kUnitOf<Scale>)]};
-  }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const ScaleOf256 both = levels(w, n, g);
-    return {f16_to_f32(both.d) * float(both.scale)};
-  }
-  static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ6_K& block = at(w, n, b * kBlock);
-    // Of a half of 128: two blocks of nibbles, four of pairs.
-    const std::size_t half = b / 4 % 2, i = b % 4;
-    constexpr std::uint64_t ones = 0x0101010101010101;
-    std::uint64_t low[4], high[4];
-    __builtin_memcpy(low, block.ql + half * 64 + i % 2 * kBlock, sizeof low);
-    __builtin_memcpy(high, block.qh + half * kBlock, sizeof high);
-    for (std::size_t j = 0; j < 4; ++j) {
-      const std::uint64_t upper = (high[j] >> 2 * i & ones * 3) << 4;
-      const std::uint64_t code = (low[j] >> i / 2 * 4 & ones * 15) | upper;
-      // Less 32: above five bits stands the sign, where the sixth is clear.
-      low[j] = (code & ones * 31) | (~code & ones * 32) * 7;
-    }
-    __builtin_memcpy(to, low, sizeof low);
-  }
-};
-
-/// Blocks of 256 indices of a table in groups of 32, each with the nibbles of a block of 32.
-struct SuperBlocksIq4Xs {
-  using Codes = Table<kIq4Values>;
-  using Scale = ScaleOf32;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kBlock; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static constexpr std::size_t kGroups = kSuperBlock / kBlock;
-  static const BlockIq4Xs& at(const Weights& w, std::size_t n, std::size_t g) {
-    return static_cast<const BlockIq4Xs*>(w.values)[n * (w.k / kSuperBlock) + g / kGroups];
-  }
-  static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockIq4Xs& block = at(w, n, g);
-    const std::size_t i = g % kGroups;
-    const int low = block.scales_l[i / 2] >> i % 2 * 4 & 15;
-    const int high = block.scales_h[i / 4] >> i % 4 * 2 & 3;
-    return {block.d, static_cast<std::int8_t>((high << 4 | low) - 32)};
-  }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const ScaleOf256 both = levels(w, n, g);
-    return {f16_to_f32(both.d) * float(both.scale)};
-  }
-  static void gather(const Weights& w, std::size_t n, std::size_t b,
-                     std::uint8_t (&to)[kBlock / 2]) {
-    __builtin_memcpy(to, at(w, n, b).qs + b % kGroups * sizeof to, sizeof to);
-  }
 };
 
 /// The scale of a group, and what its codes have for 0.
@@ -315,6 +122,7 @@ using q4_K = SuperBlocksQ4_K;
 using q5_K = SuperBlocksQ5_K;
 using q6_K = SuperBlocksQ6_K;
 using iq4_xs = SuperBlocksIq4Xs;
+using nvfp4 = BlocksNvfp4;
 }  // namespace source
 
 /// Whether groups have zero points, whose products with the scales are the minima.
@@ -330,6 +138,12 @@ constexpr bool kGathered = requires {
 template <class F>
 constexpr bool kLevels = requires {
   F::levels;
+};
+
+/// Whether scales are an f16's upper bits.
+template <class F>
+constexpr bool kNarrow = requires {
+  F::narrow;
 };
 
 /// product(source) of every format.

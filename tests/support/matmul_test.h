@@ -75,14 +75,15 @@ std::string refusal(const auto& call) {
   QB_TEST_EACH_GROUP(Suite, NothingButRounding, qb::test::check_long_rounding<A>, format,       \
                      __VA_ARGS__)
 
-// The lengths of groups that a format is tested with, by its kind of scales; 1: k may be anything.
-#define QB_GROUPS_OF_none 1
-#define QB_GROUPS_OF_output 1
-#define QB_GROUPS_OF_group 32, 64, 128
-#define QB_GROUPS_OF_zeros 32, 64, 128
-#define QB_GROUPS_OF_block 32
-#define QB_GROUPS_OF_block32 256
-#define QB_GROUPS_OF_block16 256
+// The lengths of groups that a format is tested with, by its kind of scales and the weights of a
+// block; 1: k may be anything.
+#define QB_GROUPS_OF_none(weights) 1
+#define QB_GROUPS_OF_output(weights) 1
+#define QB_GROUPS_OF_group(weights) 32, 64, 128
+#define QB_GROUPS_OF_zeros(weights) 32, 64, 128
+#define QB_GROUPS_OF_block(weights) weights
+#define QB_GROUPS_OF_block32(weights) weights
+#define QB_GROUPS_OF_block16(weights) weights
 
 /// The same and what only quantized weights can be held to.
 #define QB_MATMUL_QUANTIZED_TESTS(Suite, operation, A, format, ...)                              \

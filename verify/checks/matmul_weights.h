@@ -127,6 +127,10 @@ class TestWeights {
         for (std::size_t i = 192; i < 208; ++i) values_[210 * b + i] = std::byte(words_());
         put(values_, 105 * b + 104, scale());
         break;
+      case Format::nvfp4:
+        for (std::size_t g = 0; g < 4; ++g) values_[36 * b + g] = e4m3();
+        for (std::size_t i = 4; i < 36; i += 16) indices(36 * b + i, 7, 15);
+        break;
       case Format::iq4_xs:
         put(values_, 68 * b, codes_ == Codes::zero ? f16(0) : scale());  // no value is 0
         for (std::size_t i = 2; i < 8; ++i) values_[136 * b + i] = std::byte(words_());
@@ -231,6 +235,20 @@ class TestWeights {
         return std::byte(132);
     }
     return std::byte(114 + words_() % 10);
+  }
+
+  /// nvfp4's: mostly near 0.02; now and then any byte, those for 0 among them.
+  std::byte e4m3() {
+    const unsigned near = 4 + unsigned(words_() % 12);
+    if (!hard_) return std::byte(near);
+    constexpr unsigned zeros[] = {0, 0x7f, 0x80, 0xff};
+    switch (words_() % 16) {
+      case 0:
+        return std::byte(words_());
+      case 1:
+        return std::byte(zeros[words_() % 4]);
+    }
+    return std::byte(near);
   }
 
   f16 scale() {

@@ -29,6 +29,12 @@ inline double twice_e2m1(int bits) {
   return bits < 8 ? magnitude : -magnitude;
 }
 
+/// E4M3 without its sign; what is no number there counts on.
+inline double magnitude_of_e4m3(int bits) {
+  const int exponent = bits % 128 / 8, mantissa = bits % 8;
+  return exponent == 0 ? std::ldexp(mantissa, -9) : std::ldexp(8 + mantissa, exponent - 10);
+}
+
 /// The number that the index `bits` of iq4_nl and iq4_xs stands for.
 inline double iq4(int bits) {
   constexpr int values[] = {-127, -104, -83, -65, -49, -35, -22, -10,
@@ -132,6 +138,13 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       const int low = block.ql[64 * half + j % 64], high = block.qh[32 * half + j % 32];
       const int code = (j < 64 ? low % 16 : low / 16) + (high >> j / 32 * 2) % 4 * 16;
       return {double(code - 32), value(block.d) * block.scales[at % 256 / 16]};
+    }
+    case matmul::Format::nvfp4: {
+      const BlockNvfp4& block = static_cast<const BlockNvfp4*>(w.values)[at / 64];
+      const std::size_t g = at % 64 / 16, j = at % 16;
+      const int byte = block.qs[8 * g + j % 8], scale = block.scales[g];
+      return {twice_e2m1(j < 8 ? byte % 16 : byte / 16),
+              scale == 0x7f ? 0 : magnitude_of_e4m3(scale) / 2};
     }
     case matmul::Format::iq4_xs: {
       const BlockIq4Xs& block = static_cast<const BlockIq4Xs*>(w.values)[at / 256];

@@ -140,14 +140,20 @@ inline void read(const Weights& w, size_t n, size_t k, size_t count, typename C:
 }
 
 /// 32 codes from k as C stores them in 32-bit lanes, lowest k in the lowest bits; `count` are
-/// there, the others 0.
+/// there, the others 0. From a block's second group of 16 on they are 16.
 template <class C>
 constexpr size_t kWordsOf32 = C::kBits;
 template <class C>
 inline void words_of_32(const Weights& w, size_t n, size_t k, size_t count,
                         std::uint32_t (&to)[kWordsOf32<C>]) {
   if constexpr (C::kBits == 4) {
-    copy_nibbles<typename C::Source>(w, n, k, count, to);
+    if constexpr (kUnitOf<typename C::Scale> != kBlock) {
+      std::uint32_t words[4];
+      copy_nibbles<typename C::Source>(w, n, k / kBlock * kBlock, kBlock, words);
+      for (size_t i = 0; i < 2; ++i) to[i] = words[k % kBlock / 8 + i];
+    } else {
+      copy_nibbles<typename C::Source>(w, n, k, count, to);
+    }
     for (std::uint32_t& word : to) word ^= C::kSigns;
   } else {
     std::int8_t codes[32] = {};

@@ -91,6 +91,11 @@ constexpr Kernel kernel_a32() {
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, typename C::Loops>};
 }
+/// Whether weights have more than bf16's eight bits: not if codes are multiplied by a power of two,
+/// nor if E2M1's two bits are by the four of E4M3.
+template <class Scale>
+constexpr bool kRoundsToBf16 = !__is_same(Scale, bf16) && !__is_same(Scale, HalfOf16);
+
 /// Both factors rounded to bf16: their products are exact in f32.
 template <class S, class C>
 constexpr Kernel kernel_of_rounded() {
@@ -110,8 +115,8 @@ constexpr Kernel kernel_abf16() {
     return {};
   else if constexpr (__is_same(F, source::f32))
     return kernel_of_rounded<S, Codec<S, RoundedF32>>();
-  else  // codes of 8 bits or fewer times a power of two need no rounding
-    return kernel_of_rounded<S, Codec<S, F, !__is_same(typename F::Scale, bf16)>>();
+  else
+    return kernel_of_rounded<S, Codec<S, F, kRoundsToBf16<typename F::Scale>>>();
 }
 template <class S>
 constexpr Kernel kernel_f16() {

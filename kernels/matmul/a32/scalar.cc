@@ -27,9 +27,11 @@ inline int high_code(std::uint8_t byte) {
     return F::Codes::value(byte >> 4);
 }
 
-/// Codes of `len` weights at `from`, whole blocks of 32 where a byte does not hold neighbours.
+/// Codes of `len` weights at `from`. Where a byte does not hold neighbours a block of 32, of which
+/// `second` is the scale of the other 16.
 template <class F>
-inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, float* out) {
+inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, float* out,
+                       float second) {
   if constexpr (__is_same(typename F::Codes, Bytes)) {
     const auto* q = reinterpret_cast<const std::int8_t*>(from);
     for (std::size_t i = 0; i < len; ++i) out[i] = float(q[i]) * scale;
@@ -42,9 +44,14 @@ inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, f
   } else {
     QB_ROLLED for (std::size_t j = 0; j < kBlock / 2; ++j) {
       out[j] = float(low_code<F>(from[j])) * scale;
-      out[j + kBlock / 2] = float(high_code<F>(from[j])) * scale;
+      out[j + kBlock / 2] = float(high_code<F>(from[j])) * second;
     }
   }
+}
+
+template <class F>
+inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, float* out) {
+  decode_run<F>(from, scale, len, out, scale);
 }
 
 /// The same of codes that are gathered or have minima, a block at a time.
@@ -55,6 +62,12 @@ inline void decode_blocks(const Weights& w, std::size_t n, std::size_t k, std::s
     BlockCodes<F> room;
     const std::uint8_t* const codes = block_codes<F>(w, n, (k + i) / kBlock, room);
     constexpr std::size_t unit = kUnitOf<typename F::Scale>;
+    if constexpr (unit != kBlock && F::Codes::bits == 4) {
+      const std::size_t g = (k + i) / unit;
+      decode_run<F>(codes, to_f32(F::scale(w, n, g)), kBlock, out + i,
+                    to_f32(F::scale(w, n, g + 1)));
+      continue;
+    }
     for (std::size_t j = 0; j < kBlock; j += unit) {
       const auto scale = F::scale(w, n, (k + i + j) / unit);
       decode_run<F>(codes + j, to_f32(scale), unit, out + i + j);

@@ -183,8 +183,10 @@ void pack(const Weights& w, size_t n0, size_t n1, void* packed) {
           if (n + c < w.n && k < w.k) {
             if constexpr (C::kBits == 4) {
               std::uint32_t words[4];
-              copy_nibbles<typename C::Source>(w, n + c, k, w.k - k, words);
-              __builtin_memcpy(code, words, sizeof words);
+              const size_t first = k % kBlock;  // not 0 where groups have 16
+              copy_nibbles<typename C::Source>(w, n + c, k - first, w.k - k + first, words);
+              const auto* const bytes = reinterpret_cast<const Byte*>(words) + first / each;
+              __builtin_memcpy(code, bytes, sizeof words - first / each);
             } else {
               read<C>(w, n + c, k, least(stored * each, w.k - k), code);
             }

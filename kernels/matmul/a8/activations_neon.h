@@ -23,6 +23,8 @@ namespace {
 [[maybe_unused]] inline float widened(float scale) { return scale; }
 [[maybe_unused]] inline float widened(ScaleAndMinimum scale) { return scale.scale; }
 [[maybe_unused]] inline float widened(ScaleOf32 scale) { return scale.scale; }
+[[maybe_unused]] inline float widened(ScaleOf16 scale) { return scale.scale; }
+[[maybe_unused]] inline float widened(HalfOf16 half) { return widened(half.scale); }
 
 [[maybe_unused]] inline float rounded_to_f16(float x) {
   return vgetq_lane_f32(vcvt_f32_f16(vcvt_f16_f32(vdupq_n_f32(x))), 0);

@@ -11,8 +11,8 @@ namespace {
 
 // Strip of 16 outputs: for each block of 32 its tile (8 rows of four codes of each output; 4-bit:
 // K+0..15 in the low nibbles, K+16..31 in the high ones); then for each group 16 f16 scales, or 16
-// f32 scales and as many minima. Groups of 16, half a block's, have f32 scales and tiles of their
-// own, the first four and the other four rows of the block's.
+// f32 scales and as many minima. Groups of 16, half a block's, have tiles of their own, the first
+// four and the other four rows of the block's.
 
 constexpr size_t kBlocks = AmxBudget::kStripBlocks;  // of a strip that are multiplied at a time
 constexpr size_t kBlockTile = kTile / 2;             // bytes
@@ -172,10 +172,14 @@ struct NextBlocks {
     }
     else _mm_prefetch(reinterpret_cast<const char*>(from + line), _MM_HINT_T1);
     const Byte* const group = scales + (block >> group_shift) * units * Grouped<F>::scales;
-    if constexpr (pairs) {
+    if constexpr (minimum) {
       _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group));
       scales_to += kStrip;
       _mm512_storeu_ps(scales_to, _mm512_loadu_ps(group + kLine));
+    } else if constexpr (units > 1) {
+      _mm512_storeu_ps(scales_to, group_scales<typename F::Scale>(group));
+      scales_to += kStrip;
+      _mm512_storeu_ps(scales_to, group_scales<typename F::Scale>(group + Grouped<F>::scales));
     } else {
       const __m512 d = group_scales<typename F::Scale>(group);
       constexpr bool sixteenfold = __is_same(typename F::Codes, Nibbles);

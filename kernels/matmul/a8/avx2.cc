@@ -80,11 +80,18 @@ inline __m256 load_levels(const std::uint8_t* bytes, const std::uint8_t* factors
   const __m256i wide = is_signed ? _mm256_cvtepi8_epi32(eight) : _mm256_cvtepu8_epi32(eight);
   return _mm256_mul_ps(_mm256_cvtepi32_ps(wide), load_scales<f16>(factors));
 }
+/// Eight scales of which the bits of f16 between the sign and seven zeros are stored.
+inline __m256 load_upper_bits(const std::uint8_t* p) {
+  const __m128i words = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+  return _mm256_cvtph_ps(_mm_slli_epi16(words, 7));
+}
 /// Of the c'th eight outputs of a panel: scales, and minima behind them. With levels the bytes of a
 /// group times their factors; otherwise f16.
 template <class L>
 inline __m256 scales_of(const std::uint8_t* p, const std::uint8_t* factors, int c) {
-  if constexpr (L::kTwoLevels)
+  if constexpr (L::kNarrow)
+    return load_upper_bits(p + c * kVector);
+  else if constexpr (L::kTwoLevels)
     return load_levels<!L::kMinimum>(p + c * kVector, factors + c * (kVector * sizeof(f16)));
   else
     return load_scales<f16>(p + c * (kVector * sizeof(f16)));
@@ -212,7 +219,7 @@ constexpr std::size_t kRowSums = kPanel * 4;                         // bytes
 /// Of a panel's block that was unpacked, with scales and minima as floats behind the codes where
 /// each block has its own.
 template <class L>
-constexpr std::size_t kUnpackedBlock = kPanel* kBlock +
+constexpr std::size_t kUnpackedBlock = kPanel* L::kUnit +
                                        (L::kScalesEach ? 2 * kPanel * sizeof(float) : 0);
 
 /// A piece of K of a panel.
@@ -271,7 +278,7 @@ template <class L, From from, int R>
       }
       begin<L, R, C>(start, stride, sum);
       D::template add<false, from>(&w, x, stride, sum, bytes);
-      float* const floats = reinterpret_cast<float*>(bytes + kPanel * kBlock);
+      float* const floats = reinterpret_cast<float*>(bytes + kPanel * L::kUnit);
       next_block();
       if constexpr (from != From::bytes) w += L::kScales;
       forget(sums);

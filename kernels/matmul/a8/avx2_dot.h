@@ -35,6 +35,14 @@ struct BytesTo {
   static constexpr int bits = 8;
 };
 
+/// Indices of a table of values from -12 to 12, `unit` of which are a block here. Raised by 12 they
+/// are multiplied unsigned.
+template <const std::int8_t (&values)[16], std::size_t unit>
+struct SmallTable {
+  static constexpr int bits = 4;
+  static constexpr int kRaise = 12;
+};
+
 /// Where a panel keeps what. Bytes.
 template <int bits, std::size_t unit = kBlock>
 struct Panel {
@@ -46,8 +54,8 @@ struct Panel {
 };
 
 /// How scales and minima are stored: each as f16; as products of two; minima as those of the f16
-/// scale and a zero point, a byte, in the place of f16.
-enum class Stored { halves, levels, zeros };
+/// scale and a zero point, a byte, in the place of f16; the upper bits of f16.
+enum class Stored { halves, levels, zeros, narrow };
 
 template <class Codes_, class Scale_, Stored stored>
 struct Layout {
@@ -58,7 +66,9 @@ struct Layout {
   static constexpr bool kMinimum = kHasMinimum<Scale>;
   static constexpr bool kTwoLevels = stored == Stored::levels;
   static constexpr bool kZeros = stored == Stored::zeros;
-  static constexpr bool kScalesEach = kTwoLevels || kMinimum;       ///< block, which is a group
+  static constexpr bool kNarrow = stored == Stored::narrow;
+  /// Whether each block has scales.
+  static constexpr bool kScalesEach = kTwoLevels || kMinimum || kNarrow;
   static constexpr std::size_t kUnit = qb::matmul::kUnitOf<Scale>;  ///< codes of a block here
   static constexpr std::size_t kOfSuper = kSuperBlock / kUnit;
   /// Before kSuperBlock weights with scales of two levels: d and dmin as f16. Scales and minima of
@@ -67,7 +77,7 @@ struct Layout {
       kTwoLevels ? (kMinimum ? 2 : 1) * kPanel * sizeof(f16) : 0;
   /// Behind the codes of a group: its scales, and minima.
   static constexpr std::size_t kScales =
-      kPanel * (kMinimum ? 2 : 1) * (kTwoLevels ? 1 : sizeof(f16));
+      kPanel * (kMinimum ? 2 : 1) * (kTwoLevels || kNarrow ? 1 : sizeof(f16));
   using P = Panel<bits, kUnit>;
   static constexpr unsigned kOffset = bits == 4 || kMinimum ? 0 : kUnit == kBlock ? 0x0080 : 0x2020;
   static constexpr std::size_t kDword = kVector * 4, kHalf = P::half;
@@ -94,6 +104,8 @@ struct Layout {
     std::uint8_t* const scales = panel + block(g, 1) + P::scales(1);
     if constexpr (kTwoLevels)
       put_levels<F>(w, n, g, panel + piece(g / kOfSuper * kOfSuper, 1), scales, scales + kPanel);
+    else if constexpr (kNarrow)
+      put_narrow<F>(w, n, g, scales);
     else if constexpr (kZeros)
       put_zeros<F>(w, n, g, scales, scales + kPanel * sizeof(f16));
     else
@@ -120,11 +132,16 @@ template <>
 struct CodesHere<Bytes, ScaleAndMinimum> {
   using Type = BytesTo<31, kBlock>;
 };
+template <>
+struct CodesHere<Table<kE2m1Doubled>, HalfOf16> {
+  using Type = SmallTable<kE2m1Doubled, kUnitOf<HalfOf16>>;
+};
 template <class F>
 using LayoutOf =
     Layout<typename CodesHere<typename F::Codes, typename F::Scale>::Type, typename F::Scale,
            kLevels<F>       ? Stored::levels
            : kZeroPoints<F> ? Stored::zeros
+           : kNarrow<F>     ? Stored::narrow
                             : Stored::halves>;
 
 /// Activations as products of codes of that kind take them, and what sums start at.
@@ -183,6 +200,15 @@ struct Activations<BytesTo<63, unit>> : ByteCodes {
 
 template <std::size_t unit>
 struct Activations<BytesTo<31, unit>> : Activations<UnsignedNibbles> {};
+
+/// Likewise, with the table's 12.
+template <const std::int8_t (&values)[16], std::size_t unit>
+struct Activations<SmallTable<values, unit>> : ByteCodes {
+  static constexpr std::size_t kUnit = unit;
+  static constexpr bool kInPairs = false, kPairedBlocks = false;
+  static std::int32_t of_row(std::int32_t sum) { return -12 * sum; }
+  static std::int32_t of_block(std::int32_t sum) { return -12 * sum; }
+};
 
 // --- Products ----------------------------------------------------------------------------------
 
@@ -330,6 +356,54 @@ struct Dot<Table<values>, R, C> {
             sum[r][c] = _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(half[i][c], x0));
             pin(sum[r][c]);
           }
+        }
+      }
+    }
+  }
+  static __m256i widened(__m256i sum) { return sum; }
+};
+
+/// The same of small values: four sums of two products fit int16.
+template <const std::int8_t (&values)[16], std::size_t unit, int R, int C>
+struct Dot<SmallTable<values, unit>, R, C> {
+  static constexpr int kRaise = SmallTable<values, unit>::kRaise;
+  static_assert(4 * 2 * 127 * 2 * kRaise <= 32767);
+  static __m256i looked_up(__m256i index) {
+    const __m256i table = _mm256_broadcastsi128_si256(
+        _mm_load_si128(reinterpret_cast<const __m128i*>(Table<values>::kValues)));
+    return _mm256_shuffle_epi8(_mm256_add_epi8(table, _mm256_set1_epi8(kRaise)), index);
+  }
+  /// Adds to int32 sums.
+  template <bool, From from = From::panel>
+  static void add(const std::uint8_t* const* w, const std::uint8_t* x, std::size_t stride,
+                  __m256i (&sum)[R][C], std::uint8_t* bytes = nullptr) {
+    QB_UNROLL for (int j = 0; j < int(unit) / 8; j += 2) {
+      __m256i codes[4][C];  // two dwords' low nibbles, and their high ones
+      QB_UNROLL for (int i = 0; i < 4; ++i) QB_UNROLL for (int c = 0; c < C; ++c) {
+        [[maybe_unused]] const int place = ((2 * j + i) * C + c) * int(sizeof(__m256i));
+        if constexpr (from == From::bytes) {
+          codes[i][c] = load(bytes + place);
+        } else {
+          const __m256i v = load(w[c / 2] + c % 2 * int(Panel<4, unit>::half) + 32 * (j + i % 2));
+          const __m256i nibble = _mm256_set1_epi8(15);
+          codes[i][c] = looked_up(_mm256_and_si256(i < 2 ? v : _mm256_srli_epi16(v, 4), nibble));
+        }
+        if constexpr (from == From::panel_for_others)
+          _mm256_store_si256(reinterpret_cast<__m256i*>(bytes + place), codes[i][c]);
+      }
+      QB_UNROLL for (int r = 0; r < R; ++r) {
+        __m256i narrow[C];
+        QB_UNROLL for (int i = 0; i < 4; ++i) {
+          const __m256i x0 = broadcast(x + r * stride + i / 2 * (int(unit) / 2) + 4 * (j + i % 2));
+          QB_UNROLL for (int c = 0; c < C; ++c) {
+            const __m256i product = _mm256_maddubs_epi16(codes[i][c], x0);
+            narrow[c] = i == 0 ? product : _mm256_add_epi16(narrow[c], product);
+          }
+        }
+        QB_UNROLL for (int c = 0; c < C; ++c) {
+          sum[r][c] =
+              _mm256_add_epi32(sum[r][c], _mm256_madd_epi16(narrow[c], _mm256_set1_epi16(1)));
+          pin(sum[r][c]);
         }
       }
     }

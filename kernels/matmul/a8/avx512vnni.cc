@@ -110,6 +110,11 @@ struct Zmm {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));
   }
+  /// Of f16 between the sign and seven zeros.
+  static Float from_upper_bits(const void* p) {
+    const __m256i words = _mm256_cvtepu8_epi16(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+    return _mm512_cvtph_ps(_mm256_slli_epi16(words, 7));
+  }
   static Float from_signed_bytes(const void* p) {
     return _mm512_cvtepi32_ps(
         _mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))));

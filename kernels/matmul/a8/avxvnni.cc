@@ -81,6 +81,11 @@ struct Ymm {
     return _mm256_cvtepi32_ps(
         _mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));
   }
+  /// Of f16 between the sign and seven zeros.
+  static Float from_upper_bits(const void* p) {
+    const __m128i words = _mm_cvtepu8_epi16(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+    return _mm256_cvtph_ps(_mm_slli_epi16(words, 7));
+  }
   static Float from_signed_bytes(const void* p) {
     return _mm256_cvtepi32_ps(
         _mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))));

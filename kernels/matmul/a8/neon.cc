@@ -132,7 +132,7 @@ inline void tile(const Weights& w, const std::byte* workspace, const RowLayout& 
       const int8x16x2_t codes = weights(c);
       if constexpr (kUnitOf<typename F::Scale> != kBlock) {
         for (std::size_t half = 0; half < 2; ++half) {
-          const float d = to_f32(F::scale(w, n + std::size_t(c), 2 * b + half));
+          const float d = widened(F::scale(w, n + std::size_t(c), 2 * b + half));
           for (int r = 0; r < R; ++r)
             result[r][c] =
                 vfmaq_n_f32(result[r][c], vcvtq_f32_s32(dot_half(codes.val[half], v[r].val[half])),

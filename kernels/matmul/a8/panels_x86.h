@@ -6,7 +6,8 @@
 //
 //   kOffset                what is added to neighbouring 8-bit codes, the even one's byte low
 //   kDword                 bytes from dword to dword of K, for the same outputs
-//   kSecondHalf            8 bits: the same from the first of a block's dwords to the fifth
+//   kSecondHalf            8 bits, or blocks of 16: the same from the first of 32 codes' dwords to
+//                          that of the other 16
 //   kHalf                  bytes from outputs 0..7 of a block to outputs 8..15
 //   kUnit                  codes of a block: 32, or 16 for groups of 16
 //   block(b, group_blocks) where block b's codes are
@@ -19,7 +20,7 @@
 //
 // 4-bit codes are stored as 0 to 15. In pairs the first block is the low nibbles and the second the
 // high ones; a row's last block without a second one has zeros for it. Otherwise K+0..15 of a block
-// are the low nibbles, K+16..31 the high ones.
+// are the low nibbles, K+16..31 the high ones; of a block of 16 K+0..7 and K+8..15.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -121,6 +122,12 @@ inline void put_zeros(const Weights& w, std::size_t n, std::size_t g, std::uint8
   }
 }
 
+/// The upper bits of group g's scales of a panel's outputs, 0 of what is not there.
+template <class F>
+inline void put_narrow(const Weights& w, std::size_t n, std::size_t g, std::uint8_t* to) {
+  for (std::size_t c = 0; c < kPanel; ++c) to[c] = n + c < w.n ? F::narrow(w, n + c, g) : 0;
+}
+
 /// Eight outputs' 32 codes of a byte each.
 template <class L>
 inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m256i*) {
@@ -186,7 +193,7 @@ inline void pack_split(const std::uint8_t* const (&first)[kEight],
 }
 
 /// Eight outputs' 32 codes of a nibble each, likewise; neighbours: reordered to low and high halves
-/// of K and stored +8.
+/// of K and stored +8. Blocks of 16 have the halves of 16.
 template <class F, class L>
 inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* to, __m128i*) {
   __m256i a[4], b[4];
@@ -200,6 +207,12 @@ inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* t
       const __m256i low = _mm256_unpacklo_epi8(even, odd), high = _mm256_unpackhi_epi8(even, odd);
       a[i] = _mm256_xor_si256(_mm256_or_si256(low, _mm256_slli_epi16(high, 4)),
                               _mm256_set1_epi8(static_cast<char>(0x11 * F::flip)));
+    } else if constexpr (L::kUnit != kBlock) {
+      const __m256i nibble = _mm256_set1_epi8(15);
+      const __m256i first = _mm256_and_si256(a[i], nibble);
+      const __m256i second = _mm256_and_si256(_mm256_srli_epi16(a[i], 4), nibble);
+      a[i] = _mm256_or_si256(_mm256_unpacklo_epi64(first, second),
+                             _mm256_slli_epi16(_mm256_unpackhi_epi64(first, second), 4));
     }
   }
   for (int i = 0; i < 4; i += 2) {
@@ -207,8 +220,9 @@ inline void pack_half(const std::uint8_t* const (&from)[kEight], std::uint8_t* t
     b[i + 1] = _mm256_unpackhi_epi32(a[i], a[i + 1]);
   }
   for (std::size_t j = 0; j < 2; ++j) {
-    auto* const out = reinterpret_cast<__m256i*>(to + 2 * j * L::kDword);
-    auto* const next = reinterpret_cast<__m256i*>(to + (2 * j + 1) * L::kDword);
+    std::uint8_t* const at = to + j * (L::kUnit != kBlock ? L::kSecondHalf : 2 * L::kDword);
+    auto* const out = reinterpret_cast<__m256i*>(at);
+    auto* const next = reinterpret_cast<__m256i*>(at + L::kDword);
     _mm256_storeu_si256(out, _mm256_unpacklo_epi64(b[j], b[j + 2]));
     _mm256_storeu_si256(next, _mm256_unpackhi_epi64(b[j], b[j + 2]));
   }
@@ -314,8 +328,10 @@ void unpack(const void* packed, std::size_t, std::size_t k, std::size_t group, s
       } else if constexpr (F::Codes::bits == 8) {
         code = static_cast<std::int8_t>(at[within / 4 * L::kDword] - (L::kOffset >> i % 2 * 8));
       } else {
-        const int byte = at[within % (L::kPairedBlocks ? kBlock : 16) / 4 * L::kDword];
-        const bool high = L::kPairedBlocks ? i / kBlock % 2 : within >= 16;
+        constexpr std::size_t half = L::kUnit / 2;
+        const std::size_t place = L::kPairedBlocks ? i % kBlock : within % half;
+        const int byte = at[place / 4 * L::kDword];
+        const bool high = L::kPairedBlocks ? i / kBlock % 2 : within >= half;
         code = static_cast<std::int8_t>(F::Codes::value(high ? byte >> 4 : byte & 15));
       }
       static_cast<std::int8_t*>(codes)[n * k + i] = code;

@@ -100,6 +100,21 @@ inline std::int32_t dot_block(const std::uint8_t* w, const std::int8_t* x) {
     return dot_nibbles<F>(w, x, kBlock / 2);
 }
 
+/// Half a block, where halves have sums of their own.
+template <class F>
+inline std::int32_t dot_half(const std::uint8_t* w, const std::int8_t* x, std::size_t half) {
+  constexpr std::size_t count = kBlock / 2;
+  x += half * count;
+  if constexpr (F::Codes::bits == 8) {
+    return dot_bytes(reinterpret_cast<const std::int8_t*>(w) + half * count, x, count);
+  } else {
+    std::int32_t sum = 0;
+    for (std::size_t i = 0; i < count; ++i)
+      sum += F::Codes::value((w[i] >> half * 4 & 15) ^ F::flip) * x[i];
+    return sum;
+  }
+}
+
 /// A whole row of codes.
 template <class F>
 inline std::int32_t dot_row(const std::uint8_t* w, const std::int8_t* x, std::size_t k) {
@@ -122,7 +137,6 @@ inline std::int32_t sum_of(const std::int8_t* x) {
 }
 
 /// Codes that are gathered, or whose groups of 32 have a minimum, times one row of activations.
-/// Those with scales for groups of 16 are bytes.
 template <class F>
 inline float product_by_blocks(const Weights& w, std::size_t n, const std::int8_t* x,
                                const float* scales) {
@@ -136,11 +150,9 @@ inline float product_by_blocks(const Weights& w, std::size_t n, const std::int8_
       if constexpr (kHasMinimum<typename F::Scale>)
         sum -= scale.minimum * (float(sum_of(x)) * scales[b]);
     } else {
-      for (std::size_t half = 0; half < 2; ++half) {
-        const auto* const from = reinterpret_cast<const std::int8_t*>(codes) + half * kBlock / 2;
-        sum += float(dot_bytes(from, x + half * kBlock / 2, kBlock / 2)) *
-               (to_f32(F::scale(w, n, 2 * b + half)) * scales[b]);
-      }
+      for (std::size_t half = 0; half < 2; ++half)
+        sum +=
+            float(dot_half<F>(codes, x, half)) * (to_f32(F::scale(w, n, 2 * b + half)) * scales[b]);
     }
   }
   return sum;

@@ -175,7 +175,8 @@ inline svfloat32_t scales_at(const Byte* p) {
 /// What is taken off for a panel's minima, or the scales of second halves.
 template <class K>
 inline svfloat32_t second_at(const Byte* p) {
-  if constexpr (!K::minimum && !K::halves) return svdup_n_f32(0);
+  if constexpr (K::halves) return scales_at<K>(p + svcntw() * sizeof(typename K::Scale));
+  if constexpr (!K::minimum) return svdup_n_f32(0);
   return svld1_vnum_f32(svptrue_b32(), reinterpret_cast<const float*>(p), 1);
 }
 /// Four rows less minima times their sums.

@@ -119,6 +119,18 @@ struct ScalesOf256Together {
                   V::from_half(super + kGroups * kPanel + part<V>(c, sizeof(f16))));
   }
 };
+/// The upper bits of f16 scales of four groups of 16 before them.
+struct NarrowOf16 {
+  static constexpr size_t kSuper = 0, kPair = kLine, kEach = 0, kOfPair = 4;
+  template <class F>
+  static void put(const Weights& w, size_t n, size_t g, Byte*, Byte* pair) {
+    put_narrow<F>(w, n, g, pair + g % kOfPair * kPanel);
+  }
+  template <class V>
+  static typename V::Float scales(const Byte*, const Byte* pair, const Byte*, int i, int c) {
+    return V::from_upper_bits(pair + i * int(kPanel) + part<V>(c, 1));
+  }
+};
 /// Floats before each block: scales, and minima if there are any.
 struct FloatsOfBlocks {
   static constexpr size_t kSuper = 0, kPair = 0, kEach = 2 * kLine, kOfPair = 2;

@@ -92,6 +92,8 @@ template <>
 struct UnpackedOf<ScaleOf16> {
   using Type = Kind<Bytes, ScaleOf16, FloatsOfHalves>;
 };
+template <>
+struct UnpackedOf<HalfOf16> : UnpackedOf<ScaleOf16> {};
 
 template <class Codes_, class Scale_, class Header_>
 struct Kind : ByteCodes {
@@ -173,7 +175,9 @@ constexpr auto codes_of() {
 template <class F>
 constexpr auto kind_of() {
   using Codes = decltype(codes_of<F>());
-  if constexpr (kUnitOf<typename F::Scale> != kBlock)
+  if constexpr (kNarrow<F>)
+    return Kind<Codes, typename F::Scale, NarrowOf16>{};
+  else if constexpr (kUnitOf<typename F::Scale> != kBlock)
     return Kind<Codes, typename F::Scale, ScalesOf256>{};
   else if constexpr (__is_same(typename F::Scale, ScaleOf32))
     return Kind<Codes, typename F::Scale, ScalesOf256Together>{};

@@ -76,12 +76,12 @@ struct Floats {
 // --- Quantized weights -------------------------------------------------------------------------
 
 // Panel: for each group 32 f16 scales (or 32 f32 scales and as many minima, or for groups of 16 the
-// f32 scales of the first and of the second 16 of a step), then its steps; for
+// scales of the first and of the second 16 of a step), then its steps; for
 // one scale per output 32 f32 scales, then all steps. A step: outputs 0-15, then 16-31. 8-bit: each
 // output's 32 codes. 4-bit, as 0 to 15: of each four outputs 32 words, whose j'th nibbles are the
 // j'th output's.
 
-constexpr size_t kTableBytes = 16 * sizeof(std::uint16_t);  // an output's bf16 by its code
+constexpr size_t kProducts = 16 * sizeof(std::uint16_t);  // an output's bf16 by its code
 
 template <class F>
 struct Codes {
@@ -92,6 +92,8 @@ struct Codes {
   static constexpr bool kMinimum = kHasMinimum<Scale>, kHalves = kUnitOf<Scale> != kDeep;
   static constexpr size_t scale = kMinimum ? sizeof(float) : sizeof(Scale);
   static constexpr size_t scales = kPanel * sizeof(Scale) * (kHalves ? 2 : 1);
+  /// Of an output's products with its scale, or with those of its halves.
+  static constexpr size_t table = (kHalves ? 2 : 1) * kProducts;
   /// Of K, that share scales, or those of its halves.
   static size_t run(size_t group) { return kHalves ? kDeep : group; }
   static size_t panel(size_t k, size_t group) {
@@ -271,22 +273,27 @@ struct Walk<Codes<F>> {
                         dequantized(kDeep * c + 16, C::kHalves ? second[c] : d[c])));
         }
       } else {
-        Byte* const table = tables + strip * kStrip * kTableBytes;
+        Byte* const table = tables + strip * kStrip * C::table;
         if (C::per_block ? (step & ((size_t{1} << group_shift) - 1)) == 0 : step == 0)
           tabulate(header, table);
         QB_UNROLL for (size_t four = 0; four < kStrip; four += 4) {
           const __m512i words = load(from + four / 4 * kLine);
           QB_UNROLL for (unsigned j = 0; j < 4; ++j) {
-            // Twice over: the nibble next to the index is in its way.
-            const __m512i values = _mm512_broadcast_i64x4(_mm256_loadu_si256(
-                reinterpret_cast<const __m256i*>(table + (four + j) * kTableBytes)));
             store(to + (four + j) * kLine,
-                  _mm512_permutexvar_epi16(_mm512_srli_epi16(words, 4 * j), values));
+                  looked_up(table + (four + j) * C::table, _mm512_srli_epi16(words, 4 * j)));
           }
         }
       }
     }
 
+    /// Of the words' first nibbles.
+    [[gnu::always_inline]] static __m512i looked_up(const Byte* products, __m512i words) {
+      if constexpr (C::kHalves)
+        return _mm512_permutexvar_epi16(index_of_halves(words), load(products));
+      // Twice over: the nibble next to the index is in its way.
+      const __m256i once = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(products));
+      return _mm512_permutexvar_epi16(words, _mm512_broadcast_i64x4(once));
+    }
     /// Through memory, from where they are broadcast for nothing.
     static void scales_of(const Byte* header, float* d) {
       if constexpr (C::kMinimum)
@@ -300,16 +307,21 @@ struct Walk<Codes<F>> {
       alignas(64) float d[kStrip];
       scales_of(header, d);
       const __m512 codes = _mm512_loadu_ps(F::Codes::kFloats);
-      [[maybe_unused]] alignas(64) float minima[kStrip];
-      if constexpr (C::kMinimum) scales_of(header + kPanel * sizeof(float), minima);
+      [[maybe_unused]] alignas(64) float second[kStrip];  // minima, or scales of second halves
+      if constexpr (C::kMinimum || C::kHalves) scales_of(header + C::scales / 2, second);
       const auto values = [&](size_t c) {
         if constexpr (C::kMinimum)
-          return _mm512_fmsub_ps(codes, _mm512_set1_ps(d[c]), _mm512_set1_ps(minima[c]));
+          return _mm512_fmsub_ps(codes, _mm512_set1_ps(d[c]), _mm512_set1_ps(second[c]));
         else
           return _mm512_mul_ps(codes, _mm512_set1_ps(d[c]));
       };
-      QB_UNROLL for (size_t c = 0; c < kStrip; c += 2)
-          store(table + c * kTableBytes, rounded(values(c), values(c + 1)));
+      if constexpr (C::kHalves)
+        QB_UNROLL for (size_t c = 0; c < kStrip; ++c)
+            store(table + c * C::table,
+                  rounded(values(c), _mm512_mul_ps(codes, _mm512_set1_ps(second[c]))));
+      else
+        QB_UNROLL for (size_t c = 0; c < kStrip; c += 2)
+            store(table + c * C::table, rounded(values(c), values(c + 1)));
     }
   };
   static Panel panel(const Byte* packed, size_t group, Byte* tables) {
@@ -323,7 +335,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   using W = Walk<P>;
   const size_t bytes = P::panel(w.k, w.group);
   float* const y = static_cast<float*>(out);
-  alignas(64) Byte tables[kPanel * kTableBytes];
+  alignas(64) Byte tables[kPanel * 2 * kProducts];
   const bool stream = streams(w, P::packed_bytes(w.n, w.k, w.group), m, y);
   walk<W>(
       static_cast<const Byte*>(workspace), m, steps_of(w.k), n0, n1,

@@ -12,22 +12,25 @@ namespace {
 
 // Panel: four quads, each of four neighbouring outputs: a line of scales, those of eight groups of
 // each output or the single ones (with minima two lines of scales and two of minima, as f32; of
-// blocks of 256 a byte for each scale and then each output's f16 that they are multiplied by), the
-// codes they belong to, the next line, and so on: read in two places, scales and codes came from
-// memory at two thirds of the speed (when this was written). A vector of weights is 32 of K of one
-// output, so that what is looked up needs no index but the code.
+// blocks of 256 a byte for each scale and then each output's f16 that they are multiplied by; of
+// groups of 16 a byte for each, first those of the blocks' first groups), the codes they belong to,
+// the next line, and so on: read in two places, scales and codes came from memory at two thirds of
+// the speed (when this was written). A vector of weights is 32 of K of one output, so that what is
+// looked up needs no index but the code.
 
-template <class Codes>
+/// halves: whether the first and the other 16 codes of a block have scales of their own.
+template <class Codes, bool halves>
 struct InQuads;
 
 /// Word j of a block of a quad: K j of its four outputs, as 0 to 15.
-template <class Codes>
+template <class Codes, bool halves>
 struct InQuadsOf4Bits {
   static constexpr bool kMagnitudes = false;  ///< whether codes are stored as sign and magnitude
   static constexpr size_t together = 1;       ///< blocks that are decoded at once
   static constexpr size_t unit = 64;          ///< bytes of a quad's block
   static constexpr size_t kTables = 4;
-  /// Of each output the 16 products, twice: vpermw sees one bit of what follows the code.
+  /// Of each output the 16 products, twice: vpermw sees one bit of what follows the code. Or those
+  /// of the first half and of the second, whose scales stand `second` floats behind.
   [[gnu::always_inline]] static void tables(const float* scales, __m512i (&t)[kTables]) {
     const __m512 codes = _mm512_loadu_ps(Codes::kFloats);
     QB_UNROLL for (size_t c = 0; c < 4; ++c) {
@@ -35,23 +38,27 @@ struct InQuadsOf4Bits {
       t[c] = rounded(product, product);
     }
   }
-  /// The same less minima, which stand `minima` floats behind the scales.
-  [[gnu::always_inline]] static void tables(const float* scales, size_t minima,
+  /// The same less minima, which stand `second` floats behind the scales.
+  [[gnu::always_inline]] static void tables(const float* scales, size_t second,
                                             __m512i (&t)[kTables]) {
     const __m512 codes = _mm512_loadu_ps(Codes::kFloats);
     QB_UNROLL for (size_t c = 0; c < 4; ++c) {
-      const __m512 value =
-          _mm512_fmsub_ps(codes, _mm512_set1_ps(scales[c]), _mm512_set1_ps(scales[minima + c]));
-      t[c] = rounded(value, value);
+      const __m512 scale = _mm512_set1_ps(scales[c]), other = _mm512_set1_ps(scales[second + c]);
+      if constexpr (halves) {
+        t[c] = rounded(_mm512_mul_ps(codes, scale), _mm512_mul_ps(codes, other));
+      } else {
+        const __m512 value = _mm512_fmsub_ps(codes, scale, other);
+        t[c] = rounded(value, value);
+      }
     }
   }
   /// Output c's weights of the unit at p. Tables stand at t, and those of odd number at
   /// `odd_tables` as well.
   [[gnu::always_inline]] static void get(const Byte* p, size_t c, const __m512i* t, const __m512i*,
                                          __m512i* w) {
-    const __m512i v = load(p);
-    w[0] =
-        _mm512_permutexvar_epi16(c ? _mm512_srli_epi16(v, static_cast<unsigned>(4 * c)) : v, t[c]);
+    __m512i v = load(p);
+    if (c) v = _mm512_srli_epi16(v, static_cast<unsigned>(4 * c));
+    w[0] = _mm512_permutexvar_epi16(halves ? index_of_halves(v) : v, t[c]);
   }
   static void put(const __m512i (&codes)[4], Byte* to) {
     __m512i words = _mm512_setzero_si512();
@@ -67,16 +74,16 @@ struct InQuadsOf4Bits {
   }
 };
 template <>
-struct InQuads<Nibbles> : InQuadsOf4Bits<Nibbles> {};
-template <const std::int8_t (&values)[16]>
-struct InQuads<Table<values>> : InQuadsOf4Bits<Table<values>> {};
+struct InQuads<Nibbles, false> : InQuadsOf4Bits<Nibbles, false> {};
+template <const std::int8_t (&values)[16], bool halves>
+struct InQuads<Table<values>, halves> : InQuadsOf4Bits<Table<values>, halves> {};
 
 /// Two blocks of a quad: a line of each output, sign and magnitude. In each lane eight of K of
 /// either block, so that both bytes of the products, looked up apart, come together in order. The
 /// code -128 is stored as 0x80, a magnitude of 0 with a sign, which no other code has. The tables
 /// have no product for it: quads that hold it are marked, and decoded without tables.
 template <>
-struct InQuads<Bytes> {
+struct InQuads<Bytes, false> {
   static constexpr bool kMagnitudes = true;
   static constexpr size_t together = 2;
   static constexpr size_t unit = 128;
@@ -137,14 +144,22 @@ struct InQuads<Bytes> {
 };
 
 template <class F>
-struct Quads : InQuads<typename F::Codes> {
-  using How = InQuads<typename F::Codes>;
+using InQuadsOf = InQuads<typename F::Codes, kUnitOf<typename F::Scale> != kBlock>;
+
+template <class F>
+struct Quads : InQuadsOf<F> {
+  using How = InQuadsOf<F>;
   using How::unit, How::together;
   using Scale = typename F::Scale;
   static constexpr bool per_block = F::per_group;
   static constexpr bool kMinimum = kHasMinimum<Scale>;
   static constexpr bool kTwoLevels = kLevels<F> && !kMinimum;
+  static constexpr bool kHalves = kUnitOf<Scale> != kBlock;
+  /// Whether tables are of two scales, or of one and a minimum.
+  static constexpr bool kPairs = kMinimum || kHalves;
   static constexpr size_t kGroupsOfLine = 8;
+  /// Blocks that share scales, or the scales of both their halves.
+  static size_t group_blocks(size_t group) { return kHalves ? 1 : group / kBlock; }
   /// Bytes of the scales of so many groups, or of single ones.
   static constexpr size_t kHeader = kMinimum ? 4 * kVector : kVector;
 
@@ -158,7 +173,7 @@ struct Quads : InQuads<typename F::Codes> {
   }
   static size_t quad(size_t k, size_t group) {
     const size_t blocks = blocks_of(k);
-    return lines(blocks ? blocks - 1 : 0, group / kBlock) +
+    return lines(blocks ? blocks - 1 : 0, group_blocks(group)) +
            quotient_up(blocks, together) * together * unit;
   }
   static size_t panel(size_t k, size_t group) { return 4 * quad(k, group); }
@@ -177,7 +192,7 @@ struct Quads : InQuads<typename F::Codes> {
       do {
         put_scales(w, n, b, out);
         out += kHeader;
-        const size_t end = least(blocks_of(w.k) - b, line_blocks(w.group / kBlock)) + b;
+        const size_t end = least(blocks_of(w.k) - b, line_blocks(group_blocks(w.group))) + b;
         for (; b < end; b += together, out += together * unit) {
           __m512i codes[4];
           for (size_t c = 0; c < 4; ++c) {
@@ -194,7 +209,12 @@ struct Quads : InQuads<typename F::Codes> {
   static void put_scales(const Weights& w, size_t n, size_t b, Byte* to) {
     __builtin_memset(to, 0, kHeader);
     for (size_t c = 0; c < 4 && n + c < w.n; ++c) {
-      if constexpr (per_block) {
+      if constexpr (kHalves) {
+        constexpr size_t units = kBlock / kUnitOf<Scale>;
+        for (size_t g = 0; g < kGroupsOfLine && b + g < blocks_of(w.k); ++g)
+          for (size_t half = 0; half < units; ++half)
+            to[4 * (half * kGroupsOfLine + g) + c] = F::narrow(w, n + c, (b + g) * units + half);
+      } else if constexpr (per_block) {
         const size_t g0 = b * kBlock / w.group;
         for (size_t g = 0; g < kGroupsOfLine && g0 + g < w.k / w.group; ++g) {
           const Scale d = F::scale(w, n + c, g0 + g);
@@ -222,8 +242,8 @@ struct Quads : InQuads<typename F::Codes> {
     for (size_t n = n0; n < n1; ++n) {
       const Byte* const at = static_cast<const Byte*>(packed) + n / 4 * quad(k, group);
       for (size_t i = 0; i < k; ++i)
-        static_cast<std::int8_t*>(codes)[n * k + i] =
-            static_cast<std::int8_t>(How::code(at + lines(i / kBlock, group / kBlock), n % 4, i));
+        static_cast<std::int8_t*>(codes)[n * k + i] = static_cast<std::int8_t>(
+            How::code(at + lines(i / kBlock, group_blocks(group)), n % 4, i));
     }
   }
 };

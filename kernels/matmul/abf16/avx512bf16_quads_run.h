@@ -92,12 +92,12 @@ template <class C, int R, bool kKeeps>
 }
 
 /// The scales of a quad's groups, as floats: four groups to a vector, two of them in turns, and the
-/// minima behind them.
+/// minima, or the scales of second halves, behind them.
 template <class C>
 struct GroupScalesAhead {
   const Byte* scales;  ///< the next that are read
   size_t far_ahead, group_blocks;
-  alignas(64) float scale[C::kMinimum ? 4 : 2][16] = {};
+  alignas(64) float scale[C::kPairs ? 4 : 2][16] = {};
 
   /// Reads those of groups g to g + 3.
   [[gnu::always_inline]] void widen(size_t g) {
@@ -107,6 +107,14 @@ struct GroupScalesAhead {
       _mm512_store_ps(scale[2 + g / 4 % 2], _mm512_loadu_ps(scales + C::kHeader / 2));
       scales += C::kHeader / 4;
       if (g % 8 == 4) scales += C::kHeader / 2;
+    } else if constexpr (C::kHalves) {
+      QB_UNROLL for (size_t half = 0; half < 2; ++half) {
+        const Byte* const from = scales + half * (C::kHeader / 2);
+        const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+        const __m256i words = _mm256_slli_epi16(_mm256_cvtepu8_epi16(bytes), 7);
+        _mm512_store_ps(scale[2 * half + g / 4 % 2], _mm512_cvtph_ps(words));
+      }
+      scales += g % 8 == 4 ? C::kHeader - 16 : 16;
     } else if constexpr (C::kTwoLevels) {
       const Byte* const line = scales - g % 8 * 4;
       const __m128 d = _mm_cvtph_ps(
@@ -125,7 +133,7 @@ struct GroupScalesAhead {
   [[gnu::always_inline]] void tables_of(size_t g, __m512i (&t)[C::kTables]) const {
     const float* from = &scale[0][0] + g % 8 * 4;
     asm("" : "+r"(from) : "m"(scale));  // a load repeats them; the compiler would rather permute
-    if constexpr (C::kMinimum)
+    if constexpr (C::kPairs)
       C::tables(from, 32, t);
     else
       C::tables(from, t);
@@ -283,7 +291,8 @@ void run_quads(const Weights& w, const void* packed, const void*, const void* wo
                size_t n0, size_t n1, void* out) {
   constexpr size_t quads = kBlockOutputs / 4;
   const Call call = {
-      w.k, w.group, blocks_of(w.k), w.group / kBlock, C::panel(w.k, w.group), row_bytes(w.k)};
+      w.k,           w.group, blocks_of(w.k), C::group_blocks(w.group), C::panel(w.k, w.group),
+      row_bytes(w.k)};
   const auto* const x = static_cast<const Byte*>(workspace);
   auto* const y = static_cast<float*>(out);
   // Codes that are looked up in tables at hand cost less to decode for each tile anew than to keep,
