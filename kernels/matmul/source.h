@@ -146,6 +146,16 @@ constexpr bool kNarrow = requires {
   F::narrow;
 };
 
+/// What loops know of a format that they need nothing else of: all formats of both kinds share them.
+template <class Codes_, class Scale_>
+struct Kinds {
+  using Codes = Codes_;
+  using Scale = Scale_;
+  static constexpr bool per_group = kOfGroups<Scale>;
+};
+template <class F>
+using KindsOf = Kinds<typename F::Codes, typename F::Scale>;
+
 /// product(source) of every format.
 template <class Product>
 constexpr Kernels every_format(Product product) {

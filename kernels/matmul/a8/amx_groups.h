@@ -378,7 +378,7 @@ constexpr Kernel grouped_kernel() {
           .workspace_bytes = workspace_bytes_blocks<kHasMinimum<typename F::Scale>>,
           .m_step = kRows,
           .prepare = prepare_blocks<kHasMinimum<typename F::Scale>>,
-          .run = run_grouped<F>};
+          .run = run_grouped<KindsOf<F>>};
 }
 
 }  // namespace

@@ -348,7 +348,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   if (stream) _mm_sfence();
 }
 
-template <class P>
+/// Loops: P, or what its loops need of it.
+template <class P, class Loops = P>
 constexpr Kernel kernel_of() {
   return {.n_step = kPanel,
           .packed_bytes = P::packed_bytes,
@@ -357,7 +358,7 @@ constexpr Kernel kernel_of() {
           .workspace_bytes = workspace_bytes,
           .m_step = kRows,
           .prepare = prepare,
-          .run = run<P>};
+          .run = run<Loops>};
 }
 
 template <class F>
@@ -367,7 +368,7 @@ constexpr Kernel kernel_of_format() {
   else if constexpr (__is_same(F, source::f32))
     return kernel_of<Floats>();
   else
-    return kernel_of<Codes<F>>();
+    return kernel_of<Codes<F>, Codes<KindsOf<F>>>();
 }
 
 }  // namespace

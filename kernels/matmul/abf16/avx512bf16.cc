@@ -70,9 +70,9 @@ constexpr Kernel kernel_of_format() {
   else if constexpr (__is_same(F, source::f32))
     return kernel_of<Floats>(run<Floats>);
   else if constexpr (F::Codes::bits == 8 && F::per_group)
-    return kernel_of<Codes<F>>(run<Codes<F>>);
+    return kernel_of<Codes<F>>(run<Codes<KindsOf<F>>>);
   else
-    return kernel_of<Quads<F>>(run_quads<Quads<F>>);
+    return kernel_of<Quads<F>>(run_quads<Quads<KindsOf<F>>>);
 }
 
 }  // namespace

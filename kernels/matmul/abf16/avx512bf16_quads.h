@@ -153,7 +153,7 @@ struct Quads : InQuadsOf<F> {
   using Scale = typename F::Scale;
   static constexpr bool per_block = F::per_group;
   static constexpr bool kMinimum = kHasMinimum<Scale>;
-  static constexpr bool kTwoLevels = kLevels<F> && !kMinimum;
+  static constexpr bool kTwoLevels = __is_same(Scale, ScaleOf32);
   static constexpr bool kHalves = kUnitOf<Scale> != kBlock;
   /// Whether tables are of two scales, or of one and a minimum.
   static constexpr bool kPairs = kMinimum || kHalves;
