@@ -47,6 +47,7 @@ TEST(Sizes, ViewsRefuse) {
         [n = n, k = k] { view_q6_K({}, n, k); },
         [n = n, k = k] { view_iq4_xs({}, n, k); },
         [n = n, k = k] { view_nvfp4({}, n, k); },
+        [n = n, k = k] { view_tq2_0({}, n, k); },
     };
     for (const auto& view : views) EXPECT_THROW(view(), qb::BadArgument) << n << " x " << k;
   }

@@ -311,6 +311,9 @@ std::string add_ggml(std::vector<Peer>& peers) {
   if (const ggml_type nvfp4 = type_named("nvfp4"); nvfp4 != GGML_TYPE_COUNT)  // since 2026
     add_mul_mat(peers, "matmul_a8_nvfp4", nvfp4, "mul_mat, activations quantized by its SIMD q8_0",
                 kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_tq2_0", GGML_TYPE_TQ2_0,
+              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
+              kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();
 }
 

@@ -45,10 +45,10 @@ struct FormatInfo {
     return codes == CodeKind::f32 ? alignof(float) : bytes % 2 == 0 ? alignof(f16) : 1;
   }
   /// The length that shares a scale: `group` for the group formats, the block or 32 or 16 of it,
-  /// or all of k.
+  /// or all of k. Of a block of 256 half, since products know no longer groups than 128.
   constexpr std::size_t group_of(std::size_t k, std::size_t group) const {
     return in_groups()                    ? group
-           : scales == ScaleKind::block   ? weights
+           : scales == ScaleKind::block   ? (weights < 128 ? weights : 128)
            : scales == ScaleKind::block32 ? 32
            : scales == ScaleKind::block16 ? 16
                                           : k;

@@ -85,6 +85,8 @@ QUANTBENCH_API WeightView view_iq4_xs(std::span<const BlockIq4Xs> blocks, std::s
                                       std::size_t k);
 QUANTBENCH_API WeightView view_nvfp4(std::span<const BlockNvfp4> blocks, std::size_t n,
                                      std::size_t k);
+QUANTBENCH_API WeightView view_tq2_0(std::span<const BlockTq2_0> blocks, std::size_t n,
+                                     std::size_t k);
 /// Of any format, as the bytes of its canonical layout (weights.h), aligned as its elements.
 /// `scales` is empty where it has none of its own; zero points stand behind the scales, or there
 /// are none. `group` is unused but for the group formats.

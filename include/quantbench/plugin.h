@@ -102,12 +102,13 @@ typedef void quantbench_dequantize_blocks_fn(const void* x, size_t blocks, float
 
 /* The weights as they are stored, the k of an output one after the other. */
 typedef struct quantbench_plugin_weights {
-  const void* values; /* f32, f16, int8, two codes a byte (s4; u4h: 0 to 15), or blocks */
-  const void* scales; /* s8, s4: float[n]; s8g, s4g: f16[n, k/group];
-                         u4h: f16[n, k/scale_group]; else unused */
-  size_t n;           /* outputs */
-  size_t k;           /* inputs */
-  size_t group;       /* s8g, s4g: 32, 64 or 128; u4h and blocks: 32, but q6_K, nvfp4: 16; else k */
+  const void* values;   /* f32, f16, int8, two codes a byte (s4; u4h: 0 to 15), or blocks */
+  const void* scales;   /* s8, s4: float[n]; s8g, s4g: f16[n, k/group];
+                           u4h: f16[n, k/scale_group]; else unused */
+  size_t n;             /* outputs */
+  size_t k;             /* inputs */
+  size_t group;         /* s8g, s4g: 32, 64 or 128; u4h and blocks: 32, but q6_K, nvfp4: 16,
+                             tq2_0: 128; else k */
   const uint8_t* zeros; /* u4h: zero points, a row's in (k/scale_group+1)/2 bytes, or null: 8 */
   size_t scale_group;   /* u4h: what shares a scale and a zero point */
 } quantbench_plugin_weights;

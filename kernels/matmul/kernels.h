@@ -33,8 +33,8 @@ struct Kernel {
   void (*pack)(const Weights& w, std::size_t n0, std::size_t n1, void* packed);
   /// The inverse, to prove that repacking loses nothing: the codes of outputs [n0,n1), as
   /// int8[N,K] to codes (q4_0: nibble-8; u4h, q4_1 and q4_K: the nibble; q5_0: code-16; q5_K: the
-  /// code; q6_K: code-32; of a table: its value), or the exact values as f32 for f32 and f16
-  /// weights (abf16: of f32 weights what rounding to bf16 left).
+  /// code; q6_K: code-32; tq2_0: code-1; of a table: its value), or the exact values as f32 for f32
+  /// and f16 weights (abf16: of f32 weights what rounding to bf16 left).
   void (*unpack)(const void* packed, std::size_t n, std::size_t k, std::size_t group,
                  std::size_t n0, std::size_t n1, void* codes);
   /// Bytes of workspace for m rows of activations; may be 0.

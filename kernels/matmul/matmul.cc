@@ -297,6 +297,10 @@ WeightView view_nvfp4(std::span<const BlockNvfp4> blocks, std::size_t n, std::si
   return checked_view(Format::nvfp4, "blocks", blocks, kNoScales, n, k);
 }
 
+WeightView view_tq2_0(std::span<const BlockTq2_0> blocks, std::size_t n, std::size_t k) {
+  return checked_view(Format::tq2_0, "blocks", blocks, kNoScales, n, k);
+}
+
 struct PackedWeights::State {
   WeightView weights;
   Arithmetic arithmetic;

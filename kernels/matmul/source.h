@@ -7,10 +7,10 @@
 // and where codes and scales lie, in blocks of 32 weights:
 //
 //   Codes                 the kind of codes
-//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16, ScaleOf32,
-//   HalfOf16 per_group, group(w)   whether each group along K has a scale, or else each output; its
-//   length neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16
-//   of a
+//   Scale                 the type of a scale; None; ScaleAndMinimum; ScaleOf16, ScaleOf32 or
+//                         HalfOf16
+//   per_group, group(w)   whether each group along K has a scale, or else each output; its length
+//   neighbours            4 bits: whether a byte holds weights k and k+1, or else k and k+16 of a
 //                         block; the earlier one in the low nibble
 //   flip                  4 bits: what a stored nibble is xor'ed with to become Codes' 0 to 15
 //   block, codes          bytes of 32 weights, and of them what lies before the codes
@@ -123,6 +123,7 @@ using q5_K = SuperBlocksQ5_K;
 using q6_K = SuperBlocksQ6_K;
 using iq4_xs = SuperBlocksIq4Xs;
 using nvfp4 = BlocksNvfp4;
+using tq2_0 = SuperBlocksTq2_0;
 }  // namespace source
 
 /// Whether groups have zero points, whose products with the scales are the minima.
@@ -146,7 +147,8 @@ constexpr bool kNarrow = requires {
   F::narrow;
 };
 
-/// What loops know of a format that they need nothing else of: all formats of both kinds share them.
+/// What loops know of a format that they need nothing else of: all formats of both kinds share
+/// them.
 template <class Codes_, class Scale_>
 struct Kinds {
   using Codes = Codes_;

@@ -209,6 +209,35 @@ struct SuperBlocksIq4Xs {
   }
 };
 
+/// Blocks of 256 codes of two bits less 1 and their scale. Products take nibbles, and groups of
+/// 128: both halves of a block have the same scale.
+struct SuperBlocksTq2_0 {
+  using Codes = Nibbles;
+  using Scale = qb::f16;
+  static constexpr bool per_group = true;
+  static constexpr std::size_t kHalf = kSuperBlock / 2;
+  static constexpr std::size_t group(const Weights&) { return kHalf; }
+  static constexpr bool neighbours = false;
+  static constexpr int flip = 0;
+  static const BlockTq2_0& at(const Weights& w, std::size_t n, std::size_t k) {
+    return static_cast<const BlockTq2_0*>(w.values)[n * (w.k / kSuperBlock) + k / kSuperBlock];
+  }
+  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+    return at(w, n, g * kHalf).d;
+  }
+  static void gather(const Weights& w, std::size_t n, std::size_t b,
+                     std::uint8_t (&to)[kBlock / 2]) {
+    // Of a half: four blocks, each two bits of every byte.
+    const std::size_t half = b / 4 % 2, i = b % 4;
+    constexpr std::uint64_t ones = 0x0101010101010101;
+    std::uint64_t codes[4];
+    __builtin_memcpy(codes, at(w, n, b * kBlock).qs + half * kBlock, sizeof codes);
+    for (std::uint64_t& eight : codes) eight = (eight >> 2 * i & ones * 3) + ones * 7;
+    for (std::size_t j = 0; j < 2; ++j) codes[j] |= codes[j + 2] << 4;
+    __builtin_memcpy(to, codes, sizeof to);
+  }
+};
+
 /// Blocks of 64 E2M1 numbers in groups of 16, each with a scale in E4M3.
 struct BlocksNvfp4 {
   using Codes = Table<kE2m1Doubled>;

@@ -131,6 +131,14 @@ class TestWeights {
         for (std::size_t g = 0; g < 4; ++g) values_[36 * b + g] = e4m3();
         for (std::size_t i = 4; i < 36; i += 16) indices(36 * b + i, 7, 15);
         break;
+      case Format::tq2_0:
+        for (std::size_t i = 0; i < 256; ++i) {
+          std::byte& four = values_[66 * b + i / 128 * 32 + i % 32];
+          const auto bits = std::byte((code(i, 2, -1) + 1) << i % 128 / 32 * 2);
+          four = i % 128 < 32 ? bits : four | bits;
+        }
+        put(values_, 33 * b + 32, scale());
+        break;
       case Format::iq4_xs:
         put(values_, 68 * b, codes_ == Codes::zero ? f16(0) : scale());  // no value is 0
         for (std::size_t i = 2; i < 8; ++i) values_[136 * b + i] = std::byte(words_());

@@ -146,6 +146,12 @@ inline CodeAndScale code_and_scale(const matmul::WeightView& view, std::size_t n
       return {twice_e2m1(j < 8 ? byte % 16 : byte / 16),
               scale == 0x7f ? 0 : magnitude_of_e4m3(scale) / 2};
     }
+    case matmul::Format::tq2_0: {
+      const BlockTq2_0& block = static_cast<const BlockTq2_0*>(w.values)[at / 256];
+      const std::size_t j = at % 256;
+      return {double((block.qs[j / 128 * 32 + j % 32] >> j % 128 / 32 * 2) % 4 - 1),
+              value(block.d)};
+    }
     case matmul::Format::iq4_xs: {
       const BlockIq4Xs& block = static_cast<const BlockIq4Xs*>(w.values)[at / 256];
       const std::size_t g = at % 256 / 32, j = at % 32;

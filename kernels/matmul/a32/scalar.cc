@@ -69,7 +69,7 @@ inline void decode_blocks(const Weights& w, std::size_t n, std::size_t k, std::s
       continue;
     }
     for (std::size_t j = 0; j < kBlock; j += unit) {
-      const auto scale = F::scale(w, n, (k + i + j) / unit);
+      const auto scale = F::scale(w, n, (k + i + j) / F::group(w));
       decode_run<F>(codes + j, to_f32(scale), unit, out + i + j);
       if constexpr (kHasMinimum<typename F::Scale>)
         for (std::size_t at = i; at < i + unit; ++at) out[at] -= scale.minimum;

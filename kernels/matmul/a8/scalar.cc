@@ -145,7 +145,7 @@ inline float product_by_blocks(const Weights& w, std::size_t n, const std::int8_
     BlockCodes<F> room;
     const std::uint8_t* const codes = block_codes<F>(w, n, b, room);
     if constexpr (kUnitOf<typename F::Scale> == kBlock) {
-      const auto scale = F::scale(w, n, b);
+      const auto scale = F::scale(w, n, b * kBlock / F::group(w));
       sum += float(dot_block<F>(codes, x)) * (to_f32(scale) * scales[b]);
       if constexpr (kHasMinimum<typename F::Scale>)
         sum -= scale.minimum * (float(sum_of(x)) * scales[b]);

@@ -64,6 +64,13 @@ constexpr std::size_t code_at(std::size_t j, std::size_t i) {
   return halves ? 4 * j + i / 2 + i % 2 * (kBlock / 2) : PanelOf<F>::codes * j + i;
 }
 
+/// Nibbles of integers, as F stores them.
+template <class F>
+inline void to_twos_complement(std::uint32_t (&word)[PanelOf<F>::words]) {
+  if constexpr (F::Codes::bits == 4 && !kIsUnsigned<typename F::Codes>)
+    for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
+}
+
 /// The words of block b of output n, nibbles in two's complement or unsigned. Indices of a table
 /// are packed as the bytes that they stand for: xsimd 8 looks no bytes up.
 template <class F>
@@ -76,6 +83,7 @@ inline void words_of(const Weights& w, std::size_t n, std::size_t b,
   } else if constexpr (kGathered<F>) {
     BlockCodes<F> room;
     __builtin_memcpy(word, block_codes<F>(w, n, b, room), sizeof word);
+    to_twos_complement<F>(word);
   } else {
     const std::size_t left = F::row(w.k) - (b * F::block + F::codes);
     const std::uint8_t* const from = codes_at<F>(w, n, b);
@@ -83,8 +91,7 @@ inline void words_of(const Weights& w, std::size_t n, std::size_t b,
       __builtin_memcpy(word, from, sizeof word);
     else
       __builtin_memcpy(word, from, left);
-    if constexpr (F::Codes::bits == 4 && !kIsUnsigned<typename F::Codes>)
-      for (std::uint32_t& v : word) v ^= 0x11111111u * (F::flip ^ 8);
+    to_twos_complement<F>(word);
   }
 }
 
