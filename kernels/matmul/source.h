@@ -20,6 +20,7 @@
 //   levels, halves,       as scale, where panels can keep less: the two factors of a product; scale
 //   narrow                and minimum as f16; a HalfOf16's byte
 //   zeros                 as scale, where the minimum is the scale times a zero point: these two
+//   two_bits(w, n, b, to) where two bits tell a nibble: those of block b of 256, as tq2_0 has them
 //   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
 //                         together: those of block b of output n, as q4_0's nibbles or as bytes
 //
@@ -141,6 +142,10 @@ constexpr bool kLevels = requires {
   F::levels;
 };
 
+template <class F>
+constexpr bool kTwoBits = requires {
+  F::two_bits;
+};
 /// Whether scales are an f16's upper bits.
 template <class F>
 constexpr bool kNarrow = requires {

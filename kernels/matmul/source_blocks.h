@@ -225,6 +225,10 @@ struct SuperBlocksTq2_0 {
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
     return at(w, n, g * kHalf).d;
   }
+  static void two_bits(const Weights& w, std::size_t n, std::size_t b,
+                       std::uint8_t (&to)[kSuperBlock / 4]) {
+    __builtin_memcpy(to, at(w, n, b * kSuperBlock).qs, sizeof to);
+  }
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
     // Of a half: four blocks, each two bits of every byte.

@@ -42,6 +42,7 @@ struct Zmm {
   static constexpr size_t kFew = 6;     ///< rows that take the weights as they stream by
   static constexpr int kTileRows = 12;  ///< 24 sums
   static constexpr int kPairSums = 12;  ///< of pairs of blocks
+  static constexpr int kFourSums = 16;  ///< of four blocks of 2-bit codes
   static constexpr bool kGroups = true;
   static constexpr bool kSixteenfold = true;
   static constexpr int vectors(int rows, bool pairs) {
@@ -72,6 +73,10 @@ struct Zmm {
   static Int shifted(Int v, int left) {
     using Words = std::uint32_t __attribute__((vector_size(64)));
     return left < 0 ? Int(Words(v) >> -left) : Int(Words(v) << left);
+  }
+  /// Bits 2i and 2i+1 of every byte.
+  static Int two_bits(Int v, int i) {
+    return _mm512_and_si512(shifted(v, -2 * i), _mm512_set1_epi8(3));
   }
   /// v and those bits of w that `mask` has in each byte.
   static Int or_masked(Int v, Int w, int mask) {

@@ -21,6 +21,7 @@ struct Ymm {
   static constexpr size_t kFew = 2;    ///< rows that take the weights as they stream by
   static constexpr int kTileRows = 6;  ///< 12 sums
   static constexpr int kPairSums = 0;  ///< of pairs of blocks: too few registers
+  static constexpr int kFourSums = 0;  ///< likewise, of four blocks of 2-bit codes
   static constexpr bool kGroups = false;
   static constexpr bool kSixteenfold = false;  ///< too few registers, and a third port that ands
   static constexpr int vectors(int rows, bool) { return rows == 1 ? 4 : 2; }
@@ -47,6 +48,10 @@ struct Ymm {
   static Int shifted(Int v, int left) {
     using Words = std::uint32_t __attribute__((vector_size(32)));
     return left < 0 ? Int(Words(v) >> -left) : Int(Words(v) << left);
+  }
+  /// Bits 2i and 2i+1 of every byte.
+  static Int two_bits(Int v, int i) {
+    return _mm256_and_si256(shifted(v, -2 * i), _mm256_set1_epi8(3));
   }
   /// v and those bits of w that `mask` has in each byte.
   static Int or_masked(Int v, Int w, int mask) {

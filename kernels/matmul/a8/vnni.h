@@ -58,13 +58,28 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   run_tiles<V, K>(w, call, panels, bytes, n0, m, x, y);
 }
 
+template <class F, class K>
+constexpr auto packs() {
+  if constexpr (kTwoBits<F>)
+    return pack_two_bits<F>;
+  else
+    return pack<F, K>;
+}
+template <class F, class K>
+constexpr auto unpacks() {
+  if constexpr (kTwoBits<F>)
+    return unpack_two_bits;
+  else
+    return unpack<F, K>;
+}
+
 template <class V, class F>
 constexpr Kernel kernel_of() {
   using K = KindOf<F>;
   return {.n_step = 2 * kPanel,
           .packed_bytes = packed_bytes<K>,
-          .pack = pack<F, K>,
-          .unpack = unpack<F, K>,
+          .pack = packs<F, K>(),
+          .unpack = unpacks<F, K>(),
           .workspace_bytes = workspace_bytes<K, F::per_group>,
           .m_step = 1,
           .prepare = V::template prepare<K>,

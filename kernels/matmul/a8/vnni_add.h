@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What products by vpdpbusd of few rows add up: a block of the weights, or a pair, times each row.
+// What products by vpdpbusd of few rows add up, a block of the weights, or a pair, times each row;
+// what sums begin with, and where results go.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
@@ -64,6 +65,25 @@ template <class V, class K, Take take, int R, int C, int sets, int half = 0>
         }
       }
     }
+  }
+}
+
+/// The results of R rows, for the outputs of C vectors from n[] on.
+template <class V, int R, int C>
+inline void store_results(const Call& call, const size_t* n, float* y,
+                          const typename V::Float (&result)[R][C]) {
+  each_sum<R, C>([&](int r, int c) {
+    store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
+  });
+}
+
+/// Sums of R rows begin with what prepare() stored at `starts` for each of them.
+template <class V, int R, int C>
+[[gnu::always_inline]] inline void begin_sums(const Byte* starts, size_t stride,
+                                              typename V::Int (&sum)[R][C]) {
+  QB_UNROLL for (int r = 0; r < R; ++r) {
+    const auto start = V::broadcast(starts + size_t(r) * stride);
+    QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] = start;
   }
 }
 

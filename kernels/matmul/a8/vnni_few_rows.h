@@ -6,6 +6,7 @@
 #pragma once
 
 #include "matmul/a8/vnni_add.h"
+#include "matmul/a8/vnni_two_bits.h"
 
 namespace qb::matmul {
 namespace {
@@ -15,25 +16,6 @@ template <class V, class K, int C>
 inline void load_scales(const Byte* const* w, size_t back, typename V::Float (&d)[C]) {
   QB_UNROLL for (int c = 0; c < C; ++c) d[c] =
       group_scales<V, K>(w[panel_of<V>(c)] - back + part<V>(c, sizeof(f16)));
-}
-
-/// The results of R rows, for the outputs of C vectors from n[] on.
-template <class V, int R, int C>
-inline void store_results(const Call& call, const size_t* n, float* y,
-                          const typename V::Float (&result)[R][C]) {
-  each_sum<R, C>([&](int r, int c) {
-    store<V>(call, y + size_t(r) * call.n, n[panel_of<V>(c)] + part<V>(c, 1), result[r][c]);
-  });
-}
-
-/// Sums of R rows begin with what prepare() stored at `starts` for each of them.
-template <class V, int R, int C>
-[[gnu::always_inline]] inline void begin_sums(const Byte* starts, size_t stride,
-                                              typename V::Int (&sum)[R][C]) {
-  QB_UNROLL for (int r = 0; r < R; ++r) {
-    const auto start = V::broadcast(starts + size_t(r) * stride);
-    QB_UNROLL for (int c = 0; c < C; ++c) sum[r][c] = start;
-  }
 }
 
 /// Adds a block's sums, times the scales of the activations at s, to those of a group; or, times
@@ -274,7 +256,9 @@ inline void few_rows(const Call& call, const Byte* packed, size_t bytes, size_t 
                      float* y) {
   constexpr int C = V::vectors(R, K::kPairedBlocks && K::per_block), panels = panels_of<V>(C);
   const auto take = [&](const Byte* const* w, const size_t* n) {
-    if constexpr (K::kHeaders)
+    if constexpr (__is_same(typename K::Codes, TwoBits))
+      few_of_two_bits<V, R, C>(call, w, n, x, y);
+    else if constexpr (K::kHeaders)
       few_with_headers<V, K, R, C>(call, w, n, x, y);
     else if constexpr (!K::per_block)
       few_of_outputs<V, K, R, C>(call, w, n, x, y);

@@ -69,6 +69,10 @@ template <int bits_>
 struct SplitBits {
   static constexpr int bits = bits_;
 };
+/// Codes of 0 to 3, less 1, in blocks of 256 with a scale: vnni_two_bits.h has their layout.
+struct TwoBits {
+  static constexpr int bits = 2;
+};
 template <class Codes>
 constexpr bool kIsSplit = false;
 template <int bits>
@@ -175,7 +179,9 @@ constexpr auto codes_of() {
 template <class F>
 constexpr auto kind_of() {
   using Codes = decltype(codes_of<F>());
-  if constexpr (kNarrow<F>)
+  if constexpr (kTwoBits<F>)
+    return Kind<TwoBits, typename F::Scale>{};
+  else if constexpr (kNarrow<F>)
     return Kind<Codes, typename F::Scale, NarrowOf16>{};
   else if constexpr (kUnitOf<typename F::Scale> != kBlock)
     return Kind<Codes, typename F::Scale, ScalesOf256>{};

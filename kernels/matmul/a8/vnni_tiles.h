@@ -5,6 +5,7 @@
 #pragma once
 
 #include "matmul/a8/vnni_cursor.h"
+#include "matmul/a8/vnni_two_bits.h"
 
 namespace qb::matmul {
 namespace {
@@ -321,18 +322,23 @@ inline void tiles(const Call& call, const Byte* packed, size_t bytes, size_t n0,
         piece.next[p] = piece.last ? panel + size_t(panels) * bytes : panel + end;
         piece.wide[p] = K::kPairedBlocks ? wide + p * piece_bytes : nullptr;
       }
-      piece.next_line = kLine;
+      constexpr bool unpacked_first = __is_same(typename K::Codes, TwoBits);
+      piece.next_line = unpacked_first ? 0 : kLine;
       const auto rows_from = [&](auto kind, size_t t) {
         const size_t r0 = rows * t / count, r1 = rows * (t + 1) / count;
         any_tile<V, decltype(kind), scaled, most, fewest>(
             r1 - r0, call, piece, x + r0 * call.x.stride, b0,
             partial + r0 * (kWide * sizeof(typename V::Int)), y + r0 * call.n);
       };
-      rows_from(K{}, 0);
+      if constexpr (unpacked_first)
+        for (size_t p = 0; p < size_t(panels); ++p)
+          unpack_piece<V>(piece.codes[p], piece.blocks, piece.wide[p]);
+      else
+        rows_from(K{}, 0);
       piece.next_line = 0;
       if constexpr (K::kPairedBlocks)
         for (size_t p = 0; p < size_t(panels); ++p) piece.codes[p] = piece.wide[p];
-      for (size_t t = 1; t < count; ++t) rows_from(typename K::Unpacked{}, t);
+      for (size_t t = unpacked_first ? 0 : 1; t < count; ++t) rows_from(typename K::Unpacked{}, t);
       b0 += kDepth;
     } while (b0 < call.blocks);
   }
