@@ -8,6 +8,7 @@
 //
 // llvm-mca for Sapphire Rapids, whose model has one port for 512-bit floats where the CPU has two:
 // the codes of four blocks take 20 cycles, 32 values back 5 (bound by shuffles).
+#include "quantize/halves_avx512.h"
 #include "quantize/kernels.h"
 #include "quantize/s4_avx512.h"
 
@@ -130,16 +131,14 @@ template <bool kFar>
 template <bool kStream>
 inline void dequantize_q4_0(const BlockQ4_0* x, std::size_t blocks, float* y) {
   const __m512 codes = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
-  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
-    // The scale and six bytes of nibbles, as halves; only the first is one.
-    const __m128 d = _mm_cvtph_ps(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
-    const __m512 table = _mm512_mul_ps(codes, _mm512_broadcastss_ps(d));
+  with_scales(x, blocks, kBlock, y, [=](const BlockQ4_0& block, const float& d, float* to) {
+    const __m512 table = _mm512_mul_ps(codes, _mm512_set1_ps(d));
     const __m512i bytes =
-        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x[i].qs)));
-    store<kStream>(y, _mm512_castps_si512(_mm512_permutexvar_ps(bytes, table)));
-    store<kStream>(y + 16,
-                   _mm512_castps_si512(_mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), table)));
-  }
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(block.qs)));
+    const __m512i high = _mm512_srli_epi32(bytes, 4);
+    store<kStream>(to, _mm512_castps_si512(_mm512_permutexvar_ps(bytes, table)));
+    store<kStream>(to + 16, _mm512_castps_si512(_mm512_permutexvar_ps(high, table)));
+  });
   if (kStream) _mm_sfence();
 }
 

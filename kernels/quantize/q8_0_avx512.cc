@@ -4,6 +4,7 @@
 // Zen 4, 5.8 cycles at best. llvm-mca for Sapphire Rapids: 32 values back take 4 cycles.
 #include "quantize/s8_avx512.h"
 
+#include "quantize/halves_avx512.h"
 #include "quantize/kernels.h"
 #include "quantize/q8_0_x86.h"
 
@@ -97,14 +98,9 @@ struct Encoder {
 
 template <bool kStream>
 inline void blocks_back(const BlockQ8_0* x, std::size_t blocks, float* y) {
-  __mmask8 first = 1;
-  asm("" : "+Yk"(first));  // clang would convert all lanes and blend, if it knew the mask
-  for (std::size_t i = 0; i < blocks; ++i, y += kBlock) {
-    // The scale and six codes; as halves they might be signalling NaNs, and are not converted.
-    const __m128 d =
-        _mm_maskz_cvtph_ps(first, _mm_loadl_epi64(reinterpret_cast<const __m128i*>(x + i)));
-    back32<kStream>(x[i].qs, _mm512_broadcastss_ps(d), y);
-  }
+  with_scales(x, blocks, kBlock, y, [](const BlockQ8_0& block, const float& d, float* to) {
+    back32<kStream>(block.qs, _mm512_set1_ps(d), to);
+  });
 }
 
 }  // namespace
