@@ -81,6 +81,10 @@ struct Lanes {
     return _mm512_mask_add_epi32(n, m, n, words(k));
   }
   static I only_where_not(M m, I n) { return _mm512_maskz_mov_epi32(M(~m), n); }
+  /// The first min(n, 16) halves, to memory.
+  static void widen_16(const f16* p, std::size_t n, float* to) {
+    _mm512_store_ps(to, _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first16(n), p)));
+  }
   static float widened(f16 h) { return qb::widened(h); }
   static f16 narrowed(float v) { return f16(qb::narrowed(v)); }
   static void transpose(const float* x, std::size_t len, float* columns, std::size_t stride) {
@@ -199,12 +203,22 @@ struct Lanes {
     const F nibbles = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     return multiply_add(scale, nibbles, offset);
   }
+  /// The sixteen codes less a zero point, times a scale.
+  static F of_nibbles_less(std::uint32_t zero, const float& scale) {
+    alignas(64) static constexpr float kSteps[32] = {
+        -15, -14, -13, -12, -11, -10, -9, -8, -7, -6, -5, -4, -3, -2, -1, 0,
+        1,   2,   3,   4,   5,   6,   7,  8,  9,  10, 11, 12, 13, 14, 15, 16};
+    return multiply(_mm512_loadu_ps(kSteps + 15 - zero), set(scale));
+  }
   static F look_up(F table, I v) { return _mm512_permutexvar_ps(v, table); }
   /// Sixteen codes from eight bytes. Code i is the low nibble of lane i; what its neighbour leaves
   /// above it is ignored by look_up().
   static I nibbles(const std::uint8_t* p) {
-    const I bytes = _mm512_cvtepu8_epi64(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-    return any_of(bytes, _mm512_slli_epi64(bytes, 28));
+    // Broadcasts from memory, the second to the upper half, are no shuffles.
+    const __m128i low = _mm_loadu_si32(p), high = _mm_loadu_si32(p + 4);
+    const I words = _mm512_mask_broadcastd_epi32(_mm512_broadcastd_epi32(low), 0xff00, high);
+    const I places = _mm512_setr_epi32(0, 4, 8, 12, 16, 20, 24, 28, 0, 4, 8, 12, 16, 20, 24, 28);
+    return _mm512_srlv_epi32(words, places);
   }
   /// The low nibbles of eight bytes, then the high ones, as words; something above them.
   static I nibble_words(const std::uint8_t* eight) {

@@ -152,21 +152,31 @@ inline void encode_with_zero_points(const float* x, std::size_t groups, std::siz
 
 // ---- decoding
 
+/// Calls f for every vector of a group, whose length is a multiple of 32: without a loop over 32.
+template <class V, class F>
+inline __attribute__((always_inline)) void in_32s(std::size_t len, const F& f) {
+  for (std::size_t first = 0; first < len; first += 32)
+#pragma GCC unroll 4
+    for (std::size_t j = 0; j < 32; j += V::kMostLanes) f(first + j);
+}
+
 template <class V, bool kStream>
-inline void decode_group(const std::uint8_t* q, std::size_t len, float scale, std::uint32_t zero,
-                         float* y) {
+inline __attribute__((always_inline)) void decode_group(const std::uint8_t* q, std::size_t len,
+                                                        const float& scale, std::uint32_t zero,
+                                                        float* y) {
   using F = typename V::F;
   [[maybe_unused]] const F factor = V::set(scale);
-  if constexpr (requires { V::of_nibbles(factor, factor); }) {
-    const F table = V::multiply(V::of_nibbles(V::set(1), V::set(-float(zero))), factor);
-    for (std::size_t j = 0; j < len; j += V::lanes())
+  if constexpr (requires { V::of_nibbles_less(zero, scale); }) {
+    const F table = V::of_nibbles_less(zero, scale);
+    in_32s<V>(len, [&](std::size_t j) {
       V::template put<kStream>(y + j, V::look_up(table, V::nibbles(q + j / 2)), len - j);
+    });
   } else if constexpr (requires { V::nibbles(q); }) {
     const F less = V::set(float(zero));
-    for (std::size_t j = 0; j < len; j += V::lanes()) {
+    in_32s<V>(len, [&](std::size_t j) {
       const F code = V::to_floats(V::nibbles(q + j / 2));
       V::template put<kStream>(y + j, V::multiply(V::subtract(code, less), factor), len - j);
-    }
+    });
   } else if constexpr (V::kMostLanes == 1) {
     const auto decoded = [=](int code) { return float(code - int(zero)) * scale; };
     for (std::size_t j = 0; j < len / 2; ++j) {
@@ -185,23 +195,45 @@ inline void decode_group(const std::uint8_t* q, std::size_t len, float scale, st
   }
 }
 
+/// Scales of up to sixteen groups as floats; `room` is for those that are not.
 template <class V>
-inline float load_scale(float scale) {
+inline const float* float_scales(const float* scale, std::size_t, float (&)[16]) {
   return scale;
 }
 template <class V>
-inline float load_scale(f16 scale) {
-  return V::widened(scale);
+inline const float* float_scales(const f16* scale, std::size_t n, float (&room)[16]) {
+  if constexpr (requires { V::widen_16(scale, n, room); }) {
+    V::widen_16(scale, n, room);
+  } else {
+    for (std::size_t i = 0; i < n; ++i) room[i] = V::widened(scale[i]);
+  }
+  return room;
 }
 
 template <class V, bool kStream, class Scale>
-inline void decode_groups_with_zero_points(const std::uint8_t* q, std::size_t groups,
-                                           std::size_t len, const Scale* scale,
-                                           const std::uint8_t* zero, float* y) {
-  for (std::size_t g = 0; g < groups; ++g) {
-    const std::uint32_t of_group = zero ? zero[g / 2] >> g % 2 * 4 & 15u : kNoZeroPoint;
-    decode_group<V, kStream>(q + g * len / 2, len, load_scale<V>(scale[g]), of_group, y + g * len);
+inline __attribute__((always_inline)) void decode_groups_with_zero_points(
+    const std::uint8_t* q, std::size_t groups, std::size_t len, const Scale* scale,
+    const std::uint8_t* zero, float* y) {
+  alignas(64) float room[16];
+  for (std::size_t first = 0; first < groups; first += 16) {
+    const std::size_t n = groups - first < 16 ? groups - first : 16;
+    const float* const scales = float_scales<V>(scale + first, n, room);
+    for (std::size_t i = 0; i < n; ++i) {
+      const std::size_t g = first + i;
+      const std::uint32_t of_group = zero ? zero[g / 2] >> g % 2 * 4 & 15u : kNoZeroPoint;
+      decode_group<V, kStream>(q + g * len / 2, len, scales[i], of_group, y + g * len);
+    }
   }
+}
+
+/// Groups of 32, the shortest, have loops of their own: around a constant length nothing is left.
+template <class V, bool kStream, class Scale>
+inline void decode_groups_of(const std::uint8_t* q, std::size_t groups, std::size_t len,
+                             const Scale* scale, const std::uint8_t* zero, float* y) {
+  if (len == 32)
+    decode_groups_with_zero_points<V, kStream>(q, groups, 32, scale, zero, y);
+  else
+    decode_groups_with_zero_points<V, kStream>(q, groups, len, scale, zero, y);
 }
 
 template <class V, class Scale>
@@ -209,10 +241,10 @@ inline void decode_with_zero_points(const std::uint8_t* q, std::size_t groups, s
                                     const Scale* scale, const std::uint8_t* zero, float* y) {
   const std::size_t read = groups * (len / 2 + sizeof *scale), written = groups * len * sizeof *y;
   if (V::streams(y, read, written)) {
-    decode_groups_with_zero_points<V, true>(q, groups, len, scale, zero, y);
+    decode_groups_of<V, true>(q, groups, len, scale, zero, y);
     V::fence();
   } else {
-    decode_groups_with_zero_points<V, false>(q, groups, len, scale, zero, y);
+    decode_groups_of<V, false>(q, groups, len, scale, zero, y);
   }
 }
 
