@@ -61,9 +61,10 @@ inline __attribute__((always_inline)) void extent_of(const float* columns, const
   }
 }
 
-/// Scale and least by least squares, for codes of inverse*(x - least), which go to `codes`. A least
-/// above 0 becomes 0. Returns where there is a solution.
-template <class V, int kHighest>
+/// Scale and least by least squares, for codes of inverse*(x - least), which go to `codes`.
+/// `kMayExceed`: whether a product may be above kHighest + 1/2. A least above 0 becomes 0. Returns
+/// where there is a solution.
+template <class V, int kHighest, bool kMayExceed>
 inline __attribute__((always_inline)) typename V::M least_squares(
     const float* columns, const float* weights, typename V::F sum_w, typename V::F sum_wx,
     typename V::F inverse, typename V::F least, float* codes, typename V::F& new_scale,
@@ -72,11 +73,13 @@ inline __attribute__((always_inline)) typename V::M least_squares(
   using M = typename V::M;
   const std::size_t lanes = V::lanes();
   const F zero = V::set(0), one = V::set(1), integers = V::set(kIntegers);
+  const F highest = V::set(kIntegers + kHighest);
   F sum_wq = zero, sum_wqq = zero, sum_wqx = zero;
   for (std::size_t j = 0; j < 32 * lanes; j += lanes) {
     const F x = V::load(columns + j);
-    const F v = V::multiply(inverse, V::subtract(x, least));
-    const F q = V::subtract(clamped<V>(v, 0, kHighest), integers);
+    const F v = V::add(V::multiply(inverse, V::subtract(x, least)), integers);
+    const F from_zero = V::larger(v, integers);  // zero for NaN
+    const F q = V::subtract(kMayExceed ? V::smaller(from_zero, highest) : from_zero, integers);
     V::store(codes + j, q);
     const F wq = V::multiply(V::load(weights + j), q);
     sum_wq = V::add(sum_wq, wq);
@@ -128,8 +131,15 @@ inline void search_scale_and_minimum(const float* columns, float first, int trie
     const float steps = (first + 0.1f * float(i)) + float(kHighest);
     inverse = V::divide(V::set(steps), V::add(V::subtract(highest, least), one_if_flat));
     F new_scale, new_least;
-    const M solvable = least_squares<V, kHighest>(columns, weights, sum_w, sum_wx, inverse, least,
-                                                  codes, new_scale, new_least);
+    // Products are at most `steps`, give or take their rounding, where the largest value is above
+    // `least` by enough for the inverse to be finite.
+    const bool may_exceed = steps > float(kHighest) + 0.45f || V::any(V::less(inverse, zero)) ||
+                            V::any(V::less(V::set(0x1.fffffep127f), inverse));
+    const M solvable =
+        may_exceed ? least_squares<V, kHighest, true>(columns, weights, sum_w, sum_wx, inverse,
+                                                      least, codes, new_scale, new_least)
+                   : least_squares<V, kHighest, false>(columns, weights, sum_w, sum_wx, inverse,
+                                                       least, codes, new_scale, new_least);
     const F error = weighted_error<V>(columns, weights, codes, new_scale, new_least);
     const M better = V::both(solvable, V::less(error, best));
     best = V::select(better, error, best);
