@@ -226,14 +226,16 @@ inline __attribute__((always_inline)) void decode_groups_with_zero_points(
   }
 }
 
-/// Groups of 32, the shortest, have loops of their own: around a constant length nothing is left.
+/// Groups of 32, the shortest, have loops of their own where nibbles are loaded as vectors: around
+/// a constant length nothing is left. Plain loops of a constant length would be unrolled, and then
+/// no longer vectorised.
 template <class V, bool kStream, class Scale>
 inline void decode_groups_of(const std::uint8_t* q, std::size_t groups, std::size_t len,
                              const Scale* scale, const std::uint8_t* zero, float* y) {
-  if (len == 32)
-    decode_groups_with_zero_points<V, kStream>(q, groups, 32, scale, zero, y);
-  else
-    decode_groups_with_zero_points<V, kStream>(q, groups, len, scale, zero, y);
+  if constexpr (requires { V::nibbles(q); }) {
+    if (len == 32) return decode_groups_with_zero_points<V, kStream>(q, groups, 32, scale, zero, y);
+  }
+  decode_groups_with_zero_points<V, kStream>(q, groups, len, scale, zero, y);
 }
 
 template <class V, class Scale>
