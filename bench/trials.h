@@ -4,7 +4,8 @@
 // error of a row, and the run goes on.
 //
 // A forked child has one thread, and OpenMP's library believes that it has all those that the
-// parent had: the first team it asks for would wait for ever. So the children are not forked by the
+// parent had: the first team that this program asks for there would wait for ever (the library's
+// products avoid that). So the children are not forked by the
 // process that times, which has teams, but by a server: a process that was forked from it before
 // the first team, and never has one itself.
 //

@@ -36,6 +36,15 @@ void f32_to_bf16(const float* x, std::size_t n, bf16* y) {
   ggml_cpu_fp32_to_bf16(x, reinterpret_cast<ggml_bf16_t*>(y), std::int64_t(n));
 }
 
+/// The type of that name; GGML_TYPE_COUNT if this ggml has none.
+ggml_type type_named(std::string_view name) {
+  for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
+    const char* const its_name = ggml_type_name(ggml_type(type));
+    if (its_name && name == its_name) return ggml_type(type);
+  }
+  return GGML_TYPE_COUNT;
+}
+
 template <ggml_type type, class Block>
 void quantize(const float* x, std::size_t blocks, Block* y) {
   ggml_get_type_traits_cpu(type)->from_float(x, y, std::int64_t(blocks * kBlock));
@@ -49,16 +58,7 @@ void dequantize(const Block* x, std::size_t blocks, float* y) {
   ggml_get_type_traits(type)->to_float(x, y, std::int64_t(blocks * kBlock));
 }
 
-/// GGML_TYPE_COUNT if this ggml has no type of that name.
-ggml_type type_named(std::string_view name) {
-  for (int type = 0; type < GGML_TYPE_COUNT; ++type) {
-    const char* const its_name = ggml_type_name(ggml_type(type));
-    if (its_name && name == its_name) return ggml_type(type);
-  }
-  return GGML_TYPE_COUNT;
-}
-
-/// The same of a format by its name, which is ggml's.
+/// The same of a format whose ggml type is found by its name.
 template <class Block>
 struct Named {
   static inline ggml_type type = GGML_TYPE_COUNT;
@@ -281,6 +281,7 @@ std::string add_ggml(std::vector<Peer>& peers) {
 #undef QB_GGML_ROWS
 
   constexpr double kInt8Activations = 1e-4, kHalfActivations = 1e-6;
+  const char* const q8_K = "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256";
   add_mul_mat(peers, "matmul_a32_f32", GGML_TYPE_F32, "mul_mat", 0);
   add_mul_mat(peers, "matmul_a32_f16", GGML_TYPE_F16, "mul_mat, activations rounded to f16",
               kHalfActivations);
@@ -296,24 +297,14 @@ std::string add_ggml(std::vector<Peer>& peers) {
               "mul_mat, activations quantized by its SIMD q8_1", kInt8Activations);
   add_mul_mat(peers, "matmul_a8_q5_0", GGML_TYPE_Q5_0,
               "mul_mat, activations quantized by its SIMD q8_0", kInt8Activations);
-  add_mul_mat(peers, "matmul_a8_q4_K", GGML_TYPE_Q4_K,
-              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
-              kInt8Activations);
-  add_mul_mat(peers, "matmul_a8_q5_K", GGML_TYPE_Q5_K,
-              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
-              kInt8Activations);
-  add_mul_mat(peers, "matmul_a8_q6_K", GGML_TYPE_Q6_K,
-              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
-              kInt8Activations);
-  add_mul_mat(peers, "matmul_a8_iq4_xs", GGML_TYPE_IQ4_XS,
-              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
-              kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q4_K", GGML_TYPE_Q4_K, q8_K, kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q5_K", GGML_TYPE_Q5_K, q8_K, kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_q6_K", GGML_TYPE_Q6_K, q8_K, kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_iq4_xs", GGML_TYPE_IQ4_XS, q8_K, kInt8Activations);
   if (const ggml_type nvfp4 = type_named("nvfp4"); nvfp4 != GGML_TYPE_COUNT)  // since 2026
     add_mul_mat(peers, "matmul_a8_nvfp4", nvfp4, "mul_mat, activations quantized by its SIMD q8_0",
                 kInt8Activations);
-  add_mul_mat(peers, "matmul_a8_tq2_0", GGML_TYPE_TQ2_0,
-              "mul_mat, activations quantized by its SIMD q8_K, a scale for each 256",
-              kInt8Activations);
+  add_mul_mat(peers, "matmul_a8_tq2_0", GGML_TYPE_TQ2_0, q8_K, kInt8Activations);
   return std::string(ggml_version()) + ", built for " + built_for();
 }
 

@@ -111,9 +111,10 @@ struct BlockIq4Xs {
 };
 static_assert(sizeof(BlockIq4Xs) == 136 && alignof(BlockIq4Xs) == 2);
 
-/// NVIDIA's `nvfp4`, as GGUF stores it: four groups of 16, each with a scale in unsigned E4M3, of
-/// which 0 and 0x7f are zero, and eight bytes of E2M1 numbers, byte j holding element j in the low
-/// nibble and element j+8 in the high one: w = (e4m3(scales[g])/2) * kE2m1Doubled[nibble].
+/// NVIDIA's `nvfp4`, as GGUF stores it: four groups of 16, each with a scale in E4M3 whose sign
+/// does not count (0, 0x80 and 0x7f are zero, 0xff is 480), and eight bytes of E2M1 numbers, byte j
+/// holding element j in the low nibble and element j+8 in the high one:
+/// w = (e4m3(scales[g])/2) * kE2m1Doubled[nibble].
 struct BlockNvfp4 {
   std::uint8_t scales[4];
   std::uint8_t qs[32];

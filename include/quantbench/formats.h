@@ -45,7 +45,8 @@ struct FormatInfo {
     return codes == CodeKind::f32 ? alignof(float) : bytes % 2 == 0 ? alignof(f16) : 1;
   }
   /// The length that shares a scale: `group` for the group formats, the block or 32 or 16 of it,
-  /// or all of k. Of a block of 256 half, since products know no longer groups than 128.
+  /// or all of k. A block of 256 with one scale (tq2_0) counts as two groups of 128,
+  /// the longest that products know.
   constexpr std::size_t group_of(std::size_t k, std::size_t group) const {
     return in_groups()                    ? group
            : scales == ScaleKind::block   ? (weights < 128 ? weights : 128)

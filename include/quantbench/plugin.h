@@ -107,8 +107,8 @@ typedef struct quantbench_plugin_weights {
                            u4h: f16[n, k/scale_group]; else unused */
   size_t n;             /* outputs */
   size_t k;             /* inputs */
-  size_t group;         /* s8g, s4g: 32, 64 or 128; u4h and blocks: 32, but q6_K, nvfp4: 16,
-                             tq2_0: 128; else k */
+  size_t group;         /* s8g, s4g: 32, 64 or 128; u4h and blocks: 32, except q6_K and
+                           nvfp4: 16, and tq2_0: 128; all others: k */
   const uint8_t* zeros; /* u4h: zero points, a row's in (k/scale_group+1)/2 bytes, or null: 8 */
   size_t scale_group;   /* u4h: what shares a scale and a zero point */
 } quantbench_plugin_weights;

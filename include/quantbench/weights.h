@@ -26,8 +26,8 @@ struct Weights {
   std::size_t n;      ///< outputs
   std::size_t k;      ///< inputs; a multiple of group, and of a block for the block formats
   std::size_t group;  ///< 32, 64 or 128 for s8g and s4g; 32 for u4h, whatever its groups, and for
-                      ///< the block formats, but 16 for q6_K and nvfp4, and 128 for tq2_0; k
-                      ///< otherwise
+                      ///< the block formats, except 16 for q6_K and nvfp4, and 128 for tq2_0;
+                      ///< k for all others
   /// u4h: a row's zero points, of 4 bits, are (K/scale_group+1)/2 bytes, the even group in the low
   /// nibble; null if there are none, and all are 8.
   const std::uint8_t* zeros = nullptr;

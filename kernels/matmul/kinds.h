@@ -89,15 +89,16 @@ struct HalfScaleAndMinimum {
 struct ScaleOf16 {
   float scale;
 };
-/// The same as an f16 whose sign and last seven bits are 0, so that a byte holds the others.
+/// The scale of a group of 16 as an f16 whose sign and last seven bits are 0: a byte holds the
+/// rest.
 struct HalfOf16 {
   qb::f16 scale;
 };
-/// For each group of 32, exact in f32 as well.
+/// The scale of a group of 32. Exact in f32, and so is a code times it.
 struct ScaleOf32 {
   float scale;
 };
-/// Either as a product of two, of which groups of a block of 256 share the first.
+/// A ScaleOf16 or ScaleOf32 as d * scale, where all groups of a block of 256 share d.
 struct ScaleOf256 {
   qb::f16 d;
   std::int8_t scale;

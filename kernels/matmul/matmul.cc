@@ -28,15 +28,16 @@ Range share(std::size_t n, std::size_t step, int t, int all) {
   return {begin < n ? begin : n, end < n ? end : n};
 }
 
-/// Whether this process was forked while the library was loaded.
-bool forked = false;
+/// Whether this thread forked this process: only such a thread has a team without threads.
+thread_local bool forked = false;
 [[maybe_unused]] const int kWatchesForks = pthread_atfork(nullptr, nullptr, [] { forked = true; });
 
 /// Runs work(thread, threads) on that many threads.
 ///
-/// GNU OpenMP keeps a thread's team for its next parallel region. A forked child has the record of
-/// its parent's team, but not the threads, and would wait for them forever. There a new thread,
-/// which has no team yet, opens the region.
+/// GNU OpenMP keeps a thread's team for its next parallel region. In a forked child the thread that
+/// forked still has the record of its team, whose threads do not exist, and would wait for them
+/// forever. There each call opens its region in a new thread, which has no team yet: all threads
+/// are started anew. Throws std::system_error if the system has none.
 template <class Work>
 void in_team(int threads, const Work& work) {
   const auto region = [&] {

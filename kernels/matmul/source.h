@@ -18,9 +18,9 @@
 //   scale(w, n, g)        of group g of output n; g is 0 where an output has one scale
 //   kBits                 of a code of 8 bits, if fewer tell it
 //   levels, halves,       as scale, where panels can keep less: the two factors of a product; scale
-//   narrow                and minimum as f16; a HalfOf16's byte
+//   narrow                and minimum as f16; the byte of a HalfOf16 that is not 0
 //   zeros                 as scale, where the minimum is the scale times a zero point: these two
-//   two_bits(w, n, b, to) where two bits tell a nibble: those of block b of 256, as tq2_0 has them
+//   two_bits(w, n, b, to) where codes have two bits: the 64 bytes of block b of 256, as stored
 //   gather(w, n, b, to)   instead of block, codes and row, where the codes of 32 weights don't lie
 //                         together: those of block b of output n, as q4_0's nibbles or as bytes
 //

@@ -26,6 +26,13 @@ inline qb::bf16 scale_of(const BlockMxfp4& block) {
   return qb::bf16(static_cast<std::uint16_t>(e < 2 ? 0x20 << e : (e - 1) << 7));
 }
 
+/// The block that weight k of output n is in.
+template <class Block>
+inline const Block& block_at(const Weights& w, std::size_t n, std::size_t k) {
+  constexpr std::size_t each = kWeightsOf<Block>;
+  return static_cast<const Block*>(w.values)[n * (w.k / each) + k / each];
+}
+
 /// Blocks of 32 codes and their scale.
 template <class Codes_, class Block>
 struct Blocks {
@@ -38,7 +45,7 @@ struct Blocks {
   static constexpr std::size_t block = sizeof(Block), codes = offsetof(Block, qs);
   static std::size_t row(std::size_t k) { return k / kBlock * block; }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    return scale_of(static_cast<const Block*>(w.values)[n * (w.k / kBlock) + g]);
+    return scale_of(block_at<Block>(w, n, g * kBlock));
   }
 };
 
@@ -46,7 +53,7 @@ struct Blocks {
 struct BlocksQ4_1 : Blocks<UnsignedNibbles, BlockQ4_1> {
   using Scale = ScaleAndMinimum;
   static HalfScaleAndMinimum halves(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockQ4_1& block = static_cast<const BlockQ4_1*>(w.values)[n * (w.k / kBlock) + g];
+    const BlockQ4_1& block = block_at<BlockQ4_1>(w, n, g * kBlock);
     return {block.d,
             qb::f16(static_cast<std::uint16_t>(static_cast<std::uint16_t>(block.m) ^ 0x8000))};
   }
@@ -69,7 +76,7 @@ inline std::uint64_t less_16(std::uint64_t nibbles, std::uint8_t fifth_bits) {
 struct BlocksQ5_0 : Blocks<Bytes, BlockQ5_0> {
   static constexpr int kBits = 5;
   static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ5_0& block = static_cast<const BlockQ5_0*>(w.values)[n * (w.k / kBlock) + b];
+    const BlockQ5_0& block = block_at<BlockQ5_0>(w, n, b * kBlock);
     constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
     std::uint64_t pairs[2], codes[4];
     __builtin_memcpy(pairs, block.qs, sizeof pairs);
@@ -88,26 +95,34 @@ inline SixBits scale_and_minimum(const std::uint8_t (&p)[12], std::size_t g) {
   return {(p[g + 4] & 15) | (p[g - 4] >> 6) << 4, (p[g + 4] >> 4) | (p[g] >> 6) << 4};
 }
 
-/// Blocks of 256 codes in groups of 32 that have a scale and a minimum.
-template <class Codes_, class Block>
-struct SuperBlocks32 {
+/// Blocks whose codes are gathered 32 at a time, in groups of kUnitOf<Scale> with a scale each.
+template <class Codes_, class Scale_, class Block>
+struct GatheredBlocks {
   using Codes = Codes_;
-  using Scale = ScaleAndMinimum;
+  using Scale = Scale_;
   static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kBlock; }
+  static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
   static constexpr bool neighbours = false;
   static constexpr int flip = 0;
-  static const Block& at(const Weights& w, std::size_t n, std::size_t g) {
-    constexpr std::size_t groups = kSuperBlock / kBlock;
-    return static_cast<const Block*>(w.values)[n * (w.k / kSuperBlock) + g / groups];
+  /// The block that weight k of output n is in.
+  static const Block& at(const Weights& w, std::size_t n, std::size_t k) {
+    return block_at<Block>(w, n, k);
   }
+};
+
+/// The scale that d and one group's integer make.
+inline float product(ScaleOf256 both) { return f16_to_f32(both.d) * float(both.scale); }
+
+/// Blocks of 256 codes in groups of 32 that have a scale and a minimum.
+template <class Codes, class Block>
+struct SuperBlocks32 : GatheredBlocks<Codes, ScaleAndMinimum, Block> {
   static ScaleAndMinimumOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const Block& block = at(w, n, g);
+    const Block& block = block_at<Block>(w, n, g * kBlock);
     const SixBits bits = scale_and_minimum(block.packed_scales, g % (kSuperBlock / kBlock));
     return {block.d, block.dmin, static_cast<std::uint8_t>(bits.scale),
             static_cast<std::uint8_t>(bits.minimum)};
   }
-  static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
+  static ScaleAndMinimum scale(const Weights& w, std::size_t n, std::size_t g) {
     const ScaleAndMinimumOf256 both = levels(w, n, g);
     return {f16_to_f32(both.d) * float(both.scale), f16_to_f32(both.dmin) * float(both.minimum)};
   }
@@ -119,7 +134,7 @@ struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
     const std::size_t g = b % (kSuperBlock / kBlock);
     constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
     std::uint64_t pairs[4];  // of this group and of the one it shares bytes with
-    __builtin_memcpy(pairs, at(w, n, b).qs + g / 2 * kBlock, sizeof pairs);
+    __builtin_memcpy(pairs, at(w, n, b * kBlock).qs + g / 2 * kBlock, sizeof pairs);
     for (std::uint64_t& word : pairs) word = word >> g % 2 * 4 & nibbles;
     for (std::size_t i = 0; i < 2; ++i) pairs[i] |= pairs[i + 2] << 4;
     __builtin_memcpy(to, pairs, sizeof to);
@@ -130,7 +145,7 @@ struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
 struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
   static constexpr int kBits = 5;
   static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ5_K& block = at(w, n, b);
+    const BlockQ5_K& block = at(w, n, b * kBlock);
     const std::size_t g = b % (kSuperBlock / kBlock);
     constexpr std::uint64_t ones = 0x0101010101010101;
     std::uint64_t pairs[4], fifth[4];
@@ -143,24 +158,14 @@ struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
 };
 
 /// Blocks of 256 codes of six bits in groups of 16, which products take as bytes.
-struct SuperBlocksQ6_K {
-  using Codes = Bytes;
+struct SuperBlocksQ6_K : GatheredBlocks<Bytes, ScaleOf16, BlockQ6_K> {
   static constexpr int kBits = 6;
-  using Scale = ScaleOf16;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static const BlockQ6_K& at(const Weights& w, std::size_t n, std::size_t k) {
-    return static_cast<const BlockQ6_K*>(w.values)[n * (w.k / kSuperBlock) + k / kSuperBlock];
-  }
   static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
     const BlockQ6_K& block = at(w, n, g * kUnitOf<Scale>);
     return {block.d, block.scales[g % (kSuperBlock / kUnitOf<Scale>)]};
   }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const ScaleOf256 both = levels(w, n, g);
-    return {f16_to_f32(both.d) * float(both.scale)};
+    return {product(levels(w, n, g))};
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
     const BlockQ6_K& block = at(w, n, b * kBlock);
@@ -181,47 +186,29 @@ struct SuperBlocksQ6_K {
 };
 
 /// Blocks of 256 indices of a table in groups of 32, each with the nibbles of a block of 32.
-struct SuperBlocksIq4Xs {
-  using Codes = Table<kIq4Values>;
-  using Scale = ScaleOf32;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kBlock; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
+struct SuperBlocksIq4Xs : GatheredBlocks<Table<kIq4Values>, ScaleOf32, BlockIq4Xs> {
   static constexpr std::size_t kGroups = kSuperBlock / kBlock;
-  static const BlockIq4Xs& at(const Weights& w, std::size_t n, std::size_t g) {
-    return static_cast<const BlockIq4Xs*>(w.values)[n * (w.k / kSuperBlock) + g / kGroups];
-  }
   static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockIq4Xs& block = at(w, n, g);
+    const BlockIq4Xs& block = at(w, n, g * kBlock);
     const std::size_t i = g % kGroups;
     const int low = block.scales_l[i / 2] >> i % 2 * 4 & 15;
     const int high = block.scales_h[i / 4] >> i % 4 * 2 & 3;
     return {block.d, static_cast<std::int8_t>((high << 4 | low) - 32)};
   }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    const ScaleOf256 both = levels(w, n, g);
-    return {f16_to_f32(both.d) * float(both.scale)};
+    return {product(levels(w, n, g))};
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
-    __builtin_memcpy(to, at(w, n, b).qs + b % kGroups * sizeof to, sizeof to);
+    __builtin_memcpy(to, at(w, n, b * kBlock).qs + b % kGroups * sizeof to, sizeof to);
   }
 };
 
 /// Blocks of 256 codes of two bits less 1 and their scale. Products take nibbles, and groups of
 /// 128: both halves of a block have the same scale.
-struct SuperBlocksTq2_0 {
-  using Codes = Nibbles;
-  using Scale = qb::f16;
-  static constexpr bool per_group = true;
+struct SuperBlocksTq2_0 : GatheredBlocks<Nibbles, qb::f16, BlockTq2_0> {
   static constexpr std::size_t kHalf = kSuperBlock / 2;
   static constexpr std::size_t group(const Weights&) { return kHalf; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static const BlockTq2_0& at(const Weights& w, std::size_t n, std::size_t k) {
-    return static_cast<const BlockTq2_0*>(w.values)[n * (w.k / kSuperBlock) + k / kSuperBlock];
-  }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
     return at(w, n, g * kHalf).d;
   }
@@ -243,17 +230,7 @@ struct SuperBlocksTq2_0 {
 };
 
 /// Blocks of 64 E2M1 numbers in groups of 16, each with a scale in E4M3.
-struct BlocksNvfp4 {
-  using Codes = Table<kE2m1Doubled>;
-  using Scale = HalfOf16;
-  static constexpr bool per_group = true;
-  static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
-  static constexpr bool neighbours = false;
-  static constexpr int flip = 0;
-  static const BlockNvfp4& at(const Weights& w, std::size_t n, std::size_t k) {
-    constexpr std::size_t each = kWeightsOf<BlockNvfp4>;
-    return static_cast<const BlockNvfp4*>(w.values)[n * (w.k / each) + k / each];
-  }
+struct BlocksNvfp4 : GatheredBlocks<Table<kE2m1Doubled>, HalfOf16, BlockNvfp4> {
   /// The five bits of f16's exponent and the first three of its mantissa, of half the E4M3 number:
   /// an exponent that is 7 larger, and of numbers that are subnormal there a table.
   static std::uint8_t narrow(const Weights& w, std::size_t n, std::size_t g) {

@@ -14,9 +14,8 @@ namespace {
 
 constexpr std::size_t kScalesTogether = 64;
 
-/// The scales of blocks that begin with it, at most kScalesTogether, before their codes are
-/// decoded: stores of scales between those of results would wait for results that miss the L1
-/// cache, and cost a third of the speed in L2.
+/// The scales of blocks that begin with theirs, at most kScalesTogether. It comes before any code
+/// is decoded: a store of a scale between stores of results waits for those that miss the L1 cache.
 template <class Block>
 inline void widen_scales(const Block* x, std::size_t blocks, float* d) {
   // Behind the scale lie codes; as signalling NaNs they would raise an exception.

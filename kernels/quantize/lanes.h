@@ -31,6 +31,8 @@
 //   of_nibbles(F scale, F offset) -> F, look_up(F, I) -> F   by the low nibble of each word;
 //   of_nibbles_less(uint32 zero, const float& scale) -> F   for look_up: (code - zero) * scale
 //   widen_16(const f16*, size_t n, float*)   the first n, at most 16 (optional)
+//   widen(const f16*, size_t n, float*)      n, a multiple of 16, both at a vector (optional)
+//   stays_in_memory(float* eight)    the compiler must not keep them in a register (optional)
 //   nibble_words(const uint8_t* eight) -> I   the low nibbles of eight bytes, then the high ones,
 //                                    with other bits above each
 //   of_pairs(F scale) -> F, look_up_pair(F, I) -> F   -scale, 0, scale or 2 scale, by the low two

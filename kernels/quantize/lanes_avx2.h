@@ -4,6 +4,7 @@
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
 
+#include "quantize/bytes_x86.h"
 #include "quantize/lanes.h"
 #include "quantize/s4_avx2.h"
 
@@ -33,7 +34,7 @@ inline void transpose8x8(const float* x, std::size_t len, float* columns, std::s
   }
 }
 
-struct Lanes {
+struct Lanes : BytesOf256 {
   using F = __m256;
   using I = __m256i;
   using M = __m256;
@@ -88,15 +89,6 @@ struct Lanes {
     const __m128i eight = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(eight));
   }
-  static void scaled8(std::uint64_t eight, float factor, float* to) {
-    const __m256i codes = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(std::int64_t(eight)));
-    _mm256_store_ps(to, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(factor)));
-    stays_in_memory(to);
-  }
-  /// A broadcast from memory is a load; gcc would shuffle the register, on the port that is scarce.
-  static void stays_in_memory(float* eight) {
-    __asm__("" : "+m"(*reinterpret_cast<float(*)[8]>(eight)));
-  }
   static void widen(const f16* halves, std::size_t n, float* to) {
     for (std::size_t i = 0; i < n; i += 8)
       _mm256_store_ps(
@@ -104,17 +96,6 @@ struct Lanes {
   }
   static F multiply_add(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
 
-  using Bytes = __m256i;
-  static constexpr std::size_t kBytes = 32;
-  static Bytes load_bytes(const std::uint8_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void store_bytes(std::int8_t* p, Bytes v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
-  }
-  static Bytes all_bytes(std::uint8_t v) { return _mm256_set1_epi8(static_cast<char>(v)); }
-  static Bytes masked(Bytes v, std::uint8_t m) { return _mm256_and_si256(v, all_bytes(m)); }
-  static Bytes joined(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
   static Bytes lowered(Bytes v, std::uint8_t by) { return _mm256_sub_epi8(v, all_bytes(by)); }
   template <int n>
   static Bytes left(Bytes v) {
@@ -145,11 +126,6 @@ struct Lanes {
     _mm_storeu_si128(to + 1, _mm256_castsi256_si128(odd));
     _mm_storeu_si128(to + 2, _mm256_extracti128_si256(even, 1));
     _mm_storeu_si128(to + 3, _mm256_extracti128_si256(odd, 1));
-  }
-  static Bytes nibbles32(const std::uint8_t* qs) {
-    const __m256i pairs =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(qs)));
-    return masked(_mm256_srlv_epi32(pairs, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), 15);
   }
 
   /// The code whose value is nearest to v, a midpoint going up, and that value.

@@ -4,6 +4,7 @@
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
 
+#include "quantize/bytes_x86.h"
 #include "quantize/lanes.h"
 #include "quantize/s4_avx512.h"
 
@@ -39,7 +40,7 @@ inline void transpose16x16(const float* x, std::size_t len, float* columns, std:
   }
 }
 
-struct Lanes {
+struct Lanes : BytesOf256 {
   using F = __m512;
   using I = __m512i;
   using M = __mmask16;
@@ -95,15 +96,6 @@ struct Lanes {
     const __m128i sixteen = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(sixteen));
   }
-  static void scaled8(std::uint64_t eight, float factor, float* to) {
-    const __m256i codes = _mm256_cvtepi8_epi32(_mm_cvtsi64_si128(std::int64_t(eight)));
-    _mm256_store_ps(to, _mm256_mul_ps(_mm256_cvtepi32_ps(codes), _mm256_set1_ps(factor)));
-    stays_in_memory(to);
-  }
-  /// A broadcast from memory is a load; gcc would shuffle the register, on the port that is scarce.
-  static void stays_in_memory(float* eight) {
-    __asm__("" : "+m"(*reinterpret_cast<float(*)[8]>(eight)));
-  }
   static void widen(const f16* halves, std::size_t n, float* to) {
     for (std::size_t i = 0; i < n; i += 16)
       _mm512_store_ps(
@@ -111,52 +103,14 @@ struct Lanes {
   }
   static F multiply_add(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
 
-  using Bytes = __m256i;
-  static constexpr std::size_t kBytes = 32;
-  static Bytes load_bytes(const std::uint8_t* p) {
-    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
-  }
-  static void store_bytes(std::int8_t* p, Bytes v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
-  }
-  static Bytes all_bytes(std::uint8_t v) { return _mm256_set1_epi8(static_cast<char>(v)); }
-  static Bytes masked(Bytes v, std::uint8_t m) { return _mm256_and_si256(v, all_bytes(m)); }
-  static Bytes joined(Bytes a, Bytes b) { return _mm256_or_si256(a, b); }
-  static Bytes lowered(Bytes v, std::uint8_t by) { return _mm256_sub_epi8(v, all_bytes(by)); }
-  template <int n>
-  static Bytes left(Bytes v) {
-    return _mm256_slli_epi16(v, n);
-  }
-  template <int n>
-  static Bytes right(Bytes v) {
-    return _mm256_srli_epi16(v, n);
-  }
   static Bytes where_clear(const std::uint8_t* bits, std::size_t, std::uint8_t v) {
     std::uint32_t set;
     __builtin_memcpy(&set, bits, sizeof set);
     return _mm256_maskz_mov_epi8(~set, all_bytes(v));
   }
-  /// The bytes among the table's sixteen that indices below 16 name.
-  static Bytes bytes_of_table(const std::int8_t* table, Bytes index) {
-    const __m128i values = _mm_load_si128(reinterpret_cast<const __m128i*>(table));
-    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(values), index);
-  }
-  static void store_eights(std::int8_t* p, std::size_t, Bytes low, Bytes high) {
-    const __m256i even = _mm256_unpacklo_epi64(low, high), odd = _mm256_unpackhi_epi64(low, high);
-    __m128i* const to = reinterpret_cast<__m128i*>(p);
-    _mm_storeu_si128(to, _mm256_castsi256_si128(even));
-    _mm_storeu_si128(to + 1, _mm256_castsi256_si128(odd));
-    _mm_storeu_si128(to + 2, _mm256_extracti128_si256(even, 1));
-    _mm_storeu_si128(to + 3, _mm256_extracti128_si256(odd, 1));
-  }
-  static Bytes nibbles32(const std::uint8_t* qs) {
-    const __m256i pairs =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(qs)));
-    return masked(_mm256_srlv_epi32(pairs, _mm256_setr_epi32(0, 0, 0, 0, 4, 4, 4, 4)), 15);
-  }
-
-  /// The low and the high nibbles of 64 bytes, with bits above them: those of `mask` after 32 bytes
-  /// of `upper` were turned left, so far for the first and for the second half of either.
+  /// 64 codes from the low nibbles of 64 bytes, and 64 from the high ones. The bits above a nibble
+  /// are those of `mask` in the 32 bytes at `upper`, rotated left by turn[0] for the first 32 codes
+  /// and by turn[1] for the others. Rotations cross bytes; `mask` drops what comes from neighbours.
   struct Wide {
     __m512i low, high;
   };

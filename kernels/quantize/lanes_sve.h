@@ -10,8 +10,8 @@
 namespace qb::quantize {
 namespace {
 
-/// The float of the value that each lane's low byte is the code of: TBL by bytes, of which SXTB
-/// takes the low one.
+/// Looks each lane's low byte up in `values`, as floats. TBL looks the three bytes above it up as
+/// well; SXTB drops them.
 inline svfloat32_t looked_up(svint8_t values, svuint32_t codes) {
   const svbool_t all = svptrue_b32();
   const svint8_t bytes = svtbl_s8(values, svreinterpret_u8_u32(codes));

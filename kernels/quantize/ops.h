@@ -10,7 +10,7 @@
   apply(mxfp4, BlockMxfp4, __VA_ARGS__) \
   apply(iq4_nl, BlockIq4Nl, __VA_ARGS__)
 
-/// Those that are a scale times an integer for each code, its own or a table's, and perhaps an
+/// Those whose weights are a scale times an integer, the code's own or a table's, and perhaps an
 /// offset, in groups (superblocks.h).
 #define QB_SUPER_FORMATS(apply, ...)     \
   apply(q4_1, BlockQ4_1, __VA_ARGS__)    \

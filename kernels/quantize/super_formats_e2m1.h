@@ -9,8 +9,8 @@
 namespace qb::quantize {
 namespace {
 
-/// What a scale of nvfp4 stands for, halved, since the table's values are doubled. 0x7f is zero;
-/// the top bit does not count, but for that.
+/// Half of what a scale of nvfp4 stands for, since the table's values are doubled. 0x7f is zero; of
+/// all other bytes the top bit does not count, so that 0xff is 480.
 constexpr float half_of_e4m3(std::uint8_t scale) {
   const std::uint32_t bits = scale & 0x7fu;
   if (scale == 0x7f) return 0;
@@ -59,7 +59,7 @@ struct SuperFormat<BlockNvfp4> {
     for (std::size_t j = 0; j < kGroup; ++j)
       most = V::larger(V::absolute(V::load(columns + j * V::lanes())), most);
     V::store(scale, V::divide(most, V::set(6)));
-    V::store(inverse, V::set(0));  // pack_scales knows
+    V::store(inverse, V::set(0));  // pack_scales sets it, which rounds the scale first
     V::store(least, V::set(0));
   }
 
@@ -78,7 +78,8 @@ struct SuperFormat<BlockNvfp4> {
     return V::add(sum, V::select(V::less(x, below), V::set(8), zero));
   }
 
-  /// A scale of zero puts all bounds out of reach: its groups have no magnitude of 0.006 or more.
+  /// Where the scale rounds to 0 no magnitude is above 6 * 2^-10: with 1 as half the scale all are
+  /// below the first bound, and get code 0.
   template <class V, std::size_t kMostGroups>
   static void pack_scales(Found<kMostGroups>& found, std::size_t first, BlockNvfp4& y, float*,
                           float*) {

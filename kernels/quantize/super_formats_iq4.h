@@ -90,7 +90,7 @@ struct SuperFormat<BlockIq4Xs> {
   template <class V>
   static void search(const float* columns, float* scale, float*, float* inverse, float* least) {
     search_table_scale<V>(columns, kTable, scale);
-    V::store(inverse, V::set(0));  // pack_scales knows
+    V::store(inverse, V::set(0));  // pack_scales sets it
     V::store(least, V::set(0));
   }
 
@@ -118,8 +118,9 @@ struct SuperFormat<BlockIq4Xs> {
     y.d = V::narrowed(d);
     std::uint32_t low = 0, high = 0;
     for (std::size_t g = 0; g < kGroups; ++g) {
-      const int nearest = nearest_integer(dead ? 0.0f : inverse * found.scale[first + g]);
-      const int s = nearest < 31 ? nearest : 31;  // not below -32
+      // Clamped while it is a float: an infinite scale, which overflows f16, makes it NaN.
+      const float quotient = dead ? 0.0f : inverse * found.scale[first + g];
+      const int s = nearest_integer(quotient < 31.0f ? quotient : 31.0f);  // not below -32
       const float product = d * float(s);
       const float of_product = 1.0f / (product + (product == 0 ? 1.0f : 0.0f));
       found.inverse[first + g] = product == 0 ? 0.0f : of_product;
@@ -139,7 +140,7 @@ struct SuperFormat<BlockIq4Xs> {
 
   template <class V, bool kStream>
   static void decode(const BlockIq4Xs& x, const float* scale, float* y) requires requires {
-    V::of_nibbles(V::set(0), V::set(0));
+    V::look_up(V::set(0), V::words(0));
   }
   {
     for (std::size_t g = 0; g < kGroups; ++g, y += kGroup) {

@@ -174,8 +174,9 @@ struct SuperFormat<BlockQ6_K> {
     const float inverse = -128.0f / (extreme + (dead ? 1.0f : 0.0f));
     y.d = V::narrowed(dead ? 0.0f : 1.0f / inverse);
     for (std::size_t g = 0; g < kGroups; ++g) {
-      const int s = nearest_integer(inverse * found.scale[first + g]);
-      y.scales[g] = std::int8_t(dead ? 0 : s < 127 ? s : 127);
+      // Clamped while it is a float: an infinite scale, which overflows f16, makes it NaN.
+      const float quotient = dead ? 0.0f : inverse * found.scale[first + g];
+      y.scales[g] = std::int8_t(nearest_integer(quotient < 127.0f ? quotient : 127.0f));
       if (dead) put_lowest_code(found.inverse[first + g], found.least[first + g]);
     }
     unpack_scales<typename SingleOf<V>::Vector>(y, scale, offset);

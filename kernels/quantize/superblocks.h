@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formats whose codes are integers, with a scale and perhaps a minimum for each group of a
-// block, for any instruction set (lanes.h). A format is a class SuperFormat<Block>
-// (super_format.h); a file of this room brings the vectors and instantiates the kernels
-// (QB_SUPER_KERNELS).
+// The formats whose weights are a scale times an integer, the code's own or a table's, and perhaps
+// less a minimum, for each group of a block, for any instruction set (lanes.h). A format is a class
+// SuperFormat<Block> (super_format.h); a file of this room brings the vectors and instantiates the
+// kernels (QB_SUPER_KERNELS).
 //
 //   encode   A group a lane: transpose; search the scale of each group (superblocks_search.h);
 //            round the scales of a block together (pack_scales); codes from the rounded scales;
 //            pack_codes.
-//   decode   Codes that are nibbles are read as they are; others are unpacked to a byte a
-//            code, in order; then scale * code + offset.
+//   decode   Where V looks codes up, a table of the group's products is read by codes as stored.
+//            Otherwise nibbles are read as they are, other codes unpacked to a byte each, in
+//            order; then scale * code + offset.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once
@@ -67,9 +68,10 @@ inline __attribute__((always_inline)) typename V::I divided_codes(const float* x
   };
   return word_of<V>(code(0), code(1), code(2), code(3));
 }
-/// The same by the scale's inverse, without a division where that can make no difference. Codes are
-/// below 64: a product and a quotient differ by less than 2^-17, so that they are rounded alike but
-/// for products that near to the middle between two integers.
+/// The same by the scale's inverse, without a division where that can make no difference. Below 64
+/// a product differs from the quotient by at most 2^-17 (2^-18 by the inverse, 2^-19 by each
+/// rounding): both are rounded to the same integer, unless the product is that near to the middle
+/// between two. What is larger is clamped either way.
 template <class V, class Format>
 inline __attribute__((always_inline)) typename V::I multiplied_codes(const float* x,
                                                                      typename V::F scale,
@@ -79,14 +81,14 @@ inline __attribute__((always_inline)) typename V::I multiplied_codes(const float
   const auto product = [&](std::size_t i) {
     return V::multiply(V::subtract(V::load(x + i * V::lanes()), offset), inverse);
   };
-  const auto from_integer = [](F v) {
+  const auto distance_to_integer = [](F v) {
     const F integers = V::set(kIntegers);
     return V::absolute(V::subtract(v, V::subtract(V::add(v, integers), integers)));
   };
   const F a = product(0), b = product(1), c = product(2), d = product(3);
-  const F farthest = V::larger(V::larger(from_integer(a), from_integer(b)),
-                               V::larger(from_integer(c), from_integer(d)));
-  if (V::any(V::less(V::set(0.5f - 0x1p-16f), farthest))) [[unlikely]]
+  const F largest_distance = V::larger(V::larger(distance_to_integer(a), distance_to_integer(b)),
+                                       V::larger(distance_to_integer(c), distance_to_integer(d)));
+  if (V::any(V::less(V::set(0.5f - 0x1p-16f), largest_distance))) [[unlikely]]
     return divided_codes<V, Format>(x, scale, offset);
   return word_of<V>(code_of<V, Format>(a), code_of<V, Format>(b), code_of<V, Format>(c),
                     code_of<V, Format>(d));
@@ -258,7 +260,7 @@ inline void decode_superblock(const Block& x, const float* scale, const float* o
   }
 }
 
-/// Blocks of one group: their scales are converted by vectors, many blocks' together.
+/// Blocks of 32 weights: the scales of many of them are converted by vectors first.
 template <class V, bool kStream, class Block>
 inline void decode_small_blocks(const Block* x, std::size_t blocks, float* y) {
   constexpr std::size_t kTogether = 64, kWeights = kWeightsOf<Block>;

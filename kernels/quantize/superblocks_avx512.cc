@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The formats of blocks of 256 weights, AVX-512: sixteen or thirty-two groups at a time.
+// The formats of QB_SUPER_FORMATS, AVX-512: sixteen or thirty-two groups at a time.
 //
-// Decoders are bound by shuffles, which all run on one port: 256 weights of q4_K take 8 vpmovzxbd,
-// 16 vpermps and about 10 for the scales, 34 cycles where stores take 16; 256 of nvfp4 take 32. L2
-// takes those 1,024 bytes in about 67 cycles on an Emerald Rapids, which hides the shuffles.
+// In L1 decoders are bound by shuffles, which all run on one port: 256 weights of q4_K take 8
+// vpmovzxbd, 16 vpermps and about 10 for the scales, counted from the code, beside 16 stores.
 #include "quantize/kernels.h"
 #include "quantize/lanes_avx512.h"
 #include "quantize/superblocks.h"

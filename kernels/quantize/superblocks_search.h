@@ -209,6 +209,7 @@ inline void search_signed_scale(const float* columns, float* scale_out, float* i
     const int i = trial == 0 ? 0 : trial <= 9 ? trial - 10 : trial - 9;
     const F inverse = V::divide(V::set(-(32.0f + 0.1f * float(i))), divisor);
     F sum_xq = none, sum_qq = none;
+    // A product's magnitude is at most 32 + 0.1 i: up to i = 4 none is rounded to -33.
     if (i <= 4)
       signed_sums<V, false>(columns, squares, cubes, inverse, sum_xq, sum_qq);
     else

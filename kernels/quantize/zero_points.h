@@ -152,7 +152,8 @@ inline void encode_with_zero_points(const float* x, std::size_t groups, std::siz
 
 // ---- decoding
 
-/// Calls f for every vector of a group, whose length is a multiple of 32: without a loop over 32.
+/// Calls f(j) for the first element j of every vector of a group, whose length is a multiple of 32.
+/// The inner loop has a constant length, so that it is unrolled.
 template <class V, class F>
 inline __attribute__((always_inline)) void in_32s(std::size_t len, const F& f) {
   for (std::size_t first = 0; first < len; first += 32)
@@ -226,9 +227,9 @@ inline __attribute__((always_inline)) void decode_groups_with_zero_points(
   }
 }
 
-/// Groups of 32, the shortest, have loops of their own where nibbles are loaded as vectors: around
-/// a constant length nothing is left. Plain loops of a constant length would be unrolled, and then
-/// no longer vectorised.
+/// Where nibbles are loaded as vectors, groups of 32 get a call with a constant length, which
+/// leaves no loop. Plain loops get none: compilers would unroll it, and then no longer vectorise
+/// it.
 template <class V, bool kStream, class Scale>
 inline void decode_groups_of(const std::uint8_t* q, std::size_t groups, std::size_t len,
                              const Scale* scale, const std::uint8_t* zero, float* y) {

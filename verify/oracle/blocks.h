@@ -112,6 +112,13 @@ inline float decoded(const BlockNvfp4& block, std::size_t j) {
 inline constexpr int kIq4[] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                1,    13,   25,  38,  53,  69,  89,  113};
 
+/// The index whose value is nearest to v; a midpoint goes up.
+inline int iq4_code(double v) {
+  int code = 0;
+  while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
+  return code;
+}
+
 inline void encode(std::span<const float> x, BlockIq4Nl& to) {
   // Each of these is one rounding to f32.
   const auto product = [](float a, float b) { return float(double(a) * b); };
@@ -126,9 +133,7 @@ inline void encode(std::span<const float> x, BlockIq4Nl& to) {
   float sum_xq = 0, sum_qq = 0;
   int codes[kBlock];
   for (std::size_t j = 0; j < kBlock; ++j) {
-    const double v = product(inverse, x[j]);
-    int code = 0;  // a midpoint goes up
-    while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
+    const int code = iq4_code(product(inverse, x[j]));
     const float weighted = product(product(x[j], x[j]), float(kIq4[code]));
     sum_xq = sum(sum_xq, product(weighted, x[j]));
     sum_qq = sum(sum_qq, product(weighted, float(kIq4[code])));
@@ -143,13 +148,6 @@ inline double table_value(const BlockIq4Nl& block, std::size_t j) {
 inline double scale_of(const BlockIq4Nl& block) { return value(block.d); }
 
 // ---- iq4_xs
-
-/// The index whose value is nearest to v; a midpoint goes up.
-inline int iq4_code(double v) {
-  int code = 0;
-  while (code < 15 && v >= (kIq4[code] + kIq4[code + 1]) / 2.0) ++code;
-  return code;
-}
 
 /// Scale of a group of 32: 0 where no magnitude is 1e-15 or more.
 inline float search_iq4_xs(std::span<const float> x) {

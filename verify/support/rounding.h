@@ -23,7 +23,8 @@ double magnitude(std::uint32_t h) {
 
 /// The last pattern that numbers are rounded to: of infinity, or of the largest number.
 template <class Half>
-inline constexpr std::uint32_t kLastPattern = Half::no_last_pattern_is_known;  // specialise
+inline constexpr std::uint32_t kLastPattern =
+    Half::no_last_pattern_is_known;  // of other types: does not compile
 template <>
 inline constexpr std::uint32_t kLastPattern<f16> = 0x7c00;
 template <>

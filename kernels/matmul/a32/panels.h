@@ -91,8 +91,8 @@ constexpr Kernel kernel_a32() {
   return {L::kPanel,       L::packed_bytes, L::pack,           L::unpack,
           workspace_bytes, S::kRows,        prepare<S, float>, run<S, typename C::Loops>};
 }
-/// Whether weights have more than bf16's eight bits: not if codes are multiplied by a power of two,
-/// nor if E2M1's two bits are by the four of E4M3.
+/// Whether code times scale may need more than bf16's eight significant bits. It does not if the
+/// scale is a power of two (mxfp4), nor for E2M1's two bits times E4M3's four (nvfp4).
 template <class Scale>
 constexpr bool kRoundsToBf16 = !__is_same(Scale, bf16) && !__is_same(Scale, HalfOf16);
 

@@ -27,8 +27,8 @@ inline int high_code(std::uint8_t byte) {
     return F::Codes::value(byte >> 4);
 }
 
-/// Codes of `len` weights at `from`. Where a byte does not hold neighbours a block of 32, of which
-/// `second` is the scale of the other 16.
+/// `len` weights from their codes and scale. Where a byte holds codes j and j+16, these are a block
+/// of 32, and its second half has the scale `second`.
 template <class F>
 inline void decode_run(const std::uint8_t* from, float scale, std::size_t len, float* out,
                        float second) {
@@ -66,13 +66,13 @@ inline void decode_blocks(const Weights& w, std::size_t n, std::size_t k, std::s
       const std::size_t g = (k + i) / unit;
       decode_run<F>(codes, to_f32(F::scale(w, n, g)), kBlock, out + i,
                     to_f32(F::scale(w, n, g + 1)));
-      continue;
-    }
-    for (std::size_t j = 0; j < kBlock; j += unit) {
-      const auto scale = F::scale(w, n, (k + i + j) / F::group(w));
-      decode_run<F>(codes + j, to_f32(scale), unit, out + i + j);
-      if constexpr (kHasMinimum<typename F::Scale>)
-        for (std::size_t at = i; at < i + unit; ++at) out[at] -= scale.minimum;
+    } else {
+      for (std::size_t j = 0; j < kBlock; j += unit) {
+        const auto scale = F::scale(w, n, (k + i + j) / F::group(w));
+        decode_run<F>(codes + j, to_f32(scale), unit, out + i + j);
+        if constexpr (kHasMinimum<typename F::Scale>)
+          for (std::size_t at = i; at < i + unit; ++at) out[at] -= scale.minimum;
+      }
     }
   }
 }

@@ -23,10 +23,9 @@ constexpr size_t part(int c, size_t size) {
 
 // A Header says where the scales and minima of a panel stand, and loads a vector of them:
 //
-//   kSuper, kPair, kEach   bytes before kSuperBlock weights, before a pair of blocks (or kOfPair of
-//                          them), before each block
-//   kInSuper               if pairs have none of their own: how many of the bytes before
-//                          kSuperBlock weights belong to each, from the first on
+//   kSuper, kPair, kEach   bytes before kSuperBlock weights, before a pair, before each block
+//   kOfPair                blocks of a pair: 2, or 4 of 16 codes
+//   kInSuper               only if kPair is 0: bytes before kSuperBlock weights that one pair uses
 //   put<F>(w, n, g, ...)   stores those of group g
 //   scales, minima<V>(...) the c'th vector; i: of the pair's i'th block
 
@@ -105,7 +104,8 @@ struct ScalesOf256 {
                   V::from_half(super + part<V>(c, sizeof(f16))));
   }
 };
-/// The same of groups of 32: the scales of all eight groups before 256 weights, and d behind them.
+/// The same of groups of 32. Before 256 weights: the scales of all eight groups, then a line whose
+/// first half is d as f16; the second half is unused.
 struct ScalesOf256Together {
   static constexpr size_t kInSuper = 2 * kPanel, kGroups = kSuperBlock / kBlock;
   static constexpr size_t kSuper = kGroups * kPanel + kLine, kPair = 0, kEach = 0, kOfPair = 2;

@@ -183,12 +183,12 @@ constexpr auto kind_of() {
     return Kind<TwoBits, typename F::Scale>{};
   else if constexpr (kNarrow<F>)
     return Kind<Codes, typename F::Scale, NarrowOf16>{};
-  else if constexpr (kUnitOf<typename F::Scale> != kBlock)
-    return Kind<Codes, typename F::Scale, ScalesOf256>{};
-  else if constexpr (__is_same(typename F::Scale, ScaleOf32))
-    return Kind<Codes, typename F::Scale, ScalesOf256Together>{};
-  else if constexpr (kLevels<F>)
+  else if constexpr (kLevels<F> && kHasMinimum<typename F::Scale>)
     return Kind<Codes, typename F::Scale, LevelsOf256>{};
+  else if constexpr (kLevels<F> && kUnitOf<typename F::Scale> != kBlock)
+    return Kind<Codes, typename F::Scale, ScalesOf256>{};
+  else if constexpr (kLevels<F>)
+    return Kind<Codes, typename F::Scale, ScalesOf256Together>{};
   else if constexpr (kZeroPoints<F>)
     return Kind<Codes, typename F::Scale, ZerosOfPairs>{};
   else if constexpr (kHasMinimum<typename F::Scale>)

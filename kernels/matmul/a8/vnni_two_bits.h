@@ -6,8 +6,8 @@
 // Panel of 16 outputs: for each two blocks of 256 a line with twice 16 f16 scales, then the codes
 // of both (of the last block alone if their number is odd). Of each half of a block eight lines:
 // line j has dword j of four blocks of 32, block i in bits 2i and 2i+1 of every byte. Few rows
-// shift and mask them in registers. For more rows a piece of K is unpacked to bytes in scratch,
-// where all tiles read it as the other kinds' tiles read what the first one leaves behind.
+// shift and mask them in registers. For more rows a piece of K is unpacked to bytes in scratch, and
+// all tiles read those. The next piece is not prefetched: unpacking reads it in order.
 //
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once

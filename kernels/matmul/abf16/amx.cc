@@ -81,7 +81,7 @@ struct Floats {
 // output's 32 codes. 4-bit, as 0 to 15: of each four outputs 32 words, whose j'th nibbles are the
 // j'th output's.
 
-constexpr size_t kProducts = 16 * sizeof(std::uint16_t);  // an output's bf16 by its code
+constexpr size_t kProducts = 16 * sizeof(std::uint16_t);  // bytes: 16 codes times a scale, as bf16
 
 template <class F>
 struct Codes {
@@ -335,7 +335,7 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
   using W = Walk<P>;
   const size_t bytes = P::panel(w.k, w.group);
   float* const y = static_cast<float*>(out);
-  alignas(64) Byte tables[kPanel * 2 * kProducts];
+  alignas(64) Byte tables[kPanel * 2 * kProducts];  // two scales an output if halves have their own
   const bool stream = streams(w, P::packed_bytes(w.n, w.k, w.group), m, y);
   walk<W>(
       static_cast<const Byte*>(workspace), m, steps_of(w.k), n0, n1,

@@ -29,8 +29,8 @@ struct InQuadsOf4Bits {
   static constexpr size_t together = 1;       ///< blocks that are decoded at once
   static constexpr size_t unit = 64;          ///< bytes of a quad's block
   static constexpr size_t kTables = 4;
-  /// Of each output the 16 products, twice: vpermw sees one bit of what follows the code. Or those
-  /// of the first half and of the second, whose scales stand `second` floats behind.
+  /// Of each output the 16 products with its scale, twice: vpermw sees one bit of what follows the
+  /// code.
   [[gnu::always_inline]] static void tables(const float* scales, __m512i (&t)[kTables]) {
     const __m512 codes = _mm512_loadu_ps(Codes::kFloats);
     QB_UNROLL for (size_t c = 0; c < 4; ++c) {
@@ -38,7 +38,8 @@ struct InQuadsOf4Bits {
       t[c] = rounded(product, product);
     }
   }
-  /// The same less minima, which stand `second` floats behind the scales.
+  /// The same less minima; or the products with the first half's scale, then those with the
+  /// second's. Minima, or second scales, stand `second` floats behind the scales.
   [[gnu::always_inline]] static void tables(const float* scales, size_t second,
                                             __m512i (&t)[kTables]) {
     const __m512 codes = _mm512_loadu_ps(Codes::kFloats);
