@@ -168,6 +168,7 @@ std::set<std::string> Results::resume(const std::string& path) {
       names.insert(name);
       rows_.push_back(row);
     }
+    limits_before_ = old.at("context").at("limits");
   } catch (const std::exception& e) {
     throw std::runtime_error("can't resume '" + path + "': " + e.what());
   }
@@ -204,7 +205,8 @@ std::string Results::json_text(bool aggregates_only, bool complete) const {
   context["complete"] = complete;
   context["caches_measured"] = caches_text(runner_.caches());
   context["memory_from_bytes"] = runner_.memory_from();
-  context["limits"] = runner_.limits().describe();
+  Json& limits = context["limits"] = limits_before_;
+  limits.update(runner_.limits().describe());
   const auto operations = runner_.operations();
   context["operations"] = operations;
   context["dispatched"] = dispatched_variants(operations);

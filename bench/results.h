@@ -20,9 +20,9 @@ class Results {
  public:
   explicit Results(const Runner& runner);
 
-  /// Takes over the rows of an interrupted run of the same build, machine and settings, if there is
-  /// a file at the path; their names. Otherwise throws std::runtime_error, which says what differs
-  /// or what is wrong with the file.
+  /// Takes over the rows and limits of an interrupted run of the same build, machine and settings,
+  /// if there is a file at the path; the rows' names. Otherwise throws std::runtime_error, which
+  /// says what differs or what is wrong with the file.
   std::set<std::string> resume(const std::string& path);
   void add_context(const benchmark::BenchmarkReporter::Context& context);
   /// The repetitions of one row, or their aggregates.
@@ -44,6 +44,7 @@ class Results {
   benchmark::JSONReporter json_;
   nlohmann::ordered_json context_ = nlohmann::ordered_json::object();
   nlohmann::ordered_json rows_ = nlohmann::ordered_json::array();
+  nlohmann::ordered_json limits_before_ = nlohmann::ordered_json::object();  ///< of a resumed run
   std::optional<benchmark::BenchmarkReporter::Context> console_context_;
   std::vector<std::vector<benchmark::BenchmarkReporter::Run>> console_runs_;
 };

@@ -30,7 +30,8 @@ def document(
     hashes: Sequence[str] = (),
     images: str = "data:",
 ) -> str:
-    """The page. `script` ends the body; `hashes` are of further scripts, which it may load from there."""
+    """The page. `script` stands at the end of its body. `hashes` are those of other scripts that it may
+    run, `images` is where its pictures may come from."""
     policy = (
         f"default-src 'none'; script-src {' '.join([*hashes, script_hash(script)])}; "
         f"style-src 'unsafe-inline'; img-src {images}; base-uri 'none'; form-action 'none'"

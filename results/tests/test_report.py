@@ -106,7 +106,7 @@ def test_every_chart_by_variant_has_a_legend_beside_it(machines):
 def test_the_page_of_a_whole_run_stays_small():
     files = sorted(ROOT.glob("results/intel-xeon-6199f891/*.json"))
     page = html_page(label_machines([load.load(files[-1])]))
-    assert len(page.encode()) < 3e6
+    assert len(page.encode()) < 3.5e6, "two of them plotly"
 
 
 def test_speedups(machines):

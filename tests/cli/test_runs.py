@@ -267,6 +267,17 @@ class Rows(Runs):
                           ("min_warmup_time=0.2", "min_warmup_time")):
             self.quantbench(*resume, "--benchmark_" + flag, status=2, says=f"can't resume.*'{key}' was")
 
+    def test_a_resumed_run_keeps_the_limits_of_the_rows_it_keeps(self):
+        out = self.path("x.json")
+        self.quantbench(*FEW, f"--benchmark_out={out}", "--shape=n:64")
+        document = self.results(out)
+        document["context"]["limits"] = {"bandwidth_1r0w/bytes:256/threads:1": "3e+10"}
+        self.write("x.json", json.dumps(document))
+        self.quantbench(*FEW, f"--benchmark_out={out}", "--shape=n:64", "--shape=n:128", "--resume")
+        resumed = self.results(out)
+        self.assertEqual(len(resumed["benchmarks"]), 2)
+        self.assertEqual(resumed["context"]["limits"], document["context"]["limits"])
+
     def test_what_is_no_file_is_not_resumed(self):
         os.mkfifo(self.path("fifo"))
         with open(self.path("large"), "wb") as file:
@@ -422,7 +433,7 @@ class Terminal(Runs):
                      "Examples:", "Exit status:", "BENCHMARK_FILTER"):
             self.assertRegex(shown, text)
 
-    def test_counters_that_there_are_not_are_refused(self):
+    def test_counters_are_counted_or_refused(self):
         listed, _ = self.quantbench("--list")
         counters = "--benchmark_perf_counters=CYCLES"
         if "built without libpfm" in listed:
