@@ -152,7 +152,6 @@ test-python: venv  ## the Python package, built and installed into .venv
 	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target quantbench_kernels
 	$(INSTALL_PACKAGE)
-	-.venv/bin/pip install --quiet --disable-pip-version-check numba mypy  # their tests are skipped without
 	.venv/bin/pytest python/tests
 	.venv/bin/pytest results/tests/test_model.py
 

@@ -37,18 +37,22 @@ def _group(format: Format, group: int | None) -> int:
     return int(group)
 
 
+def _unit(format: Format, group: int) -> int:
+    """Of which K must be a multiple."""
+    return group or (format.weights if format.in_blocks else 1)
+
+
 def _rows(shape: Any, format: Format, group: int) -> tuple[int, int]:
     """N and K, if rows of K can be of that format."""
     if not isinstance(shape, Iterable) or len(sizes := tuple(shape)) != 2:
         raise ValueError(f"shape is {shape!r}, not (N, K)")
     n, k = (count("shape", size) for size in sizes)
-    unit = group or (format.weights if format.in_blocks else 1)
-    if k % unit:
+    if k % (unit := _unit(format, group)):
         raise ValueError(f"shape is {(n, k)}, but {format.name} takes rows of a multiple of {unit}")
     return n, k
 
 
-def _weights(q: Quantized) -> Quantized:
+def _checked(q: Quantized) -> Quantized:
     if not isinstance(q, Quantized):
         raise ValueError(f"q is of type {type(q).__name__}, not Quantized, which quantize() makes")
     return q
@@ -111,8 +115,8 @@ class Quantized:
     @property
     def bits_per_weight(self) -> float:
         """Of no weights: NaN."""
-        count = self.shape[0] * self.shape[1]
-        return 8 * self.nbytes / count if count else math.nan
+        weights = self.shape[0] * self.shape[1]
+        return 8 * self.nbytes / weights if weights else math.nan
 
     def _arguments(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8], int, int, int]:
         """What the module takes for weights: values, scales with zero points behind them, N, K,
@@ -135,8 +139,7 @@ def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
     if source.ndim != 2:
         raise ValueError(f"w has {source.ndim} axes, not 2: outputs and inputs")
     n, k = source.shape
-    unit = size or (row.weights if row.in_blocks else 1)
-    if k % unit:
+    if k % (unit := _unit(row, size)):
         raise ValueError(f"w has rows of {k}, not a multiple of {unit}, as {format} needs")
     values = np.empty((n, row.row_bytes(k)), np.uint8)
     shape = (n, row.scales_of_row(k, size))
@@ -153,7 +156,7 @@ def quantize(w: ArrayLike, format: str, group: int | None = None) -> Quantized:
 
 def dequantize(q: Quantized) -> NDArray[np.float32]:
     """float32 weights [N, K]. Raises ValueError if a scale of a block is not finite."""
-    result = np.empty(_weights(q).shape, np.float32)
+    result = np.empty(_checked(q).shape, np.float32)
     _core.dequantize_rows(q.format, *q._arguments(), result.reshape(-1))
     return result
 
@@ -163,7 +166,7 @@ class Packed:
 
     def __init__(self, weights: Quantized, arithmetic: str, variant: str, threads: int,
                  expected_m: int) -> None:
-        self._core = _core.Packed(_weights(weights).format, *weights._arguments(),
+        self._core = _core.Packed(_checked(weights).format, *weights._arguments(),
                                   text("arithmetic", arithmetic), text("variant", variant),
                                   threads_of(threads), count("expected_m", expected_m))
         self.weights = weights
@@ -213,5 +216,5 @@ def pack(q: Quantized, arithmetic: str = "a8", variant: str = "", threads: int =
 def matmul(x: ArrayLike, q: Quantized, arithmetic: str = "a8", variant: str = "",
            threads: int = 1) -> NDArray[Any]:
     """Packs q for as many rows as x has, and multiplies: for weights that are used once."""
-    rows = np.size(x) // max(_weights(q).shape[1], 1)
+    rows = np.size(x) // max(_checked(q).shape[1], 1)
     return pack(q, arithmetic, variant, threads, rows).matmul(x, threads)

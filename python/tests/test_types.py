@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The installed package's types are whole, and find a mistake of its user."""
+"""The installed package's types are whole, and find a mistake of its user. Skipped without mypy."""
 
 import pytest
 

@@ -93,8 +93,10 @@ def test_zero_points_are_refused():
 
 
 @pytest.mark.parametrize("name", qb.formats())
-@pytest.mark.parametrize("arithmetic, error", [("a32", 2e-6), ("a8", 2e-2), ("abf16", 1e-2)])
+@pytest.mark.parametrize("arithmetic, error", [("a32", 1e-6), ("a8", 2e-2), ("abf16", 1e-2)])
 def test_products_are_numpys(name, arithmetic, error):
+    if arithmetic == "a32" and name in ("q5_K", "q6_K"):
+        error = 2e-6  # 1.4e-6 were seen
     row = qb.formats()[name]
     w = normal(40, 3 * unit_of(row), 3)
     x = normal(7, w.shape[1], 4)
