@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The everyday commands. Each installs what it needs (on Debian and Ubuntu) and is done quickly when
-# nothing is missing or changed. SKIP_DEPS=1 leaves packages alone; CMAKE_ARGS is handed to CMake.
+# nothing is missing or changed. SKIP_DEPS=1 leaves packages alone; CMAKE_ARGS is handed to CMake,
+# CTEST_ARGS to ctest.
 .DEFAULT_GOAL := help
 
 DEPS := $(if $(SKIP_DEPS),true,scripts/install-deps.sh)
@@ -19,7 +20,7 @@ INSTALL_PACKAGE = .venv/bin/pip install --quiet --disable-pip-version-check '.[t
 define build_and_test
 	cmake --preset $(1) $(CMAKE_ARGS)
 	cmake --build --preset $(1)
-	ctest --preset $(1)
+	ctest --preset $(1) $(CTEST_ARGS)
 endef
 
 define run_bench

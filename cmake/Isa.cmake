@@ -81,18 +81,15 @@ function(qb_variant room variant)
   set_target_properties(${target} PROPERTIES QB_ROOM ${room} QB_VARIANT ${variant})
   # Checks of every index multiply the compile time of unrolled kernels, which the tests run
   # between guard pages anyway.
-  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=[a-z,]*undefined")
+  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=[a-z,]*bounds")
     target_compile_options(${target} PRIVATE -fno-sanitize=bounds)
   endif()
   set_property(GLOBAL APPEND PROPERTY QB_VARIANT_TARGETS ${target})
 endfunction()
 
-# qb_gcc_options(<room> <regex of variants> <options...>): what gcc needs to be told for some of a
-# room's variants. For <room>/flags.cmake, which qb_room includes.
-function(qb_gcc_options room variants)
-  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-    return()
-  endif()
+# qb_variant_options(<room> <regex of variants> <options...>): options of some of a room's variants. For
+# <room>/flags.cmake, which qb_room includes.
+function(qb_variant_options room variants)
   get_property(targets GLOBAL PROPERTY QB_VARIANT_TARGETS)
   foreach(target IN LISTS targets)
     get_target_property(its_room ${target} QB_ROOM)
@@ -101,6 +98,13 @@ function(qb_gcc_options room variants)
       target_compile_options(${target} PRIVATE ${ARGN})
     endif()
   endforeach()
+endfunction()
+
+# The same for gcc alone.
+function(qb_gcc_options)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    qb_variant_options(${ARGV})
+  endif()
 endfunction()
 
 # qb_room(<room>): the checked entries (sources that belong to no variant) and every variant.
