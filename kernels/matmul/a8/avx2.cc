@@ -425,8 +425,8 @@ void run(const Weights& w, const void* packed, const void*, const void* workspac
         piece.codes = at + L::piece(piece.b0, call.group_blocks);
         piece.scales = at;  // null, perhaps, where k is 0
         if (call.blocks > 0)
-          piece.scales += L::scales(L::per_block ? piece.b0 / call.group_blocks : 0,
-                                    call.group_blocks);
+          piece.scales +=
+              L::scales(L::per_block ? piece.b0 / call.group_blocks : 0, call.group_blocks);
         const auto rows_from = [&](auto how, std::size_t t) {
           const std::size_t r0 = rows * t / tiles;
           any_tile<L, decltype(how)::from>(rows * (t + 1) / tiles - r0, call, piece,
