@@ -38,7 +38,7 @@ define formats_tools
 	$(DEPS)
 	cmake --preset release $(CMAKE_ARGS)
 	cmake --build --preset release --target quantbench --target model_pass
-	$(INSTALL_PACKAGE)
+	$(subst .[test],.,$(INSTALL_PACKAGE))
 endef
 
 define static_binary

@@ -372,7 +372,9 @@ void Runner::count(const Case& c, double seconds, benchmark::State& state) {
   }
   if (const double ghz = clock_ghz(); ghz > 0) counters["clock_ghz"] = ghz;
   const bool over = exceeds_limit(c, seconds);
-  counters["roof_pct"] = 100 * limits_.seconds(c.work, c.judged_by(), c.threads) / seconds;
+  const double limit = limits_.seconds(c.work, c.judged_by(), c.threads);
+  counters["limit_ns"] = limit * 1e9;
+  counters["roof_pct"] = 100 * limit / seconds;
   counters["over_limit"] = over;
   if (over) label += " OVER THE LIMIT";
   if (is_baseline(c))

@@ -81,7 +81,7 @@ function(qb_variant room variant)
   set_target_properties(${target} PROPERTIES QB_ROOM ${room} QB_VARIANT ${variant})
   # Checks of every index multiply the compile time of unrolled kernels, which the tests run
   # between guard pages anyway.
-  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=[a-z,]*bounds")
+  if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=[a-z,-]*(bounds|undefined)")
     target_compile_options(${target} PRIVATE -fno-sanitize=bounds)
   endif()
   set_property(GLOBAL APPEND PROPERTY QB_VARIANT_TARGETS ${target})

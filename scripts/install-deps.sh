@@ -5,7 +5,7 @@
 #
 #   scripts/install-deps.sh [--clang] [--aarch64] [--qemu] [--lint] [--python] [--browser] [--bochs]
 #                           [--llvm] [--debootstrap] [--slurm] [--fleet]
-#     --clang    clang and its OpenMP
+#     --clang    clang, its OpenMP and its sanitizers
 #     --aarch64  the cross compiler, qemu, and the libraries for arm64
 #     --qemu     qemu, to run this machine's own binaries on an emulated older CPU
 #     --lint     clang-format and clang-tidy
@@ -25,7 +25,7 @@ foreign=()
 fleet=
 for option in "$@"; do
   case "$option" in
-    --clang) packages+=(clang libomp-dev) ;;
+    --clang) packages+=(clang libomp-dev libclang-rt-dev) ;;
     --aarch64)
       packages+=(g++-aarch64-linux-gnu qemu-user-static)
       # nlohmann-json and CLI11 are headers for any architecture.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# What gcc is told when it compiles the products' vector loops.
+# Compiler options of the products' vector loops, most of them for gcc alone.
 
 # gcc on AArch64 schedules instructions before it allocates registers, by default. Tiles that fill
 # the registers then spill.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The operations on bytes (lanes.h) that AVX2 and AVX-512 share: vectors of 32.
+// What AVX2 and AVX-512 share of lanes.h: the operations on bytes, in vectors of 32, and scaled8.
 //
 // In an anonymous namespace on purpose (docs/decisions/0002-odr.md).
 #pragma once

@@ -53,6 +53,8 @@
 //   store_eights(int8_t* p, size_t j, Bytes low, Bytes high)  low and high are kBytes from j of
 //                                    longer arrays: eight bytes of low, eight of high, and so on
 //   nibbles32(const uint8_t* qs)     if kBytes is 32: sixteen low nibbles, then the high ones
+//   AVX-512 lacks lowered, left, right, bytes_of_table and store_eights: its decoders widen codes
+//   or look them up.
 //
 //   put<kStream>(float*, F, size_t n)      stores the first min(n, lanes())
 //   streams(const float* y, read, written), fence()   whether to store past the caches, and a

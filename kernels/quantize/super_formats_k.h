@@ -68,9 +68,11 @@ struct WithMinimum {
   /// Apart, since clang would make a vector of two quotients, and of 0/0 in the lanes to spare.
   [[gnu::noinline]] static float quotient(float a, float b) { return a / b; }
   static float inverse_or_zero(float most) { return most > 0 ? quotient(63, most) : 0.0f; }
-  /// At most 63; a negative scale, of a group that rounding made up, wraps to 63 as ggml's does.
+  /// At most 63; a negative scale, of a group that rounding made up, wraps to 63 as ggml's does. 0
+  /// for what is no such number: the inverse of a tiny maximum is infinite.
   static std::uint8_t six_bits(float v) {
-    const std::uint8_t wrapped = std::uint8_t(nearest_integer(v));
+    const float finite = __builtin_fabsf(v) < 0x1p22f ? v : 0.0f;
+    const std::uint8_t wrapped = std::uint8_t(nearest_integer(finite));
     return wrapped < 63 ? wrapped : std::uint8_t(63);
   }
 };

@@ -11,7 +11,7 @@ from quantbench_results.errors import ResultsError
 from quantbench_results.rows import PEER, Results, Row
 from quantbench_results.text import in_table
 
-SIZE_CLASSES = ("L1", "L2", "L3", "memory")
+SIZE_CLASSES = ("L1", "L2", "L3", "beyond L3")
 # Packing is a means, not an answer that a reader came for.
 LEFT_OUT = ("repack",)
 
@@ -49,9 +49,11 @@ def by_place(results: Results) -> dict[tuple[str, str], dict[str, Row]]:
     for row in arrays:
         # Formats differ in bytes an element, so the lengths, not the bytes, make the columns.
         lengths = sorted({other.dims["n"] for other in arrays if other.key[:2] == row.key[:2]})
-        place = SIZE_CLASSES[lengths.index(row.dims["n"])] if len(lengths) == 4 else (
-            summary.size_class(row, results)
-        )  # fmt: skip
+        place = summary.size_class(row, results)
+        if len(lengths) == len(SIZE_CLASSES):
+            place = SIZE_CLASSES[lengths.index(row.dims["n"])]
+        elif place == "memory":
+            place = SIZE_CLASSES[-1]
         groups.setdefault((row.op, row.format), {})[place] = row
     return groups
 

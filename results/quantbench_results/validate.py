@@ -173,6 +173,7 @@ def _row_problems(row: Row, results: Results) -> Iterator[tuple[str, str]]:
     if len(row.times_ns) < 2:
         yield "warning", "has one repetition: nothing tells its noise"
     yield from _spread_problem(row)
+    yield from _share_problem(row)
     yield from _rate_problems(row)
 
 
@@ -186,19 +187,33 @@ def _spread_problem(row: Row) -> Iterator[tuple[str, str]]:
 
 
 def _limit_problems(results: Results) -> Iterator[tuple[str, str, str]]:
-    """Share of the limit times time is what the limit takes, the same for every variant of an array
-    operation and size. A row that says otherwise was changed later. Of products each instruction set
-    has a limit of its own, and old files (without spreads) measured limits anew for some rows."""
-    groups: dict[tuple[str, str, str, int], list[tuple[float, str]]] = {}
+    """What the limit takes is the same for every variant of an array operation and size, unless the
+    machine changed in mid-run. A row that does not say so (`limit_ns`) and differs was changed later.
+    Of products each instruction set has a limit of its own, and old files (without spreads) measured
+    limits anew for some rows."""
+    groups: dict[tuple[str, str, str, int], list[tuple[float, Row]]] = {}
     for row in results.rows:
         share_ = share(row)
         if share_ and row.times_ns and "spread_pct" in row.counters and not is_arithmetic(row):
-            groups.setdefault(row.key, []).append((share_ * rules.figure(row), row.name))
+            groups.setdefault(row.key, []).append((share_ * rules.figure(row), row))
     for group in groups.values():
         usual = statistics.median(limit for limit, _ in group)
-        for limit, name in group if len(group) > 2 else ():
-            if max(limit / usual, usual / limit) > 1 + LIMIT_TOLERANCE:
-                yield "error", f"{CONTRADICTION}: its time and its share of the limit", name
+        for limit, row in group if len(group) > 2 else ():
+            if max(limit / usual, usual / limit) <= 1 + LIMIT_TOLERANCE:
+                continue
+            if "limit_ns" in row.counters:
+                yield "warning", "its limit is not that of its neighbours: it moved in mid-run", row.name
+            else:
+                yield "error", f"{CONTRADICTION}: its time and its share of the limit", row.name
+
+
+def _share_problem(row: Row) -> Iterator[tuple[str, str]]:
+    """Each repetition's share is what its limit takes over its time."""
+    shares, limits = row.counters.get("roof_pct", ()), row.counters.get("limit_ns", ())
+    for share_, limit, time in zip(shares, limits, row.times_ns, strict=False):
+        if not abs(share_ * time / (100 * limit) - 1 if limit > 0 else math.inf) <= WORK_TOLERANCE:
+            yield "error", f"{CONTRADICTION}: its time and its share of the limit"
+            return
 
 
 def _rate_problems(row: Row) -> Iterator[tuple[str, str]]:

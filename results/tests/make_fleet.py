@@ -80,6 +80,7 @@ def _agree_on_limits(entries: list[Entry]) -> None:
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in entries:
         entry["roof_pct"] = min(entry["roof_pct"], 90.0)
+        entry.pop("limit_ns", None)  # which would be wrong now
         op, format_, _, *shape = entry["name"].split("/")
         if "ops_per_second" not in entry:
             groups.setdefault((op, format_, *shape), []).append(entry)

@@ -83,6 +83,31 @@ def test_row_errors(write, change, words):
     assert said(found, "error", words), [str(f) for f in found]
 
 
+def with_limits(*limits, changed=1.0):
+    """Rows of one operation and size whose limits were those; the last one's share is changed."""
+    data = one_row()
+    data["benchmarks"] = []
+    for number, limit in enumerate(limits):
+        row = one_row(name=f"absmax/f32/v{number}/n:4096", times=(512.0, 512.0), limit_ns=limit,
+                      spread_pct=1.0, roof_pct=100 * limit / 512.0)  # fmt: skip
+        data["benchmarks"] += row["benchmarks"]
+    for entry in data["benchmarks"][-2:]:
+        entry["roof_pct"] *= changed
+    return data
+
+
+def test_a_limit_that_moved_in_mid_run_is_warned_about(write):
+    assert findings(write, with_limits(256.0, 256.0, 260.0, 250.0)) == []
+    (finding,) = findings(write, with_limits(256.0, 256.0, 256.0, 400.0))
+    assert finding.level == "warning" and "moved in mid-run" in str(finding)
+
+
+@pytest.mark.parametrize("limit", [256.0, 0.0])
+def test_a_share_that_is_not_that_of_its_limit(write, limit):
+    found = findings(write, with_limits(256.0, 256.0, limit, changed=1.5))
+    assert said(found, "error", "contradicts itself: its time and its share of the limit")
+
+
 def test_just_within_the_limit(write):
     assert not findings(write, one_row(roof_pct=102.0))
 

@@ -245,8 +245,8 @@ class TestWeights {
     return std::byte(114 + words_() % 10);
   }
 
-  /// nvfp4's: mostly near 0.02; now and then any byte, or one of those that no sign or NaN of E4M3
-  /// explains: 0, 0x7f and 0x80 are zero, 0xff is 480.
+  /// nvfp4's: mostly near 0.02; now and then any byte, or one of 0, 0x80 and 0x7f, which are
+  /// zero, and 0xff, which is 480: not as in plain E4M3.
   std::byte e4m3() {
     const unsigned near = 4 + unsigned(words_() % 12);
     if (!hard_) return std::byte(near);

@@ -139,7 +139,8 @@ std::array<int, kSuperBlock> encode_with_minimum(std::span<const float> x, const
     most_minimum = std::max(most_minimum, found[g].minimum);
   }
   const auto six_bits = [](float most, float v) {
-    const int nearest = int(std::nearbyint(double(most > 0 ? 63 / most * v : 0)));
+    const float quotient = most > 0 ? 63 / most * v : 0;
+    const int nearest = std::fabs(quotient) < 0x1p22f ? int(std::nearbyint(quotient)) : 0;
     return std::min(63, (nearest % 256 + 256) % 256);
   };
   to = {};
