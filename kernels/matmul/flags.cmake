@@ -6,9 +6,8 @@
 qb_gcc_options(matmul "^(${QB_ANY_LEVEL}|xsimd_.*)$" -fno-schedule-insns)
 # The order written is the one that fills Zen 4's four pipes: gcc must not reorder it afterwards.
 qb_gcc_options(matmul "^avx512vnni$" -fno-schedule-insns2)
-# Checked by sanitizers, the two largest sources would take minutes and gigabytes to compile. AVX2's
-# and xsimd's are the same templates, and checked; these run between the tests' guard pages all the
-# same.
+# Checked by sanitizers, the largest sources would take minutes and gigabytes to compile. AVX2's are
+# the same templates, and checked; these run between the tests' guard pages all the same.
 if(CMAKE_CXX_FLAGS MATCHES "-fsanitize=")
-  qb_variant_options(matmul "^avx512$" -fno-sanitize=all)
+  qb_variant_options(matmul "^(avx512|xsimd_.*)$" -fno-sanitize=all)
 endif()
