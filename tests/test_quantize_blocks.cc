@@ -105,6 +105,18 @@ void check_entries() {
 QB_TABLE_FORMATS(QB_TEST_FORMAT, )
 QB_SUPER_FORMATS(QB_TEST_FORMAT, )
 
+/// 63 over the largest scale is infinite there, which no integer is (contract, section 3).
+template <class Block>
+void check_tiny_scales() {
+  std::vector<float> x(kWeightsOf<Block>);
+  for (std::size_t j = 0; j < x.size(); ++j) x[j] = float(j % 16) * 1e-38f;
+  Block block;
+  qb::quantize::quantize(x, std::span(&block, 1));
+  for (const std::uint8_t byte : block.packed_scales) EXPECT_EQ(byte, 0);
+}
+TEST(Checked_q4_K, TinyScalesAreZero) { check_tiny_scales<qb::BlockQ4_K>(); }
+TEST(Checked_q5_K, TinyScalesAreZero) { check_tiny_scales<qb::BlockQ5_K>(); }
+
 TEST(Checked_mxfp4, RefusesTheScaleThatIsNoNumber) {
   std::vector<qb::BlockMxfp4> x(3, {127, {}});
   std::vector<float> y(3 * kBlock, -5.0f);

@@ -104,10 +104,6 @@ struct GatheredBlocks {
   static constexpr std::size_t group(const Weights&) { return kUnitOf<Scale>; }
   static constexpr bool neighbours = false;
   static constexpr int flip = 0;
-  /// The block that weight k of output n is in.
-  static const Block& at(const Weights& w, std::size_t n, std::size_t k) {
-    return block_at<Block>(w, n, k);
-  }
 };
 
 /// The scale that d and one group's integer make.
@@ -134,7 +130,8 @@ struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
     const std::size_t g = b % (kSuperBlock / kBlock);
     constexpr std::uint64_t nibbles = 0x0f0f0f0f0f0f0f0f;
     std::uint64_t pairs[4];  // of this group and of the one it shares bytes with
-    __builtin_memcpy(pairs, at(w, n, b * kBlock).qs + g / 2 * kBlock, sizeof pairs);
+    __builtin_memcpy(pairs, block_at<BlockQ4_K>(w, n, b * kBlock).qs + g / 2 * kBlock,
+                     sizeof pairs);
     for (std::uint64_t& word : pairs) word = word >> g % 2 * 4 & nibbles;
     for (std::size_t i = 0; i < 2; ++i) pairs[i] |= pairs[i + 2] << 4;
     __builtin_memcpy(to, pairs, sizeof to);
@@ -145,7 +142,7 @@ struct SuperBlocksQ4_K : SuperBlocks32<UnsignedNibbles, BlockQ4_K> {
 struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
   static constexpr int kBits = 5;
   static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ5_K& block = at(w, n, b * kBlock);
+    const BlockQ5_K& block = block_at<BlockQ5_K>(w, n, b * kBlock);
     const std::size_t g = b % (kSuperBlock / kBlock);
     constexpr std::uint64_t ones = 0x0101010101010101;
     std::uint64_t pairs[4], fifth[4];
@@ -161,14 +158,14 @@ struct SuperBlocksQ5_K : SuperBlocks32<Bytes, BlockQ5_K> {
 struct SuperBlocksQ6_K : GatheredBlocks<Bytes, ScaleOf16, BlockQ6_K> {
   static constexpr int kBits = 6;
   static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockQ6_K& block = at(w, n, g * kUnitOf<Scale>);
+    const BlockQ6_K& block = block_at<BlockQ6_K>(w, n, g * kUnitOf<Scale>);
     return {block.d, block.scales[g % (kSuperBlock / kUnitOf<Scale>)]};
   }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
     return {product(levels(w, n, g))};
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b, std::uint8_t (&to)[kBlock]) {
-    const BlockQ6_K& block = at(w, n, b * kBlock);
+    const BlockQ6_K& block = block_at<BlockQ6_K>(w, n, b * kBlock);
     // Of a half of 128: two blocks of nibbles, four of pairs.
     const std::size_t half = b / 4 % 2, i = b % 4;
     constexpr std::uint64_t ones = 0x0101010101010101;
@@ -189,7 +186,7 @@ struct SuperBlocksQ6_K : GatheredBlocks<Bytes, ScaleOf16, BlockQ6_K> {
 struct SuperBlocksIq4Xs : GatheredBlocks<Table<kIq4Values>, ScaleOf32, BlockIq4Xs> {
   static constexpr std::size_t kGroups = kSuperBlock / kBlock;
   static ScaleOf256 levels(const Weights& w, std::size_t n, std::size_t g) {
-    const BlockIq4Xs& block = at(w, n, g * kBlock);
+    const BlockIq4Xs& block = block_at<BlockIq4Xs>(w, n, g * kBlock);
     const std::size_t i = g % kGroups;
     const int low = block.scales_l[i / 2] >> i % 2 * 4 & 15;
     const int high = block.scales_h[i / 4] >> i % 4 * 2 & 3;
@@ -200,7 +197,8 @@ struct SuperBlocksIq4Xs : GatheredBlocks<Table<kIq4Values>, ScaleOf32, BlockIq4X
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
-    __builtin_memcpy(to, at(w, n, b * kBlock).qs + b % kGroups * sizeof to, sizeof to);
+    __builtin_memcpy(to, block_at<BlockIq4Xs>(w, n, b * kBlock).qs + b % kGroups * sizeof to,
+                     sizeof to);
   }
 };
 
@@ -210,11 +208,11 @@ struct SuperBlocksTq2_0 : GatheredBlocks<Nibbles, qb::f16, BlockTq2_0> {
   static constexpr std::size_t kHalf = kSuperBlock / 2;
   static constexpr std::size_t group(const Weights&) { return kHalf; }
   static Scale scale(const Weights& w, std::size_t n, std::size_t g) {
-    return at(w, n, g * kHalf).d;
+    return block_at<BlockTq2_0>(w, n, g * kHalf).d;
   }
   static void two_bits(const Weights& w, std::size_t n, std::size_t b,
                        std::uint8_t (&to)[kSuperBlock / 4]) {
-    __builtin_memcpy(to, at(w, n, b * kSuperBlock).qs, sizeof to);
+    __builtin_memcpy(to, block_at<BlockTq2_0>(w, n, b * kSuperBlock).qs, sizeof to);
   }
   static void gather(const Weights& w, std::size_t n, std::size_t b,
                      std::uint8_t (&to)[kBlock / 2]) {
@@ -222,7 +220,8 @@ struct SuperBlocksTq2_0 : GatheredBlocks<Nibbles, qb::f16, BlockTq2_0> {
     const std::size_t half = b / 4 % 2, i = b % 4;
     constexpr std::uint64_t ones = 0x0101010101010101;
     std::uint64_t codes[4];
-    __builtin_memcpy(codes, at(w, n, b * kBlock).qs + half * kBlock, sizeof codes);
+    __builtin_memcpy(codes, block_at<BlockTq2_0>(w, n, b * kBlock).qs + half * kBlock,
+                     sizeof codes);
     for (std::uint64_t& eight : codes) eight = (eight >> 2 * i & ones * 3) + ones * 7;
     for (std::size_t j = 0; j < 2; ++j) codes[j] |= codes[j + 2] << 4;
     __builtin_memcpy(to, codes, sizeof to);
@@ -236,7 +235,7 @@ struct BlocksNvfp4 : GatheredBlocks<Table<kE2m1Doubled>, HalfOf16, BlockNvfp4> {
   static std::uint8_t narrow(const Weights& w, std::size_t n, std::size_t g) {
     constexpr std::size_t unit = kUnitOf<Scale>, groups = kWeightsOf<BlockNvfp4> / unit;
     constexpr std::uint8_t subnormal[8] = {0, 40, 48, 52, 56, 58, 60, 62};
-    const std::uint8_t stored = at(w, n, g * unit).scales[g % groups];
+    const std::uint8_t stored = block_at<BlockNvfp4>(w, n, g * unit).scales[g % groups];
     const int e4m3 = stored == 0x7f ? 0 : stored & 0x7f;
     return static_cast<std::uint8_t>(e4m3 < 8 ? subnormal[e4m3] : e4m3 + (7 << 3));
   }
@@ -248,7 +247,8 @@ struct BlocksNvfp4 : GatheredBlocks<Table<kE2m1Doubled>, HalfOf16, BlockNvfp4> {
     // Of two groups: a byte has codes j and j+8 of one of them, and is to have j of either.
     constexpr std::uint64_t low = 0x0f0f0f0f0f0f0f0f;
     std::uint64_t groups[2];
-    __builtin_memcpy(groups, at(w, n, b * kBlock).qs + b % 2 * sizeof groups, sizeof groups);
+    __builtin_memcpy(groups, block_at<BlockNvfp4>(w, n, b * kBlock).qs + b % 2 * sizeof groups,
+                     sizeof groups);
     const std::uint64_t pairs[2] = {(groups[0] & low) | (groups[1] & low) << 4,
                                     (groups[0] >> 4 & low) | (groups[1] & ~low)};
     __builtin_memcpy(to, pairs, sizeof to);
