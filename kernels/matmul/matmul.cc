@@ -39,7 +39,7 @@ thread_local bool forked = false;
 /// forever. There each call opens its region in a new thread, which has no team yet: all threads
 /// are started anew. Throws std::system_error if the system has none.
 template <class Work>
-void in_team(int threads, const Work& work) {
+void in_team([[maybe_unused]] int threads, const Work& work) {
   const auto region = [&] {
 #pragma omp parallel num_threads(threads)
     work(omp_get_thread_num(), omp_get_num_threads());

@@ -153,15 +153,14 @@ inline __attribute__((always_inline)) void add_codes(const Byte* p, size_t strid
   };
   size_t k = 0;
   for (; k + kStep <= depth; k += kStep, p += step_bytes, rows.advance(kStep))
-    Unroll<int(kStep)>::run([&](auto i) __attribute__((always_inline)) {
-      Unroll<P>::run([&](auto q) __attribute__((always_inline)) {
-        constexpr size_t each = step_bytes / kStep, at = size_t(i.value) * each;
-        // What is left to the hardware spares the load ports, which tiny products fill.
-        if (at % 64 == 0 && (C::kBits < 16 || ahead))
-          for (size_t line = 0; line < lines(each); ++line)
-            S::prefetch(p + q.value * stride + at + line * 64 + ahead);
-        add(i, q, Int<i.value % U>{}, p + q.value * stride, size_t(i.value));
-      });
+    Unroll<int(kStep) * P>::run([&](auto j) __attribute__((always_inline)) {
+      constexpr int i = j.value / P, q = j.value % P;
+      constexpr size_t each = step_bytes / kStep, at = i * each;
+      // What is left to the hardware spares the load ports, which tiny products fill.
+      if (at % 64 == 0 && (C::kBits < 16 || ahead))
+        for (size_t line = 0; line < lines(each); ++line)
+          S::prefetch(p + q * stride + at + line * 64 + ahead);
+      add(Int<i>{}, Int<q>{}, Int<i % U>{}, p + q * stride, i);
     });
   if constexpr (!Layout<S, C>::kPads)
     for (; k < depth; ++k, p += step_bytes / kStep, rows.advance(1))

@@ -14,6 +14,8 @@
 // In an anonymous namespace on purpose: see docs/decisions/0002-odr.md.
 #pragma once
 
+#include <utility>
+
 #include "core/scalar_half.h"
 #include "matmul/source.h"
 
@@ -28,17 +30,19 @@ struct Int {
   static constexpr int value = I;
 };
 
-/// f(Int<0>), ..., f(Int<N-1>), unrolled: indices are constants, so arrays become registers.
-template <int N>
-struct Unroll {
+template <class Sequence>
+struct UnrollOver;
+template <int... I>
+struct UnrollOver<std::integer_sequence<int, I...>> {
   template <class F>
   static inline __attribute__((always_inline)) void run(const F& f) {
-    if constexpr (N > 0) {
-      Unroll<N - 1>::run(f);
-      f(Int<N - 1>{});
-    }
+    (f(Int<I>{}), ...);
   }
 };
+/// Unroll<N>::run(f) is f(Int<0>), ..., f(Int<N-1>): indices are constants, so arrays become
+/// registers.
+template <int N>
+struct Unroll : UnrollOver<std::make_integer_sequence<int, N>> {};
 
 constexpr size_t kStep = 8;  // k's that are decoded together
 constexpr size_t padded(size_t k) { return (k + kStep - 1) / kStep * kStep; }
