@@ -26,11 +26,12 @@ using qb::test::TestWeights;
 /// The longest row whose sums fit int32, every product at its largest.
 void check_longest(const Kernel& kernel, Format format, std::size_t) {
   const std::size_t k = qb::matmul::kLongestInt8Row;
-  for (const Codes codes : {Codes::largest, Codes::smallest}) {
-    const TestWeights w(format, 3, k, 1, 2, codes);
+  for (const Codes codes : {Codes::largest, Codes::smallest})
     for (const std::size_t m : {1, 4})
-      qb::test::check_product<A8>(kernel, w, std::vector<float>(m * k, -1.0f), m, Against::end);
-  }
+      qb::test::check_product(kernel,
+                              qb::test::Case<A8>(TestWeights(format, 3, k, 1, 2, codes),
+                                                 std::vector<float>(m * k, -1.0f), m),
+                              Against::end);
 }
 
 /// Groups: 1 where k may be anything.

@@ -119,7 +119,11 @@ inline void dot_bytes(int sums, int a, int b) {
 
 /// Subnormal numbers are zeros, read or written.
 inline float flushed(float x) {
-  return std::fpclassify(x) == FP_SUBNORMAL ? std::copysign(0.0f, x) : x;
+  std::uint32_t bits;
+  std::memcpy(&bits, &x, sizeof bits);
+  if ((bits & 0x7f800000) == 0) bits &= 0x80000000;
+  std::memcpy(&x, &bits, sizeof x);
+  return x;
 }
 inline float widened(const std::uint8_t* bf16) {
   std::uint16_t half;
@@ -133,18 +137,21 @@ inline float widened(const std::uint8_t* bf16) {
 /// sums[m][n] += (the even products of bf16, added in order) + (the odd ones), each step one FMA.
 inline void dot_bf16(int sums, int a, int b) {
   const Product p = product(sums, a, b);
-  for (int m = 0; m < p.rows; ++m)
+  for (int m = 0; m < p.rows; ++m) {
+    float part[2][16] = {};
+    for (int k = 0; k < p.depth; ++k)
+      for (int i = 0; i < 2; ++i) {
+        const float x = widened(p.a.bytes[m] + 4 * k + 2 * i);
+        for (int n = 0; n < p.columns; ++n)
+          part[i][n] = flushed(std::fma(x, widened(p.b.bytes[k] + 4 * n + 2 * i), part[i][n]));
+      }
     for (int n = 0; n < p.columns; ++n) {
-      float part[2] = {};
-      for (int k = 0; k < p.depth; ++k)
-        for (int i = 0; i < 2; ++i)
-          part[i] = flushed(std::fma(widened(p.a.bytes[m] + 4 * k + 2 * i),
-                                     widened(p.b.bytes[k] + 4 * n + 2 * i), part[i]));
       float sum;
       std::memcpy(&sum, p.sums.bytes[m] + 4 * n, sizeof sum);
-      sum = flushed(flushed(sum) + flushed(part[0] + part[1]));
+      sum = flushed(flushed(sum) + flushed(part[0][n] + part[1][n]));
       std::memcpy(p.sums.bytes[m] + 4 * n, &sum, sizeof sum);
     }
+  }
 }
 
 }  // namespace software_tiles

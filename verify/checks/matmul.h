@@ -3,9 +3,13 @@
 // `group` is 1 for the layouts that take any k.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <span>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "checks/arithmetics.h"
@@ -29,46 +33,50 @@ inline std::vector<Shape> shapes(std::size_t group) {
           {33, 4 * group}, {50, 5 * group}, {9, (1024 / group + 1) * group}};
 }
 
-/// The rows and columns of a product by the oracle: within() and error() look at y with them.
+/// The outputs of a product by the oracle: within_bound() and error() look at y with them. Of many
+/// rows a sample.
 template <class A>
 class Expected {
  public:
   Expected(const matmul::WeightView& view, const std::vector<float>& x, std::size_t m)
       : view_(view), m_(m) {
+    std::vector<std::vector<double>> rows;
     for (std::size_t i = 0; i < m; ++i)
-      rows_.push_back(A::factors(view.format, std::span(x).subspan(i * view.w.k, view.w.k)));
+      rows.push_back(A::factors(view.format, std::span(x).subspan(i * view.w.k, view.w.k)));
+    for (std::size_t j = 0; j < view.w.n; ++j) {
+      const std::vector<double> w = A::weights(view, j), magnitudes = A::magnitudes(view, j);
+      for (std::size_t i = 0; i<m; i += m> 64 && i + 8 < m ? 7 : 1) {
+        const auto product = oracle::product<double>(rows[i], w, magnitudes);
+        outputs_.push_back({i, j, product, A::bound(rows[i], w, product)});
+      }
+    }
   }
 
-  /// Every output within its bound; of many rows a sample.
   void within_bound(const std::vector<float>& y) const {
-    each([&](std::size_t i, std::size_t j, const auto& w, const oracle::Product& want) {
-      const double bound = A::bound(rows_[i], w, want), got = y[i * view_.w.n + j];
-      if (!(std::fabs(got - want.value) <= bound))
-        fail("y[", i, ",", j, "] is ", got, ", expected ", want.value, " within ", bound, "; m ",
-             m_, shape_text(view_.w));
-    });
+    for (const Output& o : outputs_) {
+      const double got = y[o.row * view_.w.n + o.column], want = o.product.value;
+      if (!(std::fabs(got - want) <= o.bound))
+        fail("y[", o.row, ",", o.column, "] is ", got, ", expected ", want, " within ", o.bound,
+             "; m ", m_, shape_text(view_.w));
+    }
   }
 
   oracle::RoundingError error(const std::vector<float>& y) const {
     oracle::RoundingError error(oracle::additions(A::kArithmetic, view_.format, view_.w.k));
-    each([&](std::size_t i, std::size_t j, const auto&, const oracle::Product& want) {
-      error.add(y[i * view_.w.n + j], want.value, want.magnitude, view_.w.k);
-    });
+    for (const Output& o : outputs_)
+      error.add(y[o.row * view_.w.n + o.column], o.product.value, o.product.magnitude, view_.w.k);
     return error;
   }
 
  private:
-  void each(const auto& look) const {
-    for (std::size_t j = 0; j < view_.w.n; ++j) {
-      const std::vector<double> w = A::weights(view_, j), magnitudes = A::magnitudes(view_, j);
-      for (std::size_t i = 0; i<m_; i += m_> 64 && i + 8 < m_ ? 7 : 1)
-        look(i, j, w, oracle::product<double>(rows_[i], w, magnitudes));
-    }
-  }
-
+  struct Output {
+    std::size_t row, column;
+    oracle::Product product;
+    double bound;
+  };
   matmul::WeightView view_;
   std::size_t m_;
-  std::vector<std::vector<double>> rows_;
+  std::vector<Output> outputs_;
 };
 
 template <class A>
@@ -77,28 +85,62 @@ void expect_within_bound(const matmul::WeightView& view, const std::vector<float
   Expected<A>(view, x, m).within_bound(y);
 }
 
+/// Weights, m rows of activations, and what their product must be.
+template <class A>
+struct Case {
+  Case(TestWeights w, std::vector<float> activations, std::size_t rows)
+      : weights(std::move(w)), x(std::move(activations)), m(rows), expected(weights.view(), x, m) {}
+
+  TestWeights weights;
+  std::vector<float> x;
+  std::size_t m;
+  Expected<A> expected;
+};
+
+/// Which check a case is of, and what tells it from the check's others.
+struct CaseKey {
+  std::string_view check;
+  std::size_t a = 0, b = 0, c = 0, d = 0, e = 0;
+  auto operator<=>(const CaseKey&) const = default;
+};
+
+/// Cases are the same for every variant, and the oracle takes longer than they do. So they are kept
+/// for the next variant, until a case of another format is asked for.
+template <class Case>
+const Case& kept_case(matmul::Format format, const CaseKey& key, const auto& make) {
+  static matmul::Format kept_format;
+  static std::map<CaseKey, Case> kept;
+  if (kept_format != format) kept.clear();
+  kept_format = format;
+  auto found = kept.find(key);
+  if (found == kept.end()) found = kept.emplace(key, make()).first;
+  return found->second;
+}
+
 /// The mean squared error of the outputs, for ordinary activations, is what rounding explains.
 template <class A>
 void check_rounding(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                     std::size_t m, Shape s) {
-  const TestWeights w(format, s.n, s.k, group, 21, Codes::any, Against::end, Scales::ordinary);
-  const std::vector<float> x = normal_values(m * s.k, 22);
-  const Expected<A> expected(w.view(), x, m);
-  const std::vector<float> y = multiply(kernel, w.view(), x, m, Against::end, false);
-  expected.within_bound(y);
-  const oracle::RoundingError error = expected.error(y);
-  if (error.exceeded()) fail(error.text(), "; m ", m, shape_text(w.view().w));
+  const auto& c = kept_case<Case<A>>(format, {"rounding", m, s.n, s.k, group}, [&] {
+    return Case<A>(
+        TestWeights(format, s.n, s.k, group, 21, Codes::any, Against::end, Scales::ordinary),
+        normal_values(m * s.k, 22), m);
+  });
+  const std::vector<float> y = multiply(kernel, c.weights.view(), c.x, m, Against::end, false);
+  c.expected.within_bound(y);
+  const oracle::RoundingError error = c.expected.error(y);
+  if (error.exceeded()) fail(error.text(), "; m ", m, shape_text(c.weights.view().w));
 }
 
 template <class A>
-void check_product(const matmul::Kernel& kernel, const TestWeights& w, const std::vector<float>& x,
-                   std::size_t m, Against side) {
-  const std::vector<float> whole = multiply(kernel, w.view(), x, m, side, false);
-  expect_within_bound<A>(w.view(), x, m, whole);
+void check_product(const matmul::Kernel& kernel, const Case<A>& c, Against side) {
+  const matmul::WeightView& view = c.weights.view();
+  const std::vector<float> whole = multiply(kernel, view, c.x, c.m, side, false);
+  c.expected.within_bound(whole);
   // Column ranges and row ranges apart give the same, to the bit.
   const Against other = side == Against::end ? Against::begin : Against::end;
-  if (whole != multiply(kernel, w.view(), x, m, other, true))
-    fail("in parts another result than in one piece; m ", m, shape_text(w.view().w));
+  if (whole != multiply(kernel, view, c.x, c.m, other, true))
+    fail("in parts another result than in one piece; m ", c.m, shape_text(view.w));
 }
 
 template <class A>
@@ -106,8 +148,15 @@ void check_shape(const matmul::Kernel& kernel, matmul::Format format, std::size_
                  std::size_t group, Codes codes = Codes::any) {
   const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
   const Against side = seed % 2 ? Against::begin : Against::end;
-  const TestWeights w(format, s.n, s.k, group, seed, codes, side);
-  check_product<A>(kernel, w, A::activations(m, s.k, seed), m, side);
+  const CaseKey key{"shape", m, s.n, s.k, group, std::size_t(codes)};
+  check_product(kernel,
+                kept_case<Case<A>>(format, key,
+                                   [&] {
+                                     return Case<A>(
+                                         TestWeights(format, s.n, s.k, group, seed, codes, side),
+                                         A::activations(m, s.k, seed), m);
+                                   }),
+                side);
 }
 
 template <class A>
@@ -145,11 +194,17 @@ inline void check_saturation(const matmul::Kernel& kernel, matmul::Format format
     for (const float sign : {1.0f, -1.0f, 0.0f})
       for (const std::size_t m : {1, 2, 4, 7}) {
         const std::size_t n = 19, k = group == 1 ? 4131 : 32 * group;
-        const TestWeights w(format, n, k, group, 3, codes);
-        std::vector<float> x(m * k);
-        for (std::size_t i = 0; i < x.size(); ++i)
-          x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
-        check_product<A8>(kernel, w, x, m, Against::end);
+        const CaseKey key{"saturation", m, std::size_t(sign + 1), group, std::size_t(codes)};
+        check_product(kernel,
+                      kept_case<Case<A8>>(format, key,
+                                          [&] {
+                                            std::vector<float> x(m * k);
+                                            for (std::size_t i = 0; i < x.size(); ++i)
+                                              x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
+                                            return Case<A8>(
+                                                TestWeights(format, n, k, group, 3, codes), x, m);
+                                          }),
+                      Against::end);
       }
 }
 
@@ -159,12 +214,15 @@ template <class A>
 void check_places(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                   Effort effort = Effort::thorough) {
   const std::size_t n = 17, k = group == 1 ? 77 : 2 * group;
-  const TestWeights w(format, n, k, group, 11);
-  for (std::size_t at = 0; at < k; at += effort == Effort::brief ? 3 : 1) {
-    std::vector<float> x(k);
-    x[at] = at % 2 ? -2.0f : 2.0f;
-    check_product<A>(kernel, w, x, 1, Against::end);
-  }
+  for (std::size_t at = 0; at < k; at += effort == Effort::brief ? 3 : 1)
+    check_product(kernel,
+                  kept_case<Case<A>>(format, {"place", at, group},
+                                     [&] {
+                                       std::vector<float> x(k);
+                                       x[at] = at % 2 ? -2.0f : 2.0f;
+                                       return Case<A>(TestWeights(format, n, k, group, 11), x, 1);
+                                     }),
+                  Against::end);
 }
 
 /// An offset added and taken away again would leave its rounding error behind.
@@ -217,8 +275,12 @@ void check_repacking(const matmul::Kernel& kernel, matmul::Format format, std::s
     for (const Codes codes : {Codes::any, Codes::alternating, Codes::smallest})
       for (const Against side : {Against::end, Against::begin}) {
         if (effort == Effort::brief && s.n * s.k > kBriefProduct / 4) continue;
-        const TestWeights w(format, s.n, s.k, group, std::uint32_t(s.n + s.k), codes, side);
-        expect_unpack_gives_back(kernel, w.view(), side, A::packed);
+        const CaseKey key{"packing", s.n, s.k, group, std::size_t(codes), std::size_t(side)};
+        const auto& c = kept_case<PackingCase>(format, key, [&] {
+          return PackingCase(
+              TestWeights(format, s.n, s.k, group, std::uint32_t(s.n + s.k), codes, side));
+        });
+        expect_unpack_gives_back(kernel, c, side, A::packed);
       }
 }
 

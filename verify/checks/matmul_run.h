@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "checks/failure.h"
@@ -71,10 +72,24 @@ inline std::string shape_text(const matmul::Weights& w) {
          std::to_string(w.group);
 }
 
+/// Weights and their codes by the oracle.
+struct PackingCase {
+  explicit PackingCase(TestWeights w) : weights(std::move(w)) {
+    const matmul::WeightView& view = weights.view();
+    for (std::size_t n = 0; n < view.w.n; ++n)
+      for (std::size_t k = 0; k < view.w.k; ++k)
+        codes.push_back(float(oracle::code_and_scale(view, n, k).code));
+  }
+
+  TestWeights weights;
+  std::vector<float> codes;  ///< exact: of int8, or values of weights that are floats
+};
+
 /// pack, then unpack in two parts: every code, or value, must come back, and nothing else be
 /// written. rounded: what a value that is packed becomes; codes are packed as they are.
-inline void expect_unpack_gives_back(const matmul::Kernel& kernel, const matmul::WeightView& view,
+inline void expect_unpack_gives_back(const matmul::Kernel& kernel, const PackingCase& c,
                                      Against side, double (*rounded)(double)) {
+  const matmul::WeightView& view = c.weights.view();
   const matmul::Weights& w = view.w;
   const std::size_t bytes = kernel.packed_bytes(w.n, w.k, w.group);
   if (!bytes) {
@@ -101,7 +116,7 @@ inline void expect_unpack_gives_back(const matmul::Kernel& kernel, const matmul:
       } else {
         got = double(static_cast<std::int8_t>(codes[n * w.k + k]));
       }
-      const double code = oracle::code_and_scale(view, n, k).code;
+      const double code = c.codes[n * w.k + k];
       const double want = floats ? rounded(code) : code;
       if (got != want)
         fail("unpack of output ", n, ", k ", k, " gives ", got, ", expected ", want, shape_text(w));

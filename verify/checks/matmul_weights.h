@@ -20,7 +20,7 @@ enum class Codes { any, largest, smallest, alternating, zero };
 /// large or zero. ordinary: near 0.01 all of them.
 enum class Scales { hard, ordinary };
 
-/// Random weights in their canonical layout, against a guard page.
+/// Random weights in their canonical layout, against a guard page, read-only.
 class TestWeights {
  public:
   TestWeights(matmul::Format format, std::size_t n, std::size_t k, std::size_t group,
@@ -48,6 +48,8 @@ class TestWeights {
     view_ = {format, matmul::weights_at(format, values_.data(), scales_.data(), n, k, group, zeros),
              std::as_bytes(values_.span()),
              std::as_bytes(scales_.span()).first(info(format).scales_bytes(n, k, group))};
+    values_.make_read_only();
+    scales_.make_read_only();
   }
 
   const matmul::WeightView& view() const { return view_; }

@@ -3,6 +3,7 @@
 // tricks shared with kernels/.
 #pragma once
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -48,20 +49,16 @@ inline std::uint32_t round_to_format(double x, int exponent_bits, int mantissa_b
   const std::uint32_t sign = std::signbit(x) ? 1u << (exponent_bits + mantissa_bits) : 0u;
   const std::uint32_t infinity = ((1u << exponent_bits) - 1) << mantissa_bits;
   const double magnitude = std::fabs(x);
-  if (magnitude == 0) return sign;
-  if (std::isinf(magnitude)) return sign | infinity;
-  int exponent = std::ilogb(magnitude);
+  // As a double stores it; less for what is subnormal there, and far below every format here.
+  int exponent = int(std::bit_cast<std::uint64_t>(magnitude) >> 52) - 1023;
+  if (exponent > bias) return sign | infinity;
   if (exponent < 1 - bias) exponent = 1 - bias;
-  // In units of the last place: an exact scaling, then one rounding (nearbyint: ties to even).
-  const double units = std::nearbyint(scaled(magnitude, mantissa_bits - exponent));
-  const double rounded = scaled(units, exponent - mantissa_bits);
-  if (rounded == 0) return sign;
-  if (rounded >= scaled(1.0, bias + 1)) return sign | infinity;
-  exponent = std::ilogb(rounded);
-  if (exponent < 1 - bias)  // subnormal
-    return sign | std::uint32_t(scaled(rounded, bias - 1 + mantissa_bits));
-  const auto whole = std::uint32_t(scaled(rounded, mantissa_bits - exponent));
-  return sign | std::uint32_t(exponent + bias) << mantissa_bits | (whole - (1u << mantissa_bits));
+  // In units of the last place, an exact scaling; then one rounding, for 2^52 has no places behind
+  // the point.
+  const double units = (scaled(magnitude, mantissa_bits - exponent) + 0x1p52) - 0x1p52;
+  // Patterns count units on from zero, through the subnormal numbers and every power of two.
+  const auto steps = std::uint32_t(exponent + bias - 1) << mantissa_bits;
+  return sign | std::min(steps + std::uint32_t(units), infinity);
 }
 
 /// f16(x) of the contract for x that is not NaN; x is a double or exactly a float.

@@ -47,6 +47,12 @@ class Guarded {
     if (base_) munmap(base_, mapped_);
   }
 
+  /// From here on whoever writes to the elements dies.
+  void make_read_only() {
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
+    if (mprotect(base_ + page, mapped_ - 2 * page, PROT_READ) != 0) throw std::bad_alloc();
+  }
+
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return count_; }
