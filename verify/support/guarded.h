@@ -49,8 +49,8 @@ class Guarded {
 
   /// From here on whoever writes to the elements dies.
   void make_read_only() {
-    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE));
-    if (mprotect(base_ + page, mapped_ - 2 * page, PROT_READ) != 0) throw std::bad_alloc();
+    const std::size_t page = std::size_t(sysconf(_SC_PAGESIZE)), inner = mapped_ - 2 * page;
+    if (inner && mprotect(base_ + page, inner, PROT_READ) != 0) throw std::bad_alloc();
   }
 
   T* data() { return data_; }
