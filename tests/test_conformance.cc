@@ -54,4 +54,14 @@ TEST(Fault, HandlersArePutBack) {
   EXPECT_EQ(before.sa_flags | kRestorer, after.sa_flags | kRestorer);
 }
 
+TEST(Fault, ReadOnlyElementsAreNotWritten) {
+  qb::test::Guarded<char> x(std::size_t{5}), none(std::size_t{0});
+  x[0] = 1;
+  x.make_read_only();
+  none.make_read_only();
+  volatile char* const p = x.data();
+  EXPECT_EQ(qb::verify::fault_of([=] { (void)p[0]; }), "");
+  EXPECT_NE(qb::verify::fault_of([=] { p[0] = 2; }), "");
+}
+
 }  // namespace

@@ -100,7 +100,7 @@ struct Case {
 /// Which check a case is of, and what tells it from the check's others.
 struct CaseKey {
   std::string_view check;
-  std::size_t a = 0, b = 0, c = 0, d = 0, e = 0;
+  std::array<std::size_t, 5> inputs{};
   auto operator<=>(const CaseKey&) const = default;
 };
 
@@ -121,7 +121,7 @@ const Case& kept_case(matmul::Format format, const CaseKey& key, const auto& mak
 template <class A>
 void check_rounding(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                     std::size_t m, Shape s) {
-  const auto& c = kept_case<Case<A>>(format, {"rounding", m, s.n, s.k, group}, [&] {
+  const auto& c = kept_case<Case<A>>(format, {"rounding", {m, s.n, s.k, group}}, [&] {
     return Case<A>(
         TestWeights(format, s.n, s.k, group, 21, Codes::any, Against::end, Scales::ordinary),
         normal_values(m * s.k, 22), m);
@@ -148,15 +148,12 @@ void check_shape(const matmul::Kernel& kernel, matmul::Format format, std::size_
                  std::size_t group, Codes codes = Codes::any) {
   const auto seed = std::uint32_t(m * 131 + s.n * 17 + s.k);
   const Against side = seed % 2 ? Against::begin : Against::end;
-  const CaseKey key{"shape", m, s.n, s.k, group, std::size_t(codes)};
-  check_product(kernel,
-                kept_case<Case<A>>(format, key,
-                                   [&] {
-                                     return Case<A>(
-                                         TestWeights(format, s.n, s.k, group, seed, codes, side),
-                                         A::activations(m, s.k, seed), m);
-                                   }),
-                side);
+  const CaseKey key{"shape", {m, s.n, s.k, group, std::size_t(codes)}};
+  const auto& c = kept_case<Case<A>>(format, key, [&] {
+    return Case<A>(TestWeights(format, s.n, s.k, group, seed, codes, side),
+                   A::activations(m, s.k, seed), m);
+  });
+  check_product(kernel, c, side);
 }
 
 template <class A>
@@ -194,17 +191,14 @@ inline void check_saturation(const matmul::Kernel& kernel, matmul::Format format
     for (const float sign : {1.0f, -1.0f, 0.0f})
       for (const std::size_t m : {1, 2, 4, 7}) {
         const std::size_t n = 19, k = group == 1 ? 4131 : 32 * group;
-        const CaseKey key{"saturation", m, std::size_t(sign + 1), group, std::size_t(codes)};
-        check_product(kernel,
-                      kept_case<Case<A8>>(format, key,
-                                          [&] {
-                                            std::vector<float> x(m * k);
-                                            for (std::size_t i = 0; i < x.size(); ++i)
-                                              x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
-                                            return Case<A8>(
-                                                TestWeights(format, n, k, group, 3, codes), x, m);
-                                          }),
-                      Against::end);
+        const CaseKey key{"saturation", {m, std::size_t(sign + 1), group, std::size_t(codes)}};
+        const auto& c = kept_case<Case<A8>>(format, key, [&] {
+          std::vector<float> x(m * k);
+          for (std::size_t i = 0; i < x.size(); ++i)
+            x[i] = sign != 0.0f ? sign : i % k % 2 ? 1.0f : -1.0f;
+          return Case<A8>(TestWeights(format, n, k, group, 3, codes), x, m);
+        });
+        check_product(kernel, c, Against::end);
       }
 }
 
@@ -214,15 +208,14 @@ template <class A>
 void check_places(const matmul::Kernel& kernel, matmul::Format format, std::size_t group,
                   Effort effort = Effort::thorough) {
   const std::size_t n = 17, k = group == 1 ? 77 : 2 * group;
-  for (std::size_t at = 0; at < k; at += effort == Effort::brief ? 3 : 1)
-    check_product(kernel,
-                  kept_case<Case<A>>(format, {"place", at, group},
-                                     [&] {
-                                       std::vector<float> x(k);
-                                       x[at] = at % 2 ? -2.0f : 2.0f;
-                                       return Case<A>(TestWeights(format, n, k, group, 11), x, 1);
-                                     }),
-                  Against::end);
+  for (std::size_t at = 0; at < k; at += effort == Effort::brief ? 3 : 1) {
+    const auto& c = kept_case<Case<A>>(format, {"place", {at, group}}, [&] {
+      std::vector<float> x(k);
+      x[at] = at % 2 ? -2.0f : 2.0f;
+      return Case<A>(TestWeights(format, n, k, group, 11), x, 1);
+    });
+    check_product(kernel, c, Against::end);
+  }
 }
 
 /// An offset added and taken away again would leave its rounding error behind.
@@ -275,7 +268,7 @@ void check_repacking(const matmul::Kernel& kernel, matmul::Format format, std::s
     for (const Codes codes : {Codes::any, Codes::alternating, Codes::smallest})
       for (const Against side : {Against::end, Against::begin}) {
         if (effort == Effort::brief && s.n * s.k > kBriefProduct / 4) continue;
-        const CaseKey key{"packing", s.n, s.k, group, std::size_t(codes), std::size_t(side)};
+        const CaseKey key{"packing", {s.n, s.k, group, std::size_t(codes), std::size_t(side)}};
         const auto& c = kept_case<PackingCase>(format, key, [&] {
           return PackingCase(
               TestWeights(format, s.n, s.k, group, std::uint32_t(s.n + s.k), codes, side));
