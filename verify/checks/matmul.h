@@ -107,7 +107,7 @@ struct CaseKey {
 /// Cases are the same for every variant, and the oracle takes longer than they do. So they are kept
 /// for the next variant, until a case of another format is asked for.
 template <class Case>
-const Case& kept_case(matmul::Format format, const CaseKey& key, const auto& make) {
+const Case& kept_case(matmul::Format format, CaseKey key, const auto& make) {
   static matmul::Format kept_format;
   static std::map<CaseKey, Case> kept;
   if (kept_format != format) kept.clear();
