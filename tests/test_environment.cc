@@ -106,7 +106,7 @@ void expect_quantization_clear(Shape s, float magnitude) {
                                       f16{});
 }
 
-/// Blocks or groups: what vectors of 4, 8 and 16 of them leave over.
+/// Numbers of blocks or groups around whole vectors of 4, 8 and 16 of them.
 constexpr std::size_t kCounts[] = {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33};
 
 template <class Block, class Q, class D>

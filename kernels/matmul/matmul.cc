@@ -37,7 +37,8 @@ thread_local bool forked = false;
 /// GNU OpenMP keeps a thread's team for its next parallel region. In a forked child the thread that
 /// forked still has the record of its team, whose threads do not exist, and would wait for them
 /// forever. There each call opens its region in a new thread, which has no team yet: all threads
-/// are started anew. Throws std::system_error if the system has none.
+/// are started anew. Throws std::system_error if the system has none. `threads` is unused where a
+/// compiler ignores OpenMP: then one thread does it all.
 template <class Work>
 void in_team([[maybe_unused]] int threads, const Work& work) {
   const auto region = [&] {

@@ -104,8 +104,9 @@ struct CaseKey {
   auto operator<=>(const CaseKey&) const = default;
 };
 
-/// Cases are the same for every variant, and the oracle takes longer than they do. So they are kept
-/// for the next variant, until a case of another format is asked for.
+/// The case that `key` names, which make() returns the first time. Every variant is checked with
+/// the same cases, and the oracle takes longer than a kernel: so a format's cases are kept for the
+/// next variant, until a case of another format is asked for.
 template <class Case>
 const Case& kept_case(matmul::Format format, CaseKey key, const auto& make) {
   static matmul::Format kept_format;

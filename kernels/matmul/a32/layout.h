@@ -30,6 +30,8 @@ struct Int {
   static constexpr int value = I;
 };
 
+/// The body of Unroll, whose indices are a pack: one function. A function per index, each inlined
+/// into the next, would copy the first body N times while it is compiled.
 template <class Sequence>
 struct UnrollOver;
 template <int... I>
